@@ -1,0 +1,46 @@
+# make demo   set up, run every paper at demo scale on generated images, leave results/report.html
+# make test   set up, run the tests;   make lint   the style checks alone
+# make lock   resolve envs/requirements.in anew (needs uv);   make clean   remove what was made
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+
+.PHONY: demo test lint format lock clean setup
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: envs/requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "warpline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/snakemake --cores $(CORES) --config scale=demo
+	@echo "Open results/report.html"
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+lock:
+	uv pip compile --config-file envs/uv.toml --universal --python-version 3.11 --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links \
+		envs/requirements.in -o envs/requirements.lock
+
+clean:
+	rm -rf results/* .snakemake
