@@ -1,0 +1,1 @@
+"""From a dataset's sources to canonical cases: download, unpack, locate, canonicalise."""

@@ -1,0 +1,206 @@
+"""From a provider's files to a canonical case, with every check that spares a wrong result."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from warpline.acquire.formats.base import CaseFiles
+from warpline.acquire.nifti import stored_floats
+from warpline.errors import WarplineError
+from warpline.images import Grid, Image, read_image
+from warpline.preprocess import Case, write_case
+
+RELATIVE_TOLERANCE = 1e-3  # of the smallest spacing; headers of float32 differ by far less
+
+
+def canonicalise(
+    files: CaseFiles,
+    case_id: str,
+    target_folder: str | os.PathLike,
+    *,
+    labels: Mapping[int, str],
+) -> Case:
+    """Read, check and write a case in the canonical layout.
+
+    The image is kept as int16 where all its values are such integers, else as float32; the label
+    map and the mask as uint8; landmarks as a table ``id,x,y,z`` in mm, LPS.
+
+    Parameters
+    ----------
+    labels
+        Label value to name, as in the dataset file; 0 is background.
+
+    Raises
+    ------
+    WarplineError
+        If a file cannot be read; if the image is constant or has values that are no numbers; if a
+        label map or mask lies on another grid; if a label value is no integer or not in `labels`;
+        if a landmark lies outside the image.
+    """
+    image = _check_image(_read(files.image, "image", case_id), files.image, case_id)
+    label_map = mask = landmarks = None
+    if files.labels is not None:
+        label_map = _on_grid(files.labels, image.grid, files.image, "label map", case_id)
+        label_map = _check_labels(label_map, files, labels, case_id)
+    if files.mask is not None:
+        mask = _on_grid(files.mask, image.grid, files.image, "mask", case_id)
+        mask = mask.with_array((mask.array != 0).astype(np.uint8))
+    if files.landmarks is not None:
+        landmarks = _read_landmarks(files, image.grid, case_id)
+    case = Case(case_id, image, label_map, mask, landmarks)
+    write_case(target_folder, case)
+    return case
+
+
+def _check_image(image: Image, path: Path, case_id: str) -> Image:
+    array = image.array
+    low, high = array.min(), array.max()
+    integers = np.iinfo(np.int16)
+    if integers.min <= low and high <= integers.max and (array == np.rint(array)).all():
+        array = array.astype(np.int16)
+    else:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+        _check_finite(array, path, "image", case_id)
+    if low == high:
+        raise WarplineError(
+            f"The image of the case '{case_id}' is constant: every voxel is {low:g}.",
+            where=path,
+            do="Export the image again, or take the case out of the case sheet.",
+        )
+    return image.with_array(array)
+
+
+def _check_finite(array: np.ndarray, path: Path, what: str, case_id: str) -> None:
+    """Refuse values that are no finite number."""
+    if np.isfinite(array).all():
+        return
+    bad = np.argwhere(~np.isfinite(array))
+    first = tuple(int(i) for i in bad[0][-3:])
+    raise WarplineError(
+        f"The {what} of the case '{case_id}' has {len(bad)} voxels that are no finite number "
+        f"(of float32), the first at (z, y, x) = {first}.",
+        where=path,
+        do="Repair or replace these voxels, or take the case out of the case sheet.",
+    )
+
+
+def _read(path: Path, what: str, case_id: str) -> Image:
+    """An image, a label map or a mask: whole, with one finite value a voxel."""
+    image = read_image(path)
+    if image.array.ndim != 3:
+        raise WarplineError(
+            f"The {what} of the case '{case_id}' has {image.array.shape[-1]} values a voxel; "
+            "one is needed.",
+            where=path,
+        )
+    stored = stored_floats(path)
+    _check_finite(image.array if stored is None else stored, path, what, case_id)
+    return image
+
+
+def _on_grid(path: Path, grid: Grid, image_path: Path, what: str, case_id: str) -> Image:
+    """A label map or mask, refused unless it lies on the image's grid."""
+    found = _read(path, what, case_id)
+    if not found.grid.close_to(grid, RELATIVE_TOLERANCE * min(grid.spacing)):
+        raise WarplineError(
+            f"The {what} of the case '{case_id}' does not lie on its image's grid:\n"
+            f"    {image_path}: {_describe(grid)}\n    {path}: {_describe(found.grid)}",
+            where=path,
+            do=f"Resample the {what} to the image's grid (nearest neighbour), or correct the "
+            "header that is wrong.",
+        )
+    return Image(found.array, grid)
+
+
+def _describe(grid: Grid) -> str:
+    def numbers(values: tuple[float, ...]) -> str:
+        return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+
+    return (
+        f"size {numbers(grid.shape[::-1])}, spacing {numbers(grid.spacing)}, "
+        f"origin {numbers(grid.origin)}, direction {numbers(grid.direction)}"
+    )
+
+
+def _check_labels(
+    label_map: Image, files: CaseFiles, labels: Mapping[int, str], case_id: str
+) -> Image:
+    values, counts = np.unique(label_map.array, return_counts=True)
+    if (values != np.rint(values)).any():
+        wrong = values[values != np.rint(values)][0]
+        raise WarplineError(
+            f"The label map of the case '{case_id}' holds {wrong:g}, which is no integer.",
+            where=files.labels,
+            do="Export it without interpolation: a label map must be resampled by nearest "
+            "neighbour.",
+        )
+    known = {0, *(int(value) for value in labels)}
+    renamed = files.label_values or {}
+    result = np.zeros(label_map.array.shape, np.uint8)
+    for value, count in zip(values, counts, strict=True):
+        target = renamed.get(int(value), int(value))
+        if target not in known or not 0 <= target <= 255:
+            table = ", ".join(f"{key} {name}" for key, name in labels.items()) or "none"
+            raise WarplineError(
+                f"The label map of the case '{case_id}' holds the value {int(value)} in {count} "
+                f"voxels; the dataset's labels are: {table}.",
+                where=files.labels,
+                do="Add the value to 'labels' in the dataset file, or correct the label map.",
+            )
+        result[label_map.array == value] = target
+    return label_map.with_array(result)
+
+
+def _read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
+    """Landmarks ``id, x, y, z`` in mm, LPS."""
+    path = files.landmarks
+    try:
+        if files.landmarks_in == "voxel":
+            table = _read_voxel_table(path)
+        else:
+            table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True)
+            table = table[["id", "x", "y", "z"]]
+        points = table[["x", "y", "z"]].to_numpy(dtype=np.float64)
+    except (KeyError, ValueError) as error:
+        form = "lines of x, y, z" if files.landmarks_in == "voxel" else "the columns id, x, y, z"
+        raise WarplineError(
+            f"The landmarks of the case '{case_id}' cannot be read; {form} are needed, separated "
+            "by commas.",
+            where=path,
+        ) from error
+    if table["id"].duplicated().any():
+        name = table["id"][table["id"].duplicated()].iloc[0]
+        raise WarplineError(f"The landmark id '{name}' stands twice.", where=path)
+    if files.landmarks_in == "voxel":
+        points = grid.index_to_physical(points[:, ::-1])
+    index = grid.physical_to_index(points)
+    outside = ~((index >= -0.5) & (index <= np.asarray(grid.shape) - 0.5)).all(axis=1)
+    if outside.any():
+        names = ", ".join(table["id"][outside].head(5))
+        raise WarplineError(
+            f"{outside.sum()} of {len(table)} landmarks of the case '{case_id}' lie outside its "
+            f"image: {names}{' …' if outside.sum() > 5 else ''}.",
+            where=path,
+            do="Landmarks are needed in mm in the LPS frame of the image (RAS: change the signs "
+            "of x and y)."
+            if files.landmarks_in == "mm"
+            else "Check that these landmarks belong to this image.",
+        )
+    return pd.DataFrame(
+        {"id": table["id"], "x": points[:, 0], "y": points[:, 1], "z": points[:, 2]}
+    )
+
+
+def _read_voxel_table(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
+    table = pd.DataFrame(rows, columns=["x", "y", "z"])
+    table.insert(0, "id", [str(number) for number in range(1, len(table) + 1)])
+    return table

@@ -1,0 +1,572 @@
+"""Fetching archives: ordered sources, resumed, verified, named only when whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import ipaddress
+import json
+import logging
+import os
+import random
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import requests
+import tenacity
+import urllib3
+
+from warpline.errors import WarplineError
+from warpline.files import atomic_path, write_json
+from warpline.progress import Progress
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1 << 18
+LONGEST_WAIT = 120.0  # seconds: a server that asks for more is given up for the next source
+MOST_REDIRECTS = 10
+# Some hosts answer 403 to the default agents of command-line tools.
+HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; warpline)", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file to fetch.
+
+    Attributes
+    ----------
+    name
+        Name of the file, without a folder.
+    sources
+        Tried in order: ``https:`` URLs, ``http:`` URLs of this machine, ``file:`` URLs (absolute,
+        or relative to the working directory), ``folder:<path>`` that the user fills by hand.
+    checksums
+        ``md5:<hex>`` or ``sha256:<hex>``; the file must have one of them. Empty: those in a
+        ``SHA256SUMS`` beside a source of this machine; without one, any file is accepted.
+    size
+        Bytes, if known.
+    ask
+        Where a user asks for the file, if it cannot be downloaded freely.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    checksums: tuple[str, ...] = ()
+    size: int | None = None
+    ask: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\\" in self.name:
+            raise WarplineError("An archive's name must be a plain file name.", where=self.name)
+        for checksum in self.checksums:
+            if checksum.partition(":")[0] not in ("md5", "sha256"):
+                raise WarplineError(
+                    f"The checksum '{checksum}' is neither 'md5:<hex>' nor 'sha256:<hex>'.",
+                    where=self.name,
+                )
+
+    @classmethod
+    def from_spec(cls, name: str, spec: Mapping[str, Any]) -> Archive:
+        """The archive `name` of a dataset file, where `spec` is its entry under ``archives``."""
+        return cls(
+            name,
+            tuple(spec.get("sources") or ()),
+            tuple(spec.get("checksums") or ()),
+            spec.get("size"),
+            spec.get("ask"),
+        )
+
+
+class _SourceFailed(Exception):
+    """This source does not give the file; the next one may."""
+
+
+class _TryAgain(Exception):
+    """This source may give the file a little later, after `wait` seconds if it said so."""
+
+    def __init__(self, reason: str, wait: float | None = None):
+        super().__init__(reason)
+        self.wait = wait
+
+
+def fetch(
+    archive: Archive,
+    folder: str | os.PathLike,
+    *,
+    progress: bool = True,
+    attempts: int = 5,
+    backoff: float = 1.0,
+    timeout: tuple[float, float] = (20.0, 60.0),
+) -> Path:
+    """Bring an archive into a folder and verify it.
+
+    A download that broke off is taken up where it stopped, in this call or in a later one
+    (``<name>.part`` and ``<name>.part.json`` beside). The checksums of a finished file are kept in
+    ``<name>.checksums.json``; a file that is there and has the right one is not fetched again.
+
+    Parameters
+    ----------
+    attempts
+        Failures in a row, without a byte more, after which a source is given up.
+    backoff
+        Seconds before the second attempt; doubles each time, with jitter.
+    timeout
+        Seconds to wait for a connection and for data.
+
+    Returns
+    -------
+    The path of the verified file, ``folder/name``.
+
+    Raises
+    ------
+    WarplineError
+        If no source gives the file (with what went wrong at each), or the disk is full.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / archive.name
+    if not archive.checksums:
+        archive = replace(archive, checksums=_checksums_beside(archive))
+    if target.exists():
+        problem = _existing_problem(archive, target)
+        if problem is None:
+            return target
+        log.warning("%s: %s; it is fetched again", target, problem)
+    problems = []
+    for source in archive.sources:
+        try:
+            kind, _, rest = source.partition(":")
+            if kind in ("https", "http"):
+                _download(archive, source, target, progress, attempts, backoff, timeout)
+            elif kind == "file":
+                host = urlsplit(source).netloc
+                if host not in ("", "localhost"):
+                    raise _SourceFailed(f"names the host '{host}'; write file:///… or file:path")
+                _copy(archive, _file_path(source), target)
+            elif kind == "folder":
+                _copy(archive, _in_folder(Path(rest), archive), target)
+            else:
+                raise _SourceFailed("is none of https:, file: and folder:")
+            _Part.of(target).remove()
+            return target
+        except _SourceFailed as error:
+            log.warning("%s: %s: %s", archive.name, source, error)
+            problems.append(f"{source}: {error}")
+    raise WarplineError(
+        "\n    ".join([f"No source gives the archive '{archive.name}':", *problems])
+        if problems
+        else f"The archive '{archive.name}' has no source.",
+        where=target,
+        do=(f"Ask for the file at {archive.ask}, or correct" if archive.ask else "Correct")
+        + f" 'archives.{archive.name}' in the dataset file, or put the file at the place above.",
+    )
+
+
+# --- verification ---------------------------------------------------------------------------------
+
+
+def _digests(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
+    """Hexadecimal digests of a file, in one pass."""
+    hashes = {name: hashlib.new(name) for name in algorithms}
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            for value in hashes.values():
+                value.update(chunk)
+    return {name: value.hexdigest() for name, value in hashes.items()}
+
+
+def _problem(archive: Archive, size: int, digests: Mapping[str, str]) -> str | None:
+    """What is wrong with a file of this size and these digests; None if nothing."""
+    if archive.size is not None and size != archive.size:
+        return f"has {size} bytes instead of {archive.size}"
+    if archive.checksums and not any(
+        digests.get(name) == value.lower()
+        for name, _, value in (checksum.partition(":") for checksum in archive.checksums)
+    ):
+        algorithms = dict.fromkeys(checksum.partition(":")[0] for checksum in archive.checksums)
+        found = ", ".join(f"{name}:{digests.get(name)}" for name in algorithms)
+        return f"has the checksum {found} instead of {' or '.join(archive.checksums)}"
+    return None
+
+
+def _verified(archive: Archive, path: Path) -> dict[str, str]:
+    """Digests of a file that is what the archive says; raises `_SourceFailed` if it is not."""
+    wanted = {"sha256", *(checksum.partition(":")[0] for checksum in archive.checksums)}
+    digests = _digests(path, sorted(wanted))
+    problem = _problem(archive, path.stat().st_size, digests)
+    if problem:
+        raise _SourceFailed(f"the file {problem}")
+    if not archive.checksums:
+        log.warning(
+            "%s: no checksum is configured, so the file is taken as it came; it has sha256:%s",
+            archive.name,
+            digests["sha256"],
+        )
+    return digests
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.checksums.json")
+
+
+def _record(target: Path, digests: Mapping[str, str], source: str) -> None:
+    stat = target.stat()
+    write_json(
+        _record_path(target),
+        {**digests, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "source": source},
+    )
+
+
+def _existing_problem(archive: Archive, target: Path) -> str | None:
+    """Why a file that is there cannot be taken; None if it can.
+
+    The record spares hashing a large file again, but only while size and time are as recorded.
+    """
+    stat = target.stat()
+    try:
+        record = json.loads(_record_path(target).read_text(encoding="utf-8"))
+        known = (record["size"], record["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
+        if known and _problem(archive, stat.st_size, record) is None:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no record, or one that cannot be read: the file itself decides
+    try:
+        digests = _verified(archive, target)
+    except _SourceFailed as error:
+        return str(error)
+    _record(target, digests, "found in place")
+    return None
+
+
+# --- files of this machine ------------------------------------------------------------------------
+
+
+def _checksums_beside(archive: Archive) -> tuple[str, ...]:
+    """What a ``SHA256SUMS`` beside the first source of this machine that has one says.
+
+    So a phantom's archive that is written anew is also fetched anew.
+    """
+    for source in archive.sources:
+        kind, _, rest = source.partition(":")
+        if kind not in ("file", "folder"):
+            continue
+        path = _file_path(source) if kind == "file" else Path(rest) / archive.name
+        sums = path.with_name("SHA256SUMS")
+        for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
+            digest, _, name = line.partition(" ")
+            if name.lstrip(" *") == path.name:
+                return (f"sha256:{digest}",)
+    return ()
+
+
+def _file_path(source: str) -> Path:
+    return Path(unquote(urlsplit(source).path))
+
+
+def _in_folder(folder: Path, archive: Archive) -> Path:
+    if not (folder / archive.name).exists():
+        place = f"ask for it at {archive.ask} and put it" if archive.ask else "put it"
+        raise _SourceFailed(f"the file is not there yet; {place} into {folder.absolute()}")
+    return folder / archive.name
+
+
+def _copy(archive: Archive, source: Path, target: Path) -> None:
+    """Copy, verify and name a file.
+
+    A copy and no link: a link would share the original's time and content, so that a change made
+    to the original later would pass for the verified file.
+    """
+    if not source.is_file():
+        raise _SourceFailed("the file does not exist")
+    try:
+        with atomic_path(target) as temporary:
+            with _disk_full(target, source.stat().st_size):
+                shutil.copyfile(source, temporary)
+            digests = _verified(archive, temporary)
+    except PermissionError as error:
+        raise _SourceFailed(f"the file cannot be read ({error.strerror})") from error
+    _record(target, digests, os.fspath(source))
+
+
+@contextmanager
+def _disk_full(path: Path, needed: int | None) -> Iterator[None]:
+    """Turn a full disk into an error that says so, before writing where that can be foreseen."""
+    message = WarplineError(
+        "The disk is full" + (f": {needed} bytes more are needed." if needed else "."),
+        where=path,
+        do="Free some space and start again; what is already downloaded is kept and taken up.",
+    )
+    if needed is not None and needed > shutil.disk_usage(path.parent).free:
+        raise message
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise message from error
+        raise
+
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _check_url(url: str, came_from: str | None = None) -> None:
+    """Refuse addresses over which a file could be changed on its way."""
+    parts = urlsplit(url)
+    secure_before = came_from is not None and urlsplit(came_from).scheme == "https"
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme == "http" and _is_loopback(parts.hostname) and not secure_before:
+        return
+    what = f"redirects to {url}, which" if came_from else "it"
+    raise _SourceFailed(f"{what} is refused: only https is allowed (http on this machine alone)")
+
+
+@dataclass
+class _Part:
+    """The unfinished file and what the server said about the whole one."""
+
+    path: Path
+    url: str = ""
+
+    @classmethod
+    def of(cls, target: Path, url: str = "") -> _Part:
+        """The part that becomes `target`."""
+        return cls(target.with_name(f"{target.name}.part"), url)
+
+    @property
+    def state_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.json")
+
+    def state(self) -> dict[str, Any]:
+        """What is known about the part if it is this URL's; empty otherwise."""
+        try:
+            state = json.loads(self.state_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) and state.get("url") == self.url else {}
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.state_path.unlink(missing_ok=True)
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """What identifies a version in ``If-Range``: a strong ETag, or the time of change."""
+    tag = headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+
+
+def _download(
+    archive: Archive,
+    url: str,
+    target: Path,
+    progress: bool,
+    attempts: int,
+    backoff: float,
+    timeout: tuple[float, float],
+) -> None:
+    _check_url(url)
+    part = _Part.of(target, url)
+    with requests.Session() as session:
+        session.headers.update(HEADERS)
+        session.trust_env = not _is_loopback(urlsplit(url).hostname)  # no proxy to this machine
+        resumed = _transfer_all(session, archive, part, progress, attempts, backoff, timeout)
+        try:
+            digests = _verified(archive, part.path)
+        except _SourceFailed:
+            part.remove()
+            if not resumed:
+                raise
+            # Two versions may have been pieced together: one whole download decides.
+            log.warning("%s: the resumed file is wrong; it is fetched from its start", archive.name)
+            _transfer_all(session, archive, part, progress, attempts, backoff, timeout)
+            try:
+                digests = _verified(archive, part.path)
+            except _SourceFailed:
+                part.remove()
+                raise
+    with part.path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(part.path, target)
+    _record(target, digests, url)
+
+
+def _transfer_all(
+    session: requests.Session,
+    archive: Archive,
+    part: _Part,
+    progress: bool,
+    attempts: int,
+    backoff: float,
+    timeout: tuple[float, float],
+) -> bool:
+    """Transfer until the file is whole; whether any of it was taken up from an earlier part."""
+    failures, furthest, resumed = 0, part.size(), False
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception()
+        asked = error.wait if isinstance(error, _TryAgain) else None
+        if asked is not None:
+            return asked
+        return min(backoff * 2 ** (failures - 1), 60.0) * random.uniform(0.5, 1.5)
+
+    def announce(state: tenacity.RetryCallState) -> None:
+        reason, seconds = state.outcome.exception(), state.next_action.sleep
+        log.warning("%s: %s; trying again in %.1f s", archive.name, reason, seconds)
+
+    retrying = tenacity.Retrying(
+        stop=lambda _: failures >= attempts,
+        wait=wait,
+        retry=tenacity.retry_if_exception_type(_TryAgain),
+        before_sleep=announce,
+        reraise=True,
+    )
+    try:
+        for attempt in retrying:
+            with attempt:
+                try:
+                    resumed |= _transfer(session, archive, part, progress, timeout)
+                except _TryAgain:
+                    failures = 1 if part.size() > furthest else failures + 1
+                    furthest = max(furthest, part.size())
+                    raise
+    except _TryAgain as error:
+        raise _SourceFailed(f"{error} ({attempts} attempts)") from error
+    return resumed
+
+
+def _transfer(
+    session: requests.Session,
+    archive: Archive,
+    part: _Part,
+    progress: bool,
+    timeout: tuple[float, float],
+) -> bool:
+    """One attempt; whether it began after bytes that were there before."""
+    state, have = part.state(), part.size()
+    if have and state and have == state.get("total"):
+        return True
+    headers = {}
+    if have and state.get("validator"):
+        headers = {"Range": f"bytes={have}-", "If-Range": state["validator"]}
+    with _get(session, part.url, headers, timeout) as response:
+        offset = have if response.status_code == 206 else 0
+        if response.status_code == 416 or (
+            offset and not _continues(response, offset, state["validator"])
+        ):
+            part.remove()
+            raise _TryAgain("the server cannot continue the part; it is fetched from its start", 0)
+        _check_status(response)
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdigit() else None
+        if archive.size is not None and total not in (None, archive.size):
+            raise _SourceFailed(f"the server offers {total} bytes instead of {archive.size}")
+        if not offset:
+            validator = _validator(response.headers)
+            write_json(part.state_path, {"url": part.url, "validator": validator, "total": total})
+        with (
+            _disk_full(part.path, total - offset if total else None),
+            part.path.open("ab" if offset else "wb") as stream,
+        ):
+            got = offset + _receive(response, stream, archive.name, offset, total, progress)
+        if total is not None and got != total:
+            raise _TryAgain(f"the connection ended after {got} of {total} bytes")
+        return offset > 0
+
+
+def _receive(
+    response: requests.Response,
+    stream: IO[bytes],
+    name: str,
+    offset: int,
+    total: int | None,
+    progress: bool,
+) -> int:
+    """Write the body; the number of bytes. What was written stays when the connection breaks."""
+    got = 0
+    bar = Progress(total, name, "B", initial=offset) if progress else None
+    chunks = response.raw.stream(CHUNK, decode_content=False)
+    try:
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _TryAgain(f"the connection broke after {offset + got} bytes") from error
+            if chunk is None:
+                return got
+            stream.write(chunk)
+            got += len(chunk)
+            if bar:
+                bar.update(len(chunk))
+    finally:
+        if bar:
+            bar.close()
+
+
+def _continues(response: requests.Response, offset: int, validator: str) -> bool:
+    """Whether a 206 answer goes on exactly where the part ends, in the same version."""
+    start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return start == str(offset) and _validator(response.headers) in (None, validator)
+
+
+@contextmanager
+def _get(
+    session: requests.Session, url: str, headers: Mapping[str, str], timeout: tuple[float, float]
+) -> Iterator[requests.Response]:
+    """A streamed answer, redirects followed one by one so that each address is checked."""
+    for _ in range(MOST_REDIRECTS):
+        try:
+            response = session.get(
+                url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
+            )
+        except requests.exceptions.InvalidURL as error:
+            raise _SourceFailed(f"is not a valid address ({error})") from error
+        except requests.exceptions.SSLError as error:
+            raise _SourceFailed(f"the secure connection failed ({error})") from error
+        except requests.RequestException as error:
+            raise _TryAgain(f"no connection ({_innermost(error)})") from error
+        with response:
+            if not response.is_redirect:
+                yield response
+                return
+            target = urljoin(url, response.headers["Location"])
+            _check_url(target, came_from=url)
+            url = target
+    raise _SourceFailed(f"more than {MOST_REDIRECTS} redirects")
+
+
+def _check_status(response: requests.Response) -> None:
+    status = f"HTTP {response.status_code} {response.reason}".strip()
+    if response.status_code in (408, 429) or response.status_code >= 500:
+        asked = response.headers.get("Retry-After", "")
+        wait = float(asked) if asked.isdigit() else None
+        if wait is not None and wait > LONGEST_WAIT:
+            raise _SourceFailed(f"{status}; it asks to come back in {wait:.0f} s")
+        raise _TryAgain(status, wait)
+    if response.status_code not in (200, 206):
+        raise _SourceFailed(status)
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise _SourceFailed("a web page came instead of the file (a login or consent page?)")
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return str(error) or type(error).__name__

@@ -1,0 +1,63 @@
+"""Source formats: where the files of a case lie in what its provider packs.
+
+A format is a module with one function, ``locate(folder, dataset, case) -> CaseFiles``: `folder`
+holds the unpacked archives, `dataset` is the dataset file's content, `case` a row of its case sheet
+(`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``, ``landmarks``).
+A new format is one more module and its line in `KNOWN`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from warpline.acquire.formats.base import CaseFiles
+from warpline.errors import WarplineError
+from warpline.registry import lookup
+
+KNOWN = {
+    "folder": "warpline.acquire.formats.folder",
+    "learn2reg": "warpline.acquire.formats.learn2reg",
+    "learn2reg2020": "warpline.acquire.formats.learn2reg2020",
+    "msd": "warpline.acquire.formats.msd",
+}
+
+
+def get(name: str) -> ModuleType:
+    """The format's module; its error names the known formats."""
+    return lookup(name, KNOWN, "source format", where="key 'format' of the dataset file")
+
+
+def locate_all(
+    name: str,
+    folder: str | os.PathLike,
+    dataset: Mapping[str, Any],
+    cases: Iterable[Mapping[str, str]],
+) -> dict[str, CaseFiles]:
+    """Files of all the given cases by case id.
+
+    Raises
+    ------
+    WarplineError
+        With every case that is not there, not only the first.
+    """
+    found: dict[str, CaseFiles] = {}
+    problems: list[WarplineError] = []
+    for case in cases:
+        try:
+            found[case["case"]] = get(name).locate(Path(folder), dataset, case)
+        except WarplineError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        lines = list(dict.fromkeys(problem.what for problem in problems))
+        raise WarplineError(
+            f"{len(problems)} cases cannot be found:\n    " + "\n    ".join(lines),
+            where=problems[0].where,
+            do=problems[0].do,
+        )
+    return found

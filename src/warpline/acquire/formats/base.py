@@ -1,0 +1,125 @@
+"""What every source format shares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warpline.errors import WarplineError
+from warpline.registry import nearest
+
+SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case as its provider made them.
+
+    Attributes
+    ----------
+    landmarks_in
+        ``"mm"``: a table with the columns id, x, y, z in mm, LPS. ``"voxel"``: lines of x, y, z
+        indices of the image from 0, without a header.
+    label_values
+        Value in the provider's label map to value in the dataset's table; values that are not
+        named here keep theirs, and 0 is background.
+    """
+
+    image: Path
+    labels: Path | None = None
+    mask: Path | None = None
+    landmarks: Path | None = None
+    landmarks_in: str = "mm"
+    label_values: Mapping[int, int] | None = None
+
+
+def find_one(folder: Path, pattern: str, what: str) -> Path:
+    """The one path under `folder`, at most two folders down, that matches a glob pattern.
+
+    Raises
+    ------
+    WarplineError
+        If there is none, or several on the same level.
+    """
+    for prefix in ("", "*/", "*/*/"):
+        found = sorted(p for p in folder.glob(prefix + pattern) if not p.name.startswith("._"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(str(path.relative_to(folder)) for path in found)
+            raise WarplineError(f"There are several candidates for {what}: {names}.", where=folder)
+    raise WarplineError(
+        f"There is no {what} ({pattern}).",
+        where=folder,
+        do="Check 'format' and 'archives' of the dataset file: these files are laid out otherwise.",
+    )
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """A provider's JSON description of its dataset, checked for a list of training cases."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise WarplineError(
+            f"The dataset's description is not valid JSON ({error}).",
+            where=path,
+            do="Delete the archive and its folder and start again; if that does not help, the "
+            "source itself is broken.",
+        ) from error
+    if not isinstance(value, dict) or not isinstance(value.get("training"), list):
+        raise WarplineError(
+            "The dataset's description lists no cases: the key 'training' is missing or no list.",
+            where=path,
+        )
+    return value
+
+
+def check_label_table(description: Mapping[str, Any], path: Path, dataset: Mapping) -> None:
+    """Compare the provider's label values with those of the dataset file.
+
+    Raises
+    ------
+    WarplineError
+        If the description has no table, or lacks a value that the dataset file names.
+    """
+    labels = description.get("labels")
+    if not isinstance(labels, Mapping):
+        raise WarplineError(
+            "The dataset's description has no table of labels: the key 'labels' is missing.",
+            where=path,
+            do="Check that the archive is the right one; correct the file if its maker forgot it.",
+        )
+    for value, name in (dataset.get("labels") or {}).items():
+        if str(value) not in labels:
+            table = ", ".join(f"{v} {n}" for v, n in labels.items())
+            raise WarplineError(
+                f"The label {value} ({name}) of the dataset file is not among the archive's: "
+                f"{table}.",
+                where=path,
+                do="Correct 'labels' in the dataset file.",
+            )
+
+
+def inside(root: Path, relative: str, where: Path) -> Path:
+    """`root/relative`, refused if it leaves `root`."""
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise WarplineError(f"The path '{relative}' leads out of its folder.", where=where)
+    return path
+
+
+def existing(path: Path) -> Path | None:
+    """The path if something is there."""
+    return path if path.exists() else None
+
+
+def no_case(case: str, known: list[str], where: Path) -> WarplineError:
+    """The error for a case of the sheet that the archive does not hold."""
+    return WarplineError(
+        f"The case '{case}' of the case sheet is not in the archive.",
+        where=where,
+        do=nearest(case, known),
+    )

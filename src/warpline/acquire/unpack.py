@@ -1,0 +1,170 @@
+"""Unpacking archives that nobody has to trust."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from warpline.errors import WarplineError
+from warpline.files import atomic_folder
+
+_CORRUPT = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+)
+
+
+def unpack(
+    archive: str | os.PathLike, folder: str | os.PathLike, *, limit: int | None = None
+) -> Path:
+    """Unpack a zip or tar (plain or compressed) archive; `folder` is complete or absent.
+
+    macOS resource files (``._*``, ``__MACOSX``) are left out.
+
+    Parameters
+    ----------
+    limit
+        Refuse archives whose files together have more bytes than this; ``None``: no limit.
+
+    Raises
+    ------
+    WarplineError
+        If the archive is truncated, corrupt or of another kind; if a member would be written
+        outside the folder, or is a link, a device or a pipe; if the disk is full.
+    """
+    archive, folder = Path(archive), Path(folder)
+    try:
+        with archive.open("rb") as stream:
+            is_zip = stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+        with atomic_folder(folder) as temporary:
+            (_unpack_zip if is_zip else _unpack_tar)(archive, temporary, limit)
+    except FileNotFoundError as error:
+        if archive.exists():
+            raise
+        raise WarplineError("The archive does not exist.", where=archive) from error
+    except _CORRUPT as error:
+        raise WarplineError(
+            f"The archive is truncated, corrupt or neither zip nor tar ({error}).",
+            where=archive,
+            do="Delete the file and start again, so that it is fetched anew; "
+            "if that does not help, the source itself is broken.",
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise WarplineError(
+            "The disk is full.", where=folder, do="Free some space and start again."
+        ) from error
+    return folder
+
+
+class _Admission:
+    """Decides on every member of one archive."""
+
+    def __init__(self, archive: Path, limit: int | None):
+        self.archive, self.limit, self.bytes = archive, limit, 0
+
+    def admit(self, name: str, size: int, kind: str) -> bool:
+        """Whether to write a member; raises for one that no honest archive holds.
+
+        Parameters
+        ----------
+        kind
+            ``file``, ``folder``, or what else it is.
+        """
+        parts = PurePosixPath(name).parts
+        if any(part.startswith("._") or part == "__MACOSX" for part in parts):
+            return False
+        if kind not in ("file", "folder"):
+            self._refuse(f"holds a {kind}, '{name}'")
+        if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in parts:
+            self._refuse(f"would write outside its folder: '{name}'")
+        self.bytes += size
+        if self.limit is not None and self.bytes > self.limit:
+            self._refuse(f"unpacks to more than the allowed {self.limit} bytes")
+        return True
+
+    def _refuse(self, what: str) -> None:
+        raise WarplineError(
+            f"The archive {what}; nothing of it was unpacked.",
+            where=self.archive,
+            do="Do not use this file: fetch it from its provider again.",
+        )
+
+
+def _unpack_zip(archive: Path, folder: Path, limit: int | None) -> None:
+    admission = _Admission(archive, limit)
+    with zipfile.ZipFile(archive) as source:
+        for member in source.infolist():
+            if not admission.admit(member.filename, member.file_size, _zip_kind(member)):
+                continue
+            if member.flag_bits & 1:
+                raise WarplineError(
+                    f"The archive's member '{member.filename}' is encrypted.",
+                    where=archive,
+                    do="Unpack it with its password and give the files as a plain folder.",
+                )
+            target = folder / member.filename
+            if member.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # zipfile stops at the declared size, so that `limit` holds for what is written.
+                with source.open(member) as stream, target.open("wb") as sink:
+                    shutil.copyfileobj(stream, sink, 1 << 20)
+            except NotImplementedError as error:
+                raise zipfile.BadZipFile(f"'{member.filename}': {error}") from error
+
+
+def _zip_kind(member: zipfile.ZipInfo) -> str:
+    mode = member.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        return "symbolic link"
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "device or pipe"
+    return "folder" if member.is_dir() else "file"
+
+
+def _unpack_tar(archive: Path, folder: Path, limit: int | None) -> None:
+    admission = _Admission(archive, limit)
+    with tarfile.open(archive, "r:*") as source:
+        for member in source:
+            if admission.admit(member.name, member.size, _tar_kind(member)):
+                source.extract(member, folder, filter="data")
+        _check_end(source)
+
+
+def _tar_kind(member: tarfile.TarInfo) -> str:
+    if member.issym():
+        return "symbolic link"
+    if member.islnk():
+        return "hard link"
+    if member.isdir():
+        return "folder"
+    return "file" if member.isfile() else "device or pipe"
+
+
+def _check_end(source: tarfile.TarFile) -> None:
+    """A tar must end with a block of zeros.
+
+    tarfile takes an archive cut between two members, or one with a broken header, for a shorter
+    one. Reading on to the end of the stream also checks the checksum of a compressed one.
+    """
+    source.fileobj.seek(source.offset)
+    if source.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("the end is missing")
+    while source.fileobj.read(1 << 20):
+        pass

@@ -1,0 +1,323 @@
+"""What a run consists of: the configuration, its datasets, methods, papers and experiments.
+
+Imported while the Snakefile is parsed: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warpline.config import at_scale, merge, read_yaml, validate
+from warpline.datasets import Dataset, Pair, pair_batches, read_case_sheet
+from warpline.errors import WarplineError
+from warpline.registry import nearest
+
+STUDY_COLUMNS = {
+    "dice": {"title": "Dice", "metric": "dice", "better": "higher"},
+    "hd95": {"title": "HD95", "metric": "hd95", "better": "lower", "decimals": 2, "unit": "mm"},
+    "tre": {"title": "TRE", "metric": "tre", "better": "lower", "decimals": 2, "unit": "mm"},
+    "cc": {"title": "CC", "metric": "cc", "better": "higher"},
+    "sdlogj": {"title": "SD log J", "metric": "sdlogj", "better": "lower"},
+    "folds": {"title": "Folds", "metric": "folding_fraction", "better": "lower", "decimals": 5},
+    "seconds": {
+        "title": "Time",
+        "metric": "seconds",
+        "better": "lower",
+        "decimals": 2,
+        "unit": "s",
+    },
+}
+
+
+@dataclass(frozen=True, order=True)
+class Experiment:
+    """One method on one split of one dataset."""
+
+    dataset: str
+    method: str
+    split: str
+
+
+class Catalog:
+    """Everything that a run's configuration names, read when asked for and checked when read.
+
+    Parameters
+    ----------
+    config
+        The merged configuration (files and command line).
+    root
+        The project's folder, with ``config/`` and ``workflow/schemas/``.
+    """
+
+    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike = "."):
+        self.root = Path(root)
+        self._schemas: dict[str, dict[str, Any]] = {}
+        self.config = validate(config, self._schema("config"), "config/config.yaml and --config")
+        self.scale: str = self.config["scale"]
+        for kind, changes in self.config["override"].items():
+            for name in changes:
+                self._path(kind, name, f"key 'override.{kind}' of the configuration")
+        for name in self.config["studies"]:
+            if name in self._known("papers"):
+                raise WarplineError(
+                    f"The study '{name}' has the name of a paper.",
+                    where="key 'studies' of the configuration",
+                    do="Give it another name.",
+                )
+        self._datasets: dict[str, Dataset] = {}
+        self._methods: dict[str, dict[str, Any]] = {}
+        self._papers: dict[str, dict[str, Any]] = {}
+
+    def _schema(self, name: str) -> dict[str, Any]:
+        if name not in self._schemas:
+            path = self.root / "workflow" / "schemas" / f"{name}.schema.yaml"
+            self._schemas[name] = read_yaml(path)
+        return self._schemas[name]
+
+    def _known(self, kind: str) -> list[str]:
+        return sorted(path.stem for path in (self.root / "config" / kind).glob("*.yaml"))
+
+    def _path(self, kind: str, name: str, where: object = None) -> Path:
+        """The file of config/<kind> with this name; `where` is what names it, for the error."""
+        path = self.root / "config" / kind / f"{name}.yaml"
+        if not path.exists():
+            raise WarplineError(
+                f"There is no '{name}' in config/{kind}.",
+                where=where or path,
+                do=nearest(name, self._known(kind)),
+            )
+        return path
+
+    def _read(self, kind: str, name: str, children: tuple[str, ...] = ()) -> dict[str, Any]:
+        """A file of config/<kind> laid over the one that it extends, under this run's override."""
+        if name in children:
+            raise WarplineError(
+                f"The key 'extends' goes in a circle: {' → '.join([*children, name])}.",
+                where=self._path(kind, name),
+            )
+        child = self._path(kind, children[-1]) if children else None
+        raw = read_yaml(self._path(kind, name, where=child))
+        if "extends" in raw:
+            raw = merge(self._read(kind, raw["extends"], (*children, name)), raw)
+        return _overridden(raw, self.config["override"][kind].get(name) or {})
+
+    def _load(self, kind: str, name: str, schema: str) -> dict[str, Any]:
+        """A file of config/<kind> validated as it is at this run's scale."""
+        raw = self._read(kind, name)
+        if "extends" in raw:
+            self._load(
+                kind, raw["extends"], schema
+            )  # so that its own file is blamed for its errors
+        where = f"config/{kind}/{name}.yaml (scale {self.scale})"
+        checked = validate(raw, self._schema(schema), where)
+        for other in checked["scales"]:
+            place = f"config/{kind}/{name}.yaml (scale {other})"
+            validate(at_scale(raw, other), self._schema(schema), place)
+        value = validate(at_scale(raw, self.scale), self._schema(schema), where)
+        value.pop("scales", None)
+        value.pop("extends", None)
+        return value
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset by the name of its file."""
+        if name not in self._datasets:
+            spec = self._load("datasets", name, "dataset")
+            sheet = self.root / spec["case_sheet"]
+            for rule in spec["pairs"].values():
+                if "file" in rule:
+                    rule["file"] = str(self.root / rule["file"])
+            dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
+            if spec["prealign"]:
+                dataset.row(spec["prealign"]["reference"])
+            self._datasets[name] = dataset
+        return self._datasets[name]
+
+    def method(self, name: str) -> dict[str, Any]:
+        """A method by the name of its file."""
+        if name not in self._methods:
+            spec = self._load("methods", name, "method")
+            needed = ("network", "loss", "training") if spec["kind"] == "network" else ()
+            for key in needed:
+                if key not in spec:
+                    raise WarplineError(
+                        f"A method of kind 'network' needs the key '{key}'.",
+                        where=f"config/methods/{name}.yaml",
+                    )
+            self._methods[name] = spec
+        return self._methods[name]
+
+    def paper(self, name: str) -> dict[str, Any]:
+        """A paper by the name of its file, or a study of the configuration in the same form."""
+        if name not in self._papers:
+            if name in self.config["studies"]:
+                paper = self._study(name)
+            else:
+                paper = self._load("papers", name, "paper")
+                for table in paper["tables"].values():
+                    table["rows"] += self._extra_rows(table["rows"])
+            _check_names(paper, name)
+            for figure in paper["figures"].values():
+                for row in figure["experiments"]:
+                    row.setdefault("title", self.method(row["method"])["title"])
+            self._papers[name] = paper
+        return self._papers[name]
+
+    @property
+    def papers(self) -> list[str]:
+        """The papers and studies of this run."""
+        return [*self.config["papers"], *self.config["studies"]]
+
+    def _extra_rows(self, rows: list[dict]) -> Iterable[dict]:
+        """Rows for the configuration's extra methods on every dataset and split of a table."""
+        runs = [row for row in rows if "method" in row]
+        places = dict.fromkeys((row["dataset"], row["split"], row["set"]) for row in runs)
+        present = {(row["method"], row["dataset"], row["split"]) for row in runs}
+        return [
+            {
+                "id": f"{method}-{dataset}-{split}",
+                "title": self.method(method)["title"],
+                "set": name,
+                "dataset": dataset,
+                "method": method,
+                "split": split,
+                "published": {},
+            }
+            for dataset, split, name in places
+            for method in self.config["extra_methods"]
+            if (method, dataset, split) not in present
+        ]
+
+    def _study(self, name: str) -> dict[str, Any]:
+        """A study of any methods on any datasets, in the form of a paper."""
+        study = self.config["studies"][name]
+        tables, figures = {}, {}
+        for dataset in study["datasets"]:
+            spec = self.dataset(dataset).spec
+            suffix = f"_{dataset}" if len(study["datasets"]) > 1 else ""
+            rows = [
+                {
+                    "id": method,
+                    "title": self.method(method)["title"],
+                    "set": study["split"],
+                    "dataset": dataset,
+                    "method": method,
+                    "split": study["split"],
+                }
+                for method in study["methods"]
+            ]
+            tables[f"table{suffix}"] = {
+                "title": spec["title"],
+                "caption": f"Split {study['split']}, n = {{n}} pairs, scale {{scale}}, "
+                "device {device}.",
+                "reference": study["reference"],
+                # What a dataset has no annotation for, its table has no column for.
+                "columns": {k: {**c, "optional": True} for k, c in STUDY_COLUMNS.items()},
+                "rows": rows,
+            }
+            experiments = [
+                {key: row[key] for key in ("dataset", "method", "split", "title")} for row in rows
+            ]
+            figures[f"registrations{suffix}"] = {
+                "kind": "registration",
+                "title": f"{spec['title']}: one pair, every method",
+                "experiments": experiments,
+            }
+            figures[f"dice{suffix}"] = {
+                "kind": "boxplot",
+                "title": f"{spec['title']}: Dice of every pair",
+                "experiments": experiments,
+                "metric": "dice",
+                "axis": "Dice",
+            }
+        paper = {
+            "title": study.get("title", name),
+            "citation": "Own study",
+            "tables": tables,
+            "figures": figures,
+        }
+        return validate(paper, self._schema("paper"), f"study '{name}' of the configuration")
+
+    def experiments(self, paper: str) -> list[Experiment]:
+        """The experiments that a paper's tables and figures need, each once."""
+        spec = self.paper(paper)
+        rows = [row for table in spec["tables"].values() for row in table["rows"]]
+        rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
+        found = [
+            Experiment(row["dataset"], row["method"], row["split"])
+            for row in rows
+            if "method" in row
+        ]
+        return list(dict.fromkeys(found))
+
+    def registration_batches(self, experiment: Experiment) -> dict[str, list[Pair]]:
+        """The jobs of an experiment: batch name to its (fixed, moving) pairs."""
+        pairs = self.dataset(experiment.dataset).pairs(experiment.split)
+        return pair_batches(pairs, self.method(experiment.method)["pairs_per_job"])
+
+    def training_cases(self, dataset: str, method: str) -> tuple[list[str], list[Pair]]:
+        """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset."""
+        data, training = self.dataset(dataset), self.method(method)["training"]
+        validation = training["validation"]
+        pairs: list[Pair] = []
+        if validation["split"] is not None and validation["split"] in data.spec["pairs"]:
+            pairs = data.pairs(validation["split"])[: validation["pairs"]]
+        return data.split(*training["splits"]), pairs
+
+    def pretraining(self, dataset: str, method: str) -> tuple[str, str] | None:
+        """(dataset, method) whose weights a recipe starts from, if any."""
+        pretrain = self.method(method)["pretrain"]
+        if pretrain is None:
+            return None
+        return pretrain.get("dataset", dataset), pretrain["method"]
+
+    @cached_property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``: ``auto`` is the GPU at paper scale only, never a silent choice."""
+        device = self.config["device"]
+        if device == "auto":
+            return "cuda" if self.scale == "paper" else "cpu"
+        return device
+
+
+def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A file under an override, which wins over the file's own scales too."""
+    plain = {key: value for key, value in override.items() if key != "scales"}
+    scales = {name: merge(part, plain) for name, part in (raw.get("scales") or {}).items()}
+    return merge({**raw, **({"scales": scales} if scales else {})}, override)
+
+
+def _check_names(paper: Mapping[str, Any], name: str) -> None:
+    """Refuse, before anything is computed, a table or figure that names what is not there."""
+    for key, table in paper["tables"].items():
+        ids = [row["id"] for row in table["rows"]]
+        twice = sorted({row for row in ids if ids.count(row) > 1})
+        if twice:
+            raise WarplineError(
+                f"The row id '{twice[0]}' stands twice.", where=f"'{name}', key 'tables.{key}.rows'"
+            )
+        if table["reference"] is not None and table["reference"] not in ids:
+            raise WarplineError(
+                f"The reference '{table['reference']}' is no row of its table.",
+                where=f"'{name}', key 'tables.{key}.reference'",
+                do=nearest(table["reference"], ids),
+            )
+    for key, figure in paper["figures"].items():
+        places = {(row["dataset"], row["split"]) for row in figure["experiments"]}
+        if len(places) > 1:
+            raise WarplineError(
+                "A figure shows one dataset and split.",
+                where=f"'{name}', key 'figures.{key}.experiments'",
+                do="Make a figure for each.",
+            )
+        table = figure.get("table")
+        if table is not None and table not in paper["tables"]:
+            raise WarplineError(
+                f"The figure names the table '{table}', which is not there.",
+                where=f"'{name}', key 'figures.{key}.table'",
+                do=nearest(table, paper["tables"]),
+            )

@@ -1,0 +1,270 @@
+"""Datasets: cases, splits and pairs, known before any file is downloaded.
+
+Imported while the Snakefile is parsed: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+from warpline.errors import WarplineError
+from warpline.registry import nearest
+
+CASE_COLUMNS = ("case", "patient", "split", "image", "labels", "mask", "landmarks")
+# Ids and splits are parts of file names, and wildcards of the workflow.
+CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+SPLIT = re.compile(r"[A-Za-z0-9]+")
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset at one scale.
+
+    Attributes
+    ----------
+    spec
+        The validated dataset file with the scale's overrides.
+    cases
+        Rows of the case sheet, in its order.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    cases: tuple[Mapping[str, str], ...]
+
+    @property
+    def ids(self) -> list[str]:
+        """All case ids, in the sheet's order."""
+        return [row["case"] for row in self.cases]
+
+    def row(self, case: str) -> Mapping[str, str]:
+        """The case sheet's row of a case."""
+        for row in self.cases:
+            if row["case"] == case:
+                return row
+        raise WarplineError(
+            f"There is no case '{case}' in the dataset '{self.name}'.",
+            where=self.spec["case_sheet"],
+            do=nearest(case, self.ids),
+        )
+
+    def split(self, *names: str) -> list[str]:
+        """Ids of the cases in any of the named splits.
+
+        Raises
+        ------
+        WarplineError
+            If no case has one of them.
+        """
+        found = [row["case"] for row in self.cases if row["split"] in names]
+        if not found:
+            known = sorted({row["split"] for row in self.cases})
+            raise WarplineError(
+                f"The dataset '{self.name}' has no case in the split {' or '.join(names)}.",
+                where=self.spec["case_sheet"],
+                do=f"Its splits are: {', '.join(known)}.",
+            )
+        return found
+
+    def pairs(self, split: str) -> list[Pair]:
+        """(fixed, moving) pairs of a split, as the dataset file defines them."""
+        rule = self.spec["pairs"].get(split)
+        if rule is None:
+            raise WarplineError(
+                f"The dataset '{self.name}' defines no pairs for the split '{split}'.",
+                where=f"config/datasets/{self.name}.yaml, key 'pairs'",
+                do=f"It has pairs for: {', '.join(self.spec['pairs']) or 'none'}.",
+            )
+        if rule["from"] == "sheet":
+            pairs = _read_pairs(Path(rule["file"]), set(self.split(split)), self.name)
+        else:
+            pairs = list(PAIR_RULES[rule["from"]](self.split(split)))
+        if not pairs:
+            raise WarplineError(
+                f"The split '{split}' of '{self.name}' makes no pair.",
+                where=f"config/datasets/{self.name}.yaml, key 'pairs.{split}'",
+                do="Give it at least two cases.",
+            )
+        return pairs[: rule["limit"]] if rule.get("limit") else pairs
+
+    def batches(self) -> dict[str, list[str]]:
+        """Cases by the job that prepares them: the case's id, or ``b000`` … for several."""
+        size = self.spec["cases_per_job"]
+        if size == 1:
+            return {case: [case] for case in self.ids}
+        chunks = [self.ids[i : i + size] for i in range(0, len(self.ids), size)]
+        return {f"b{number:03d}": chunk for number, chunk in enumerate(chunks)}
+
+    def batches_of(self, cases: Iterable[str]) -> list[str]:
+        """The batches that hold the given cases, in order."""
+        wanted = set(cases)
+        return [name for name, chunk in self.batches().items() if wanted.intersection(chunk)]
+
+
+def pair_name(pair: Pair) -> str:
+    """Name of a pair in files: ``<fixed>__<moving>``."""
+    return f"{pair[0]}__{pair[1]}"
+
+
+def pair_batches(pairs: list[Pair], size: int | None) -> dict[str, list[Pair]]:
+    """Pairs by the job that registers them: ``all``, the pair's name, or ``p000`` … for several."""
+    if size is None:
+        return {"all": pairs}
+    if size == 1:
+        return {pair_name(pair): [pair] for pair in pairs}
+    chunks = [pairs[i : i + size] for i in range(0, len(pairs), size)]
+    return {f"p{number:03d}": chunk for number, chunk in enumerate(chunks)}
+
+
+def _reversed_order(cases: list[str]) -> Iterable[Pair]:
+    """The k-th case with the k-th from the end, both directions (Learn2Reg 2020 task 4)."""
+    return ((a, b) for a, b in zip(cases, reversed(cases), strict=True) if a != b)
+
+
+PAIR_RULES = {
+    "all": lambda cases: combinations(cases, 2),
+    "reversed": _reversed_order,
+    "consecutive": pairwise,
+}
+
+
+def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = None) -> tuple:
+    """Read a tab-separated case sheet.
+
+    Parameters
+    ----------
+    limits
+        Keep only the first n cases of these splits, and of no other split.
+
+    Raises
+    ------
+    WarplineError
+        For a missing file or column, a repeated case, a patient in two splits, a name that cannot
+        be part of a file's name, or a limit on a split that no case has.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise WarplineError(
+            "The case sheet does not exist.", where=path, do="Check 'case_sheet' of the dataset."
+        )
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        lines = [
+            (number, line)
+            for number, line in enumerate(stream, start=1)
+            if line.strip() and not line.startswith("#")
+        ]
+    reader = csv.DictReader(
+        (line for _, line in lines), delimiter="\t", quoting=csv.QUOTE_NONE, restkey="more"
+    )
+    columns = reader.fieldnames or []
+    for column in columns:
+        if column not in CASE_COLUMNS:
+            raise WarplineError(
+                f"The case sheet has an unknown column '{column}'.",
+                where=path,
+                do=f"{nearest(column, CASE_COLUMNS)} Separate columns by tabs.",
+            )
+    for column in ("case", "split"):
+        if column not in columns:
+            raise WarplineError(
+                f"The case sheet has no column '{column}'.",
+                where=path,
+                do="The columns 'case' and 'split' are needed, separated by tabs.",
+            )
+    rows = []
+    seen: set[str] = set()
+    splits: dict[str, str] = {}
+    for (number, _), values in zip(lines[1:], reader, strict=True):
+        where = f"{path}, line {number}"
+        if "more" in values:
+            raise WarplineError(
+                f"The line has more values than there are columns ({len(columns)}).", where=where
+            )
+        row = {column: (values.get(column) or "").strip() for column in CASE_COLUMNS}
+        row["patient"] = row["patient"] or row["case"]
+        if not row["case"] or not row["split"]:
+            raise WarplineError("The line lacks its case or its split.", where=where)
+        for name, pattern in (("case", CASE_ID), ("split", SPLIT)):
+            if not pattern.fullmatch(row[name]):
+                raise WarplineError(
+                    f"The {name} '{row[name]}' has characters that it may not have.",
+                    where=where,
+                    do="It becomes part of file names: use letters and digits"
+                    + (", and after the first '_', '.' or '-'." if name == "case" else "."),
+                )
+        if row["case"] in seen:
+            raise WarplineError(f"The case '{row['case']}' stands twice.", where=where)
+        seen.add(row["case"])
+        split = splits.setdefault(row["patient"], row["split"])
+        if split != row["split"]:
+            raise WarplineError(
+                f"The patient '{row['patient']}' is in two splits, {split} and {row['split']}.",
+                where=where,
+                do="Put all of a patient's cases into one split: training must not see test data.",
+            )
+        rows.append(row)
+    return tuple(_first_of_each(rows, limits, path) if limits else rows)
+
+
+def _first_of_each(rows: list[dict], limits: Mapping[str, int], path: Path) -> list[dict]:
+    """The first n cases of each split that has a limit."""
+    known = dict.fromkeys(row["split"] for row in rows)
+    for split in limits:
+        if split not in known:
+            raise WarplineError(
+                f"The key 'cases' names the split '{split}', which no case has.",
+                where=path,
+                do=nearest(split, known),
+            )
+    left = dict(limits)
+    chosen = []
+    for row in rows:
+        if left.get(row["split"], 0) > 0:
+            left[row["split"]] -= 1
+            chosen.append(row)
+    return chosen
+
+
+def _read_pairs(path: Path, cases: set[str], dataset: str) -> list[Pair]:
+    """Pairs from a comma-separated sheet with the columns ``fixed`` and ``moving``."""
+    if not path.exists():
+        raise WarplineError(
+            "The pair sheet does not exist.",
+            where=path,
+            do=f"Check 'pairs' in config/datasets/{dataset}.yaml.",
+        )
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, skipinitialspace=True)
+        if not {"fixed", "moving"} <= set(reader.fieldnames or []):
+            raise WarplineError(
+                "The pair sheet needs the columns fixed and moving.",
+                where=path,
+                do="Separate them by a comma.",
+            )
+        pairs = []
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            fixed, moving = ((row[column] or "").strip() for column in ("fixed", "moving"))
+            for case in (fixed, moving):
+                if case not in cases:
+                    raise WarplineError(
+                        f"The pair names the case '{case}', which is not in this split.",
+                        where=where,
+                        do=nearest(case, cases),
+                    )
+            if fixed == moving:
+                raise WarplineError(
+                    f"The pair registers the case '{fixed}' with itself.",
+                    where=where,
+                    do="Take the line out: it would only flatter the mean.",
+                )
+            pairs.append((fixed, moving))
+    return pairs

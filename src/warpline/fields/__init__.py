@@ -1,0 +1,1 @@
+"""Displacement fields: sampling, algebra, physical space, files."""

@@ -1,0 +1,219 @@
+"""Displacement fields in physical space: mm, LPS, on oblique and anisotropic grids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from warpline.fields import algebra
+from warpline.fields.sampling import sample
+from warpline.images import Grid, Image
+
+# Voxels handled at a time: large enough to keep every thread busy, small enough that the
+# coordinates stay a small part of the memory that the volumes themselves take.
+SLAB = 2_000_000
+# A cubic spline's prefilter forgets a voxel by 0.27 per step: 24 voxels are beyond float64.
+SPLINE_REACH = 24
+
+
+@dataclass(frozen=True)
+class DisplacementField:
+    """A map from fixed to moving points: ``T(x) = x + u(x)``.
+
+    Attributes
+    ----------
+    vectors
+        ``u``, (z, y, x, 3) float32, components (x, y, z) in mm, LPS.
+    grid
+        The fixed grid. Beyond it the field goes on with the value at its border.
+    """
+
+    vectors: np.ndarray
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        if tuple(self.vectors.shape) != (*self.grid.shape, 3):
+            raise ValueError(f"vectors {self.vectors.shape} do not lie on grid {self.grid.shape}")
+        object.__setattr__(self, "vectors", np.ascontiguousarray(self.vectors, dtype=np.float32))
+
+    @classmethod
+    def identity(cls, grid: Grid) -> DisplacementField:
+        """The field that moves nothing."""
+        return cls(np.zeros((*grid.shape, 3), np.float32), grid)
+
+    @classmethod
+    def from_matrix(cls, matrix: np.ndarray, grid: Grid) -> DisplacementField:
+        """The field of an affine map: (4, 4), homogeneous, fixed → moving points, mm, LPS."""
+        change = np.asarray(matrix, dtype=np.float64)[:3] - np.eye(3, 4)
+        steps = change[:, :3] @ _index_matrix(grid)
+        vectors = torch.zeros(*grid.shape, 3)
+        _add_affine(vectors, steps, change[:, :3] @ np.asarray(grid.origin) + change[:, 3])
+        return cls(vectors.numpy(), grid)
+
+    @classmethod
+    def from_voxel(cls, displacement: torch.Tensor, fixed: Grid, moving: Grid) -> DisplacementField:
+        """From a voxel displacement: index ``i`` of `fixed` goes to index ``i + v(i)`` of `moving`.
+
+        Parameters
+        ----------
+        displacement
+            ``v``, (3, z, y, x) or (1, 3, z, y, x), components (z, y, x) in voxels.
+        fixed, moving
+            The grids of the two images; they may differ in everything.
+        """
+        v = displacement.detach().reshape(3, *fixed.shape).float().cpu()
+        matrix = _index_matrix(moving)
+        vectors = torch.einsum("cj,jzyx->zyxc", _float(matrix), v)
+        _add_affine(
+            vectors,
+            matrix - _index_matrix(fixed),
+            np.asarray(moving.origin) - np.asarray(fixed.origin),
+        )
+        return cls(vectors.numpy(), fixed)
+
+    def to_voxel(self, moving: Grid) -> torch.Tensor:
+        """The voxel displacement (1, 3, z, y, x) onto indices of `moving`; see `from_voxel`."""
+        coordinates = self._indices(moving, 0, self.grid.shape[0])
+        _add_affine(coordinates, -np.eye(3), np.zeros(3))
+        return coordinates.permute(3, 0, 1, 2).contiguous()[None]
+
+    def warp_image(self, moving: Image, mode: str = "linear") -> Image:
+        """The moving image sampled at ``T(x)`` for every voxel of the fixed grid.
+
+        Parameters
+        ----------
+        moving
+            Array (z, y, x), any real type; points outside take the value of the nearest border
+            voxel.
+        mode
+            ``linear`` (the result is float32) or ``nearest`` (the result keeps the type).
+        """
+        # Labels go through float32 unharmed up to 2**24.
+        volume = torch.from_numpy(np.ascontiguousarray(moving.array, dtype=np.float32))[None, None]
+        kind = moving.array.dtype if mode == "nearest" else np.float32
+        warped = np.empty(self.grid.shape, dtype=kind)
+        for start, stop in _slabs(self.grid.shape):
+            coordinates = self._indices(moving.grid, start, stop).permute(3, 0, 1, 2)[None]
+            warped[start:stop] = sample(volume, coordinates, mode)[0, 0].numpy()
+        return Image(warped, self.grid)
+
+    def warp_labels(self, labels: Image) -> Image:
+        """The moving label map on the fixed grid, by nearest neighbour; its type is kept."""
+        return self.warp_image(labels, mode="nearest")
+
+    def transform_points(self, points: np.ndarray, order: int = 3) -> np.ndarray:
+        """Moving points of fixed points.
+
+        Parameters
+        ----------
+        points
+            (n, 3) in mm, (x, y, z), LPS.
+        order
+            Degree of the spline by which the field is read between voxels: 3 (as Learn2Reg
+            does) or 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n, 3) float64, mm.
+        """
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        if len(points) == 0:
+            return points
+        limits = np.array(self.grid.shape) - 1
+        index = np.clip(self.grid.physical_to_index(points), 0, limits)
+        low = np.maximum(np.floor(index.min(0)).astype(int) - SPLINE_REACH, 0)
+        high = np.minimum(np.ceil(index.max(0)).astype(int) + SPLINE_REACH, limits) + 1
+        part = self.vectors[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        moved = points.copy()
+        for axis in range(3):
+            moved[:, axis] += ndimage.map_coordinates(
+                part[..., axis], (index - low).T, output=np.float64, order=order, mode="mirror"
+            )
+        return moved
+
+    def compose(self, inner: DisplacementField) -> DisplacementField:
+        """The field of ``x → T_self(T_inner(x))``, on the grid of `inner`."""
+        volume = torch.from_numpy(self.vectors).permute(3, 0, 1, 2)[None]
+        vectors = inner.vectors.copy()
+        for start, stop in _slabs(inner.grid.shape):
+            coordinates = inner._indices(self.grid, start, stop).permute(3, 0, 1, 2)[None]
+            vectors[start:stop] += sample(volume, coordinates)[0].permute(1, 2, 3, 0).numpy()
+        return DisplacementField(vectors, inner.grid)
+
+    def resample(self, grid: Grid) -> DisplacementField:
+        """The same map on another grid, read linearly."""
+        return self.compose(DisplacementField.identity(grid))
+
+    def invert(
+        self, iterations: int = 100, tolerance: float = 1e-3
+    ) -> tuple[DisplacementField, np.ndarray]:
+        """The inverse map, moving → fixed, on the same grid, and its residual.
+
+        Parameters
+        ----------
+        iterations, tolerance
+            See `warpline.fields.algebra.invert`; the tolerance is in voxels. A `RuntimeWarning`
+            tells of a field that folds.
+
+        Returns
+        -------
+        field, residual
+            The residual is (z, y, x), in voxels.
+        """
+        inverse, residual = algebra.invert(self.to_voxel(self.grid), iterations, tolerance)
+        return DisplacementField.from_voxel(inverse, self.grid, self.grid), residual[0].numpy()
+
+    def jacobian_determinant(self) -> np.ndarray:
+        """Determinant of ``I + ∂u/∂x`` (physical) on the interior, (z − 2, y − 2, x − 2).
+
+        With ``u = M v`` and ``x = M i`` the determinants of ``I + ∂u/∂x`` and ``I + ∂v/∂i`` are
+        equal, whatever spacing and direction M holds.
+        """
+        return algebra.jacobian_determinant(self.to_voxel(self.grid))[0].numpy()
+
+    def _indices(self, moving: Grid, start: int, stop: int) -> torch.Tensor:
+        """Moving indices (z, y, x, 3), in (z, y, x), of ``T(x)`` for slices `start` to `stop`."""
+        inverse = np.linalg.inv(_index_matrix(moving))
+        offset = np.asarray(self.grid.origin) - np.asarray(moving.origin)
+        fixed = _index_matrix(self.grid)
+        coordinates = torch.from_numpy(self.vectors[start:stop]) @ _float(inverse.T)
+        _add_affine(coordinates, inverse @ fixed, inverse @ (offset + fixed[:, 0] * start))
+        return coordinates
+
+
+def _index_matrix(grid: Grid) -> np.ndarray:
+    """3×3 from (z, y, x) index steps to (x, y, z) mm."""
+    return grid.matrix[:, ::-1]
+
+
+def _float(matrix: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(matrix)).float()
+
+
+def _add_affine(vectors: torch.Tensor, matrix: np.ndarray, offset: np.ndarray) -> None:
+    """Add ``matrix @ (z, y, x) + offset`` to `vectors` (z, y, x, 3), in place, axis by axis.
+
+    The lines are computed in float64: an affine map may be a small difference of large numbers.
+    """
+    for axis in range(3):
+        if axis > 0 and not matrix[:, axis].any():
+            continue
+        line = np.arange(vectors.shape[axis])[:, None] * matrix[:, axis]
+        if axis == 0:
+            line = line + offset
+        shape = [1, 1, 1, 3]
+        shape[axis] = -1
+        vectors += torch.from_numpy(line).float().reshape(shape)
+
+
+def _slabs(shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """Ranges of z that cut a grid into slabs of about `SLAB` voxels."""
+    thickness = max(1, SLAB // (shape[1] * shape[2]))
+    # A multiple of the thread count, by which `sample` shares out a slab.
+    threads = torch.get_num_threads()
+    thickness = max(threads, thickness - thickness % threads)
+    return [(z, min(z + thickness, shape[0])) for z in range(0, shape[0], thickness)]

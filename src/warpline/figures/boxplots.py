@@ -1,0 +1,146 @@
+"""A metric's values over pairs, by method and label."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from warpline.errors import WarplineError
+from warpline.figures.style import colour, legend_columns, new_figure, save, style
+
+PAIR = ["dataset", "split", "fixed", "moving"]
+EVERY = "mean of labels"
+
+
+def metric_boxplots(
+    records: pd.DataFrame,
+    metric: str,
+    methods: Mapping[str, str],
+    stem: str | os.PathLike,
+    *,
+    title: str = "",
+    axis_title: str | None = None,
+    published: Mapping[str, float] | None = None,
+    by_label: bool = True,
+) -> list[Path]:
+    """Draw a box and the pairs' points for every method, label by label.
+
+    Parameters
+    ----------
+    records
+        Tidy records; those of one dataset and split.
+    metric
+        The metric to draw.
+    methods
+        Method id → title, in the order of drawing.
+    stem
+        The files' path without suffix.
+    title, axis_title
+        Of the figure and of the vertical axis (the metric with its unit, if None).
+    published
+        Method id → published mean over pairs and labels: a diamond at the mean of labels.
+    by_label
+        False draws only the pairs' means: for landmarks, which share no labels between pairs.
+
+    Returns
+    -------
+    list of Path
+        The PNG and the SVG.
+
+    Raises
+    ------
+    WarplineError
+        If no record has this metric for any of the methods.
+    """
+    chosen = records[(records["metric"] == metric) & records["method"].isin(list(methods))]
+    chosen = chosen[np.isfinite(chosen["value"])]
+    if chosen.empty:
+        raise WarplineError(
+            f"No record has a value of {metric!r} for {', '.join(methods)}.",
+            do="Evaluate these methods, or choose another metric.",
+        )
+    names = list(dict.fromkeys(chosen["label"])) if by_label else []
+    groups = [*names, EVERY] if len(names) > 1 else [EVERY]
+    unit = chosen["unit"].iloc[0]
+
+    with style():
+        slots = len(groups) * (len(methods) + 1)
+        figure = new_figure(max(3.6, min(12.0, 1.4 + 0.34 * slots)), 3.6)
+        axes = figure.add_subplot()
+        rng = np.random.default_rng(0)
+        for g, group in enumerate(groups):
+            for m, method in enumerate(methods):
+                own = chosen[chosen["method"] == method]
+                values = (
+                    own.groupby(PAIR)["value"].mean()
+                    if group == EVERY
+                    else own.loc[own["label"] == group, "value"]
+                ).to_numpy(float)
+                if not values.size:
+                    continue
+                place = g * (len(methods) + 1) + m
+                _box(axes, values, place, colour(m))
+                axes.scatter(
+                    place + rng.uniform(-0.22, 0.22, values.size),
+                    values,
+                    s=6,
+                    color=colour(m),
+                    alpha=0.6,
+                    linewidths=0,
+                    zorder=3,
+                )
+                if group == EVERY and published and published.get(method) is not None:
+                    axes.scatter(
+                        place, published[method], marker="D", s=34, c="white", edgecolors="black",
+                        linewidths=1.2, zorder=5,
+                    )  # fmt: skip
+        centres = [g * (len(methods) + 1) + (len(methods) - 1) / 2 for g in range(len(groups))]
+        axes.set_xticks(centres, groups if len(groups) > 1 else [""])
+        axes.tick_params(axis="x", length=0)
+        if len(groups) > 6:
+            axes.tick_params(axis="x", rotation=35)
+            for tick in axes.get_xticklabels():
+                tick.set_ha("right")
+        axes.set_xlim(-0.8, slots - 1.2)
+        axes.grid(axis="y", color="#E2E2E2", linewidth=0.7)
+        axes.set_ylabel(axis_title or (f"{metric} ({unit})" if unit else metric))
+        if title:
+            axes.set_title(title, loc="left")
+        handles = [
+            Patch(facecolor=colour(m), alpha=0.85, label=name)
+            for m, name in enumerate(methods.values())
+        ]
+        if published:
+            handles.append(
+                Line2D([], [], marker="D", color="black", markerfacecolor="white",
+                       linestyle="none", label="published mean")
+            )  # fmt: skip
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=legend_columns([h.get_label() for h in handles], figure.get_figwidth()),
+            handlelength=1.2,
+        )
+        return save(figure, stem)
+
+
+def _box(axes, values: np.ndarray, place: float, shade: str) -> None:
+    axes.boxplot(
+        [values],
+        positions=[place],
+        widths=0.7,
+        showfliers=False,
+        showmeans=False,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"facecolor": shade, "alpha": 0.3, "edgecolor": shade},
+        medianprops={"color": "black", "linewidth": 1.4},
+        whiskerprops={"color": shade},
+        capprops={"color": shade},
+    )

@@ -1,0 +1,122 @@
+"""How a training went."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from warpline.errors import WarplineError
+from warpline.figures.style import colour, legend_columns, new_figure, save, style
+
+COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
+AXES = {"step": "step", "epoch": "epoch", "seconds": "time (hours)"}
+MANY = 60  # beyond so many points a running mean is drawn over them
+PER_ROW = 3
+
+
+def learning_curves(
+    logs: Mapping[str, str | os.PathLike],
+    stem: str | os.PathLike,
+    *,
+    against: str = "step",
+    title: str = "",
+) -> list[Path]:
+    """Draw the training's loss, its parts and the validation, one panel each, one line a model.
+
+    Parameters
+    ----------
+    logs
+        Model's title → CSV with the columns `step, epoch, seconds, split, name, value`; `split` is
+        ``train`` or ``val``.
+    stem
+        The files' path without suffix.
+    against
+        ``step``, ``epoch`` or ``seconds``.
+
+    Returns
+    -------
+    list of Path
+        The PNG and the SVG.
+
+    Raises
+    ------
+    WarplineError
+        If a log is missing, lacks a column or holds no line.
+    """
+    if against not in AXES:
+        raise ValueError(f"{against!r} is none of {', '.join(AXES)}")
+    tables = {name: _read(path) for name, path in logs.items()}
+    pairs = {
+        (row.split, row.name)
+        for table in tables.values()
+        for row in table[["split", "name"]].drop_duplicates().itertuples(index=False)
+    }
+    order = _first_seen(tables)
+    panels = sorted(pairs, key=lambda pair: (pair[0] == "val", order.index(pair)))
+
+    with style():
+        columns = min(PER_ROW, len(panels))
+        rows = math.ceil(len(panels) / columns)
+        figure = new_figure(0.4 + 2.7 * columns, 0.7 + 2.1 * rows)
+        for position, (split, name) in enumerate(panels):
+            axes = figure.add_subplot(rows, columns, position + 1)
+            for k, table in enumerate(tables.values()):
+                own = table[(table["split"] == split) & (table["name"] == name)]
+                _line(axes, own, against, colour(k))
+            axes.set_title(f"{'validation' if split == 'val' else 'training'}: {name}", loc="left")
+            axes.grid(color="#E2E2E2", linewidth=0.7)
+            axes.margins(x=0.02)
+            if position + columns >= len(panels):
+                axes.set_xlabel(AXES[against])
+        if title:
+            figure.suptitle(title, x=0.01, ha="left")
+        if len(tables) > 1:
+            handles = [
+                axes.plot([], [], color=colour(k), label=name)[0] for k, name in enumerate(tables)
+            ]
+            figure.legend(
+                handles=handles,
+                loc="outside lower center",
+                ncols=legend_columns(list(tables), figure.get_figwidth()),
+            )
+        return save(figure, stem)
+
+
+def _read(path: str | os.PathLike) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise WarplineError(
+            f"The training log cannot be read ({error}).", where=path, do="Train this model."
+        ) from error
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        raise WarplineError(f"The training log lacks {', '.join(missing)}.", where=path)
+    if table.empty:
+        raise WarplineError("The training log holds no line.", where=path, do="Train this model.")
+    return table
+
+
+def _first_seen(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
+    seen: dict[tuple[str, str], None] = {}
+    for table in tables.values():
+        seen.update(dict.fromkeys(zip(table["split"], table["name"], strict=True)))
+    return list(seen)
+
+
+def _line(axes, table: pd.DataFrame, against: str, shade: str) -> None:
+    means = table.groupby(against)["value"].mean()  # of an epoch's steps, where there are several
+    x = means.index.to_numpy(float) / (3600.0 if against == "seconds" else 1.0)
+    y = means.to_numpy(float)
+    if x.size <= MANY:
+        axes.plot(x, y, color=shade, linewidth=1.4, marker="." if x.size < 25 else None)
+        return
+    axes.plot(x, y, color=shade, linewidth=0.6, alpha=0.3)
+    width = max(3, x.size // 40)
+    smooth = pd.Series(y).rolling(width, center=True, min_periods=1).mean()
+    axes.plot(x, np.asarray(smooth), color=shade, linewidth=1.6)

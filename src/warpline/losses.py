@@ -1,0 +1,107 @@
+"""Terms of training losses. Images are (B, C, z, y, x); every function returns a scalar."""
+
+from __future__ import annotations
+
+import torch
+
+
+def mean_squared_error(
+    warped: torch.Tensor, fixed: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean over all voxels of the squared difference; a mask (B, 1, z, y, x) sets the rest to 0."""
+    difference = warped - fixed
+    if mask is not None:
+        difference = difference * mask
+    return difference.square().mean()
+
+
+def local_ncc(
+    warped: torch.Tensor,
+    fixed: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    window: int = 9,
+    epsilon: float = 1e-5,
+) -> torch.Tensor:
+    """Negative local squared normalised cross-correlation, in [−1, 0].
+
+    At every voxel the squared correlation of both images within a cube of `window` voxels; the
+    mean over all voxels is returned with a minus sign. Sums are taken in single precision and the
+    variances (never the covariance) are clamped from below, so that flat patches give 0 with a
+    finite gradient. Outside the grid both images count as 0.
+
+    Source: Avants et al. 2008, as used by Estienne et al. 2020, section 2.1.
+
+    Parameters
+    ----------
+    warped
+        (k·B, C, z, y, x): k deformed versions of each image, version by version.
+    fixed
+        (B, C, z, y, x).
+    mask
+        (B, 1, z, y, x); both images are multiplied by it.
+    window
+        Odd side of the cube, in voxels.
+    epsilon
+        Added to the product of the sums of squares; images are expected in [0, 1].
+    """
+    with torch.autocast(warped.device.type, enabled=False):
+        a, b = warped.float(), fixed.float()
+        repeats = len(a) // len(b)
+        if mask is not None:
+            a, b = a * mask.repeat(repeats, 1, 1, 1, 1), b * mask
+        sum_b, sum_bb = box_sum(torch.stack([b, b * b]), window).repeat(1, repeats, 1, 1, 1, 1)
+        b = b.repeat(repeats, 1, 1, 1, 1)
+        sum_a, sum_aa, sum_ab = box_sum(torch.stack([a, a * a, a * b]), window)
+        count = window**3
+        covariance = sum_ab - sum_a * sum_b / count
+        variance_a = (sum_aa - sum_a.square() / count).clamp_min(0.0)
+        variance_b = (sum_bb - sum_b.square() / count).clamp_min(0.0)
+        return -(covariance.square() / (variance_a * variance_b + epsilon)).mean()
+
+
+def box_sum(image: torch.Tensor, window: int) -> torch.Tensor:
+    """Sum over a cube of `window` voxels around every voxel of the last three axes, zeros outside.
+
+    One product with a banded matrix an axis: on a CPU three times as fast as average pooling, and
+    its gradient costs the same again.
+    """
+
+    def band(size: int) -> torch.Tensor:
+        index = torch.arange(size, device=image.device)
+        return ((index[:, None] - index).abs() <= window // 2).to(image.dtype)
+
+    along_z, along_y, along_x = map(band, image.shape[-3:])
+    out = along_y @ (image @ along_x)
+    return (along_z @ out.flatten(-2)).reshape(image.shape)
+
+
+def soft_dice(warped: torch.Tensor, fixed: torch.Tensor, smooth: float = 1.0) -> torch.Tensor:
+    """One minus the mean Dice overlap over channels, with squared denominators.
+
+    Parameters
+    ----------
+    warped, fixed
+        One-hot or probability maps of the foreground labels, (B, labels, z, y, x). Sums run over
+        the batch too, as in the practice of Estienne et al. 2020.
+    """
+    axes = (0, 2, 3, 4)
+    intersection = (warped * fixed).sum(axes)
+    size = warped.square().sum(axes) + fixed.square().sum(axes)
+    return 1.0 - ((2.0 * intersection + smooth) / (size + smooth)).mean()
+
+
+def identity_gradients(gradients: torch.Tensor) -> torch.Tensor:
+    """Mean absolute distance of predicted gradients from the identity, 0.5.
+
+    Source: Estienne et al. 2020, L_smo. `gradients`: (B, 3, z, y, x) in [0, 1].
+    """
+    return (gradients - 0.5).abs().mean()
+
+
+def displacement_gradient(displacement: torch.Tensor, order: int = 2) -> torch.Tensor:
+    """Mean of |∂u|^order over axes and components, forward differences, in voxels.
+
+    Source: Balakrishnan et al. 2019 (VoxelMorph), L_smooth. `displacement`: (B, 3, z, y, x).
+    """
+    terms = [torch.diff(displacement, dim=axis).abs().pow(order).mean() for axis in (2, 3, 4)]
+    return sum(terms) / 3.0

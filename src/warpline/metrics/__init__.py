@@ -1,0 +1,21 @@
+"""What is measured of a registration, one idea a module; all arrays are numpy, (z, y, x)."""
+
+from warpline.metrics.field_error import field_error
+from warpline.metrics.intensity import correlation, mean_squared_error
+from warpline.metrics.jacobian import folding_fraction, sdlogj, sdlogj_learn2reg
+from warpline.metrics.landmarks import registration_errors
+from warpline.metrics.overlap import dice
+from warpline.metrics.surface import SurfaceDistances, surface_distances
+
+__all__ = [
+    "SurfaceDistances",
+    "correlation",
+    "dice",
+    "field_error",
+    "folding_fraction",
+    "mean_squared_error",
+    "registration_errors",
+    "sdlogj",
+    "sdlogj_learn2reg",
+    "surface_distances",
+]

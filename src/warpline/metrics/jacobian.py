@@ -1,0 +1,67 @@
+"""Smoothness and folding, from the Jacobian determinant of a transformation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMALLEST, LARGEST = 1e-9, 1e9
+
+
+def interior(determinant: np.ndarray) -> np.ndarray:
+    """The determinant without its outer layer of voxels.
+
+    `DisplacementField.jacobian_determinant` leaves out one layer of the field's grid, where there
+    are no central differences; with this second one the interior is Learn2Reg's.
+    """
+    return determinant[1:-1, 1:-1, 1:-1]
+
+
+def sdlogj(determinant: np.ndarray) -> float:
+    """Standard deviation of log J on the interior (StdJ of Estienne et al. 2020, table 1).
+
+    Where J ≤ 0 the logarithm does not exist. Such voxels are clipped to 1e-9, Learn2Reg's own
+    lower bound, not dropped: dropping them would make a folded field look smoother than the same
+    field without its folds. So one fold weighs heavily here; `folding_fraction` says how many
+    there are.
+
+    Parameters
+    ----------
+    determinant
+        (z − 2, y − 2, x − 2), from `DisplacementField.jacobian_determinant`; 1 is no change of
+        volume.
+
+    Returns
+    -------
+    float
+        NaN on a field with no interior (fewer than five voxels along an axis).
+    """
+    values = interior(determinant)
+    if values.size == 0:
+        return float("nan")
+    return float(np.log(np.clip(values, SMALLEST, LARGEST), dtype=np.float64).std())
+
+
+def sdlogj_learn2reg(determinant: np.ndarray) -> float:
+    """`std(log(clip(J + 3, 1e-9, 1e9)))` on the interior: what Learn2Reg's program prints.
+
+    The added 3 divides small deviations by about 4 and hides folds (J > −3 passes for positive),
+    so this value compares with the challenge's own and with nothing else.
+
+    Parameters
+    ----------
+    determinant
+        (z − 2, y − 2, x − 2), of the map between voxel indices: the physical one times the ratio
+        of the fixed voxel's volume to the moving one's.
+    """
+    values = interior(determinant)
+    if values.size == 0:
+        return float("nan")
+    return float(np.log(np.clip(values + 3.0, SMALLEST, LARGEST), dtype=np.float64).std())
+
+
+def folding_fraction(determinant: np.ndarray) -> float:
+    """Fraction of interior voxels with J ≤ 0, where the transformation is not invertible."""
+    values = interior(determinant)
+    if values.size == 0:
+        return float("nan")
+    return float(np.count_nonzero(values <= 0) / values.size)

@@ -1,0 +1,103 @@
+"""Registration networks, one file a network; a recipe names the file.
+
+A network file defines ``Network``, a `RegistrationNetwork`. Nothing else has to change for a new
+one: the recipe's ``network.name`` is the module's name, ``network.parameters`` its arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from warpline.errors import WarplineError
+from warpline.registry import nearest
+
+
+@dataclass
+class Prediction:
+    """What a network says of one direction, moving → fixed.
+
+    Attributes
+    ----------
+    displacements
+        Voxel displacements (B, 3, z, y, x), coarse to fine; the last is the answer, the others
+        serve deep supervision. All are at full resolution.
+    gradients
+        Spatial gradients of the last transformation along its own axes, in units where 0.5 is the
+        identity, (B, 3, z, y, x); None for networks that do not predict gradients.
+    """
+
+    displacements: list[torch.Tensor]
+    gradients: torch.Tensor | None = None
+
+    @property
+    def displacement(self) -> torch.Tensor:
+        """The field to use."""
+        return self.displacements[-1]
+
+
+class RegistrationNetwork(nn.Module):
+    """Base of all registration networks.
+
+    Attributes
+    ----------
+    stride
+        The input's size must be a multiple of it along every axis; `register` pads and crops.
+    """
+
+    stride: int = 1
+
+    def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> Prediction:
+        """Predict the field that warps `moving` onto `fixed`, both (B, C, z, y, x)."""
+        return self.both(moving, fixed, backward=False)[0]
+
+    def both(
+        self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
+    ) -> tuple[Prediction, Prediction | None]:
+        """Both directions; a network that can share work between them overrides this."""
+        raise TypeError(f"{type(self).__name__} must define 'both'")
+
+
+def names() -> list[str]:
+    """The networks there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def build(name: str, parameters: Mapping[str, Any]) -> RegistrationNetwork:
+    """Build a network by the name of its module.
+
+    Raises
+    ------
+    WarplineError
+        If there is no such network, or it does not take these parameters.
+    """
+    if name not in names():
+        raise WarplineError(
+            f"There is no network '{name}'.",
+            where="network.name of the recipe",
+            do=nearest(name, names()),
+        )
+    network = importlib.import_module(f"warpline.networks.{name}").Network
+    try:
+        return network(**parameters)
+    except TypeError as error:
+        raise WarplineError(
+            f"The network '{name}' does not take these parameters: {error}.",
+            where="network.parameters of the recipe",
+        ) from error
+
+
+def padding_to(shape: Sequence[int], stride: int) -> list[int]:
+    """Widths for `torch.nn.functional.pad`: (z, y, x) at its ends to a multiple of `stride`."""
+    return [n for size in reversed(shape) for n in (0, -size % stride)]
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

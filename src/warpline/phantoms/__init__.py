@@ -1,0 +1,44 @@
+"""Synthetic anatomy with known truth, written as the providers of real data write theirs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from warpline.registry import lookup
+
+KNOWN = {"hippocampus": "warpline.phantoms.mirror:write_hippocampus"}
+
+
+def write(
+    kind: str,
+    spec: Mapping[str, Any],
+    cases: Sequence[Mapping[str, str]],
+    folder: str | os.PathLike,
+) -> list[Path]:
+    """Generate the archives of a phantom dataset.
+
+    Parameters
+    ----------
+    kind
+        A name in `KNOWN`.
+    spec
+        The dataset file's ``phantom`` entry: ``seed`` and ``parameters``.
+    cases
+        Rows of the case sheet; a case depends on its id and the seed, not on the other cases.
+    folder
+        Where the archives and a ``SHA256SUMS`` are written.
+
+    Returns
+    -------
+    The archives' paths.
+
+    Raises
+    ------
+    WarplineError
+        If the kind or one of its parameters is unknown.
+    """
+    function = lookup(kind, KNOWN, "phantom", where="key 'phantom.kind' of the dataset file")
+    return function(spec, cases, Path(folder))

@@ -1,0 +1,315 @@
+"""Preparation of canonical cases: a list of named steps, each a function of one case.
+
+A step takes the case (`Case`) and the parameters that stand in the dataset's ``prepare`` list, and
+returns a new case. A new step is one more function with the ``@step`` decorator.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from scipy.optimize import linear_sum_assignment
+
+from warpline.errors import WarplineError
+from warpline.files import atomic_path
+from warpline.images import Grid, Image, from_sitk, read_image, to_sitk, write_image
+from warpline.registry import nearest
+
+
+@dataclass(frozen=True)
+class Case:
+    """A volume with what belongs to it; label maps and masks lie on the image's grid.
+
+    `landmarks` has the columns ``id, x, y, z`` (mm, LPS).
+    """
+
+    id: str
+    image: Image
+    labels: Image | None = None
+    mask: Image | None = None
+    landmarks: pd.DataFrame | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the image."""
+        return self.image.grid
+
+
+def read_case(folder: str | os.PathLike) -> Case:
+    """Read a canonical case folder; its name is the case's id."""
+    folder = Path(folder)
+
+    def optional(name: str) -> Image | None:
+        return read_image(folder / name) if (folder / name).exists() else None
+
+    landmarks = folder / "landmarks.csv"
+    return Case(
+        id=folder.name,
+        image=read_image(folder / "image.nii.gz"),
+        labels=optional("labels.nii.gz"),
+        mask=optional("mask.nii.gz"),
+        landmarks=pd.read_csv(landmarks, dtype={"id": str}) if landmarks.exists() else None,
+    )
+
+
+def write_case(folder: str | os.PathLike, case: Case) -> None:
+    """Write a case in the canonical layout, each file atomically."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    image = case.image
+    if image.array.dtype not in (np.int16, np.float32):
+        image = image.with_array(image.array.astype(np.float32))
+    write_image(folder / "image.nii.gz", image)
+    for name, part in (("labels", case.labels), ("mask", case.mask)):
+        if part is not None:
+            write_image(folder / f"{name}.nii.gz", part.with_array(part.array.astype(np.uint8)))
+    if case.landmarks is not None:
+        with atomic_path(folder / "landmarks.csv") as temporary:
+            case.landmarks.to_csv(temporary, index=False)
+
+
+Step = Callable[..., Case]
+STEPS: dict[str, Step] = {}
+
+
+def step(function: Step) -> Step:
+    """Make a function usable by its name in a dataset's ``prepare`` list."""
+    STEPS[function.__name__] = function
+    return function
+
+
+def prepare(case: Case, steps: Sequence[Mapping[str, Any]]) -> Case:
+    """Apply the steps in order; each is a mapping with one key, the step's name.
+
+    Raises
+    ------
+    WarplineError
+        For an unknown step, for parameters that it does not take, or where a step fails.
+    """
+    for entry in steps:
+        ((name, parameters),) = entry.items()
+        where = "key 'prepare' of the dataset"
+        if name not in STEPS:
+            raise WarplineError(
+                f"There is no preparation step '{name}'.", where=where, do=nearest(name, STEPS)
+            )
+        parameters = parameters or {}
+        known = dict(list(inspect.signature(STEPS[name]).parameters.items())[1:])
+        for key in parameters:
+            if key not in known:
+                raise WarplineError(
+                    f"The preparation step '{name}' has no parameter '{key}'.",
+                    where=where,
+                    do=nearest(key, known),
+                )
+        for key, parameter in known.items():
+            if key not in parameters and parameter.default is parameter.empty:
+                raise WarplineError(
+                    f"The preparation step '{name}' needs the parameter '{key}'.", where=where
+                )
+        try:
+            case = STEPS[name](case, **parameters)
+        except (TypeError, ValueError) as error:
+            raise WarplineError(
+                f"The preparation step '{name}' fails with {parameters}: {error}.",
+                where=f"case {case.id}",
+            ) from error
+    return case
+
+
+def _each_image(case: Case, function: Callable[[Image, bool], Image]) -> Case:
+    """Apply `function(image, is_label)` to the image, the labels and the mask."""
+    return replace(
+        case,
+        image=function(case.image, False),
+        labels=None if case.labels is None else function(case.labels, True),
+        mask=None if case.mask is None else function(case.mask, True),
+    )
+
+
+def resample_to(
+    image: Image,
+    grid: Grid,
+    *,
+    matrix: np.ndarray | None = None,
+    nearest: bool = False,
+    fill: float = 0.0,
+) -> Image:
+    """Resample onto another grid; outside takes `fill`.
+
+    The linear result is float32: ITK would cut the fractions off integers, not round them.
+
+    Parameters
+    ----------
+    matrix
+        4×4, from physical points of the new grid to those of the image (mm, LPS); the identity
+        where not given.
+    """
+    reference = sitk.Image([int(n) for n in grid.shape[::-1]], sitk.sitkUInt8)
+    reference.SetSpacing(grid.spacing)
+    reference.SetOrigin(grid.origin)
+    reference.SetDirection(grid.direction)
+    transform = sitk.AffineTransform(3)
+    if matrix is not None:
+        transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+        transform.SetTranslation(matrix[:3, 3].tolist())
+    interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    if not nearest:
+        image = image.with_array(image.array.astype(np.float32))
+    return from_sitk(sitk.Resample(to_sitk(image), reference, transform, interpolator, float(fill)))
+
+
+def move_case(case: Case, matrix: np.ndarray, grid: Grid) -> Case:
+    """A case resampled onto a reference's grid by an affine alignment.
+
+    Parameters
+    ----------
+    matrix
+        4×4, from points of the reference to points of the case (mm, LPS); landmarks go by its
+        inverse.
+    """
+    fill = float(case.image.array.min())
+    landmarks = case.landmarks
+    if landmarks is not None:
+        inverse = np.linalg.inv(matrix)
+        points = landmarks[["x", "y", "z"]].to_numpy() @ inverse[:3, :3].T + inverse[:3, 3]
+        landmarks = landmarks.assign(x=points[:, 0], y=points[:, 1], z=points[:, 2])
+    case = replace(case, landmarks=landmarks)
+    return _each_image(
+        case,
+        lambda part, label: resample_to(
+            part, grid, matrix=matrix, nearest=label, fill=0 if label else fill
+        ),
+    )
+
+
+@step
+def resample(case: Case, spacing: Sequence[float]) -> Case:
+    """Resample to `spacing` (x, y, z) in mm, linear for images and nearest for labels.
+
+    The new grid covers the same extent: its outer faces differ from the old ones by less than a
+    voxel, and its centre is the old centre.
+    """
+    old = case.grid
+    extent = np.array(old.shape[::-1]) * old.spacing
+    size = np.maximum(1, np.round(extent / spacing)).astype(int)
+    middle = old.index_to_physical((np.array(old.shape) - 1) / 2)
+    matrix = np.asarray(old.direction).reshape(3, 3) * np.asarray(spacing)
+    grid = Grid(
+        shape=tuple(int(n) for n in size[::-1]),
+        spacing=tuple(float(s) for s in spacing),
+        origin=tuple(middle - matrix @ ((size - 1) / 2)),
+        direction=old.direction,
+    )
+    fill = float(case.image.array.min())
+    return _each_image(
+        case, lambda part, label: resample_to(part, grid, nearest=label, fill=0 if label else fill)
+    )
+
+
+@step
+def pad_crop(case: Case, shape: Sequence[int], fill: float | str = 0.0) -> Case:
+    """Pad or crop about the centre to `shape` (z, y, x); `fill` is a value or ``minimum``.
+
+    Where the difference is odd, the extra voxel goes to the end.
+    """
+    value = float(case.image.array.min()) if fill == "minimum" else float(fill)
+
+    def fit(image: Image, label: bool) -> Image:
+        array, start = image.array, []
+        for axis, (old, new) in enumerate(zip(image.grid.shape, shape, strict=True)):
+            if new >= old:
+                before = (new - old) // 2
+                width = [(before, new - old - before) if k == axis else (0, 0) for k in range(3)]
+                array = np.pad(array, width, constant_values=0 if label else value)
+                start.append(-before)
+            else:
+                before = (old - new) // 2
+                array = np.take(array, np.arange(before, before + new), axis=axis)
+                start.append(before)
+        origin = image.grid.index_to_physical(np.array(start, dtype=float))
+        grid = replace(image.grid, shape=tuple(array.shape), origin=tuple(map(float, origin)))
+        return Image(np.ascontiguousarray(array), grid)
+
+    return _each_image(case, fit)
+
+
+@step
+def centre_frame(case: Case) -> Case:
+    """Forget where the scanner saw the volume: the grid's centre becomes the origin.
+
+    Each axis keeps the anatomical direction that it is nearest to, without obliqueness. For
+    datasets whose volumes are to be compared voxel by voxel, as Learn2Reg's hippocampus task does;
+    landmarks move along.
+    """
+    old = case.grid
+    cosines = np.asarray(old.direction).reshape(3, 3)
+    direction = np.zeros((3, 3))
+    chosen = linear_sum_assignment(-np.abs(cosines))
+    direction[chosen] = np.sign(cosines[chosen])
+    middle = direction @ ((np.array(old.shape[::-1]) - 1) / 2 * old.spacing)
+    grid = Grid(
+        shape=old.shape,
+        spacing=old.spacing,
+        origin=tuple(map(float, -middle)),
+        direction=tuple(map(float, direction.ravel())),
+    )
+    landmarks = case.landmarks
+    if landmarks is not None:
+        index = old.physical_to_index(landmarks[["x", "y", "z"]].to_numpy())
+        points = grid.index_to_physical(index)
+        landmarks = landmarks.assign(x=points[:, 0], y=points[:, 1], z=points[:, 2])
+    case = replace(case, landmarks=landmarks)
+    return _each_image(case, lambda part, label: Image(part.array, grid))
+
+
+@step
+def clip(case: Case, low: float | None = None, high: float | None = None) -> Case:
+    """Clip intensities to [low, high]."""
+    array = np.clip(case.image.array.astype(np.float32), low, high)
+    return replace(case, image=case.image.with_array(array))
+
+
+@step
+def zscore(case: Case, over: str = "all") -> Case:
+    """Subtract the mean and divide by the deviation of the voxels `over` (all or positive)."""
+    if over not in ("all", "positive"):
+        raise ValueError(f"'over' is 'all' or 'positive', not '{over}'")
+    array = _varying(case, case.image.array)
+    chosen = array if over == "all" else _varying(case, array[array > 0])
+    mean, deviation = chosen.mean(dtype=np.float64), chosen.std(dtype=np.float64)
+    scaled = (array - np.float32(mean)) / np.float32(deviation)
+    return replace(case, image=case.image.with_array(scaled))
+
+
+@step
+def rescale(case: Case, low: float = 0.0, high: float = 1.0) -> Case:
+    """Map the image's minimum and maximum to `low` and `high`."""
+    array = _varying(case, case.image.array)
+    least, most = float(array.min()), float(array.max())
+    scaled = (array - least) / (most - least) * (high - low) + low
+    return replace(case, image=case.image.with_array(scaled.astype(np.float32)))
+
+
+def _varying(case: Case, array: np.ndarray) -> np.ndarray:
+    """Intensities as float32, refused if they cannot be brought to another range."""
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        reason = "it has values that are no finite number"
+    elif array.size == 0 or array.min() == array.max():
+        reason = "its intensities do not vary"
+    else:
+        return array
+    raise WarplineError(
+        f"The image cannot be normalised: {reason}.",
+        where=f"case {case.id}",
+        do="Look at the image; take the case off the case sheet if it is of no use.",
+    )

@@ -1,0 +1,15 @@
+"""Tables: records aggregated beside the published numbers, in four formats."""
+
+from warpline.tables.build import Table, build, pair_values
+from warpline.tables.render import to_csv, to_html, to_latex, to_markdown, write_all
+
+__all__ = [
+    "Table",
+    "build",
+    "pair_values",
+    "to_csv",
+    "to_html",
+    "to_latex",
+    "to_markdown",
+    "write_all",
+]

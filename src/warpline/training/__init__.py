@@ -1,0 +1,1 @@
+"""Training: one loop for every network, data in memory, checkpoints that survive."""

@@ -1,0 +1,95 @@
+"""Random spatial augmentation, the same for both images of a pair.
+
+Source: Estienne et al. 2020, section 2.1; ranges after its authors' practice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+
+from warpline.fields.sampling import identity_grid, sample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Flips, quarter turns and one affine map, composed and sampled once.
+
+    Attributes
+    ----------
+    flip
+        Flip each axis with probability one half.
+    quarter_turns
+        Turn by a multiple of 90° in a random plane; in a plane that is not square, by 0° or 180°.
+    rotation
+        Largest angle, in degrees, about one random axis.
+    translation
+        Largest shift along each axis, in voxels.
+    zoom
+        Isotropic scale is drawn from [1 − zoom, 1 + zoom].
+    """
+
+    flip: bool = False
+    quarter_turns: bool = False
+    rotation: float = 0.0
+    translation: float = 0.0
+    zoom: float = 0.0
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """A 3×4 matrix from centred output to centred input voxel coordinates (z, y, x)."""
+        matrix = np.eye(3)
+        if self.flip:
+            matrix = np.diag(rng.choice([-1.0, 1.0], 3)) @ matrix
+        if self.quarter_turns:
+            a, b = list(combinations(range(3), 2))[rng.integers(3)]
+            turns = int(rng.integers(4)) if shape[a] == shape[b] else 2 * int(rng.integers(2))
+            matrix = _rotation(a, b, turns * np.pi / 2) @ matrix
+        if self.rotation:
+            a, b = list(combinations(range(3), 2))[rng.integers(3)]
+            angle = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
+            matrix = _rotation(a, b, angle) @ matrix
+        if self.zoom:
+            matrix = matrix * rng.uniform(1 - self.zoom, 1 + self.zoom)
+        shift = rng.uniform(-self.translation, self.translation, 3)
+        return np.hstack([matrix, shift[:, None]])
+
+    def __call__(
+        self,
+        rng: np.random.Generator,
+        images: torch.Tensor,
+        labels: torch.Tensor | None,
+        pairs: int,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Augment a stack of `pairs` moving volumes followed by their fixed volumes.
+
+        Parameters
+        ----------
+        images
+            (2·pairs, C, z, y, x).
+        labels
+            (2·pairs, labels, z, y, x) one-hot, interpolated linearly and cut at one half.
+        """
+        if self == Augmentation():
+            return images, labels
+        shape = tuple(images.shape[2:])
+        matrices = np.stack([self.draw(rng, shape) for _ in range(pairs)] * 2)
+        matrices = torch.as_tensor(matrices, device=images.device, dtype=images.dtype)
+        centre = (torch.tensor(shape, device=images.device, dtype=images.dtype) - 1) / 2
+        grid = identity_grid(shape, images.device) - centre.view(1, 3, 1, 1, 1)
+        moved = torch.einsum("nij,jzyx->nizyx", matrices[:, :, :3], grid[0])
+        coordinates = moved + (matrices[:, :, 3] + centre).view(-1, 3, 1, 1, 1)
+        images = sample(images, coordinates)
+        if labels is not None:
+            labels = (sample(labels, coordinates) > 0.5).float()
+        return images, labels
+
+
+def _rotation(a: int, b: int, angle: float) -> np.ndarray:
+    """Rotation by `angle` (radians) in the plane of axes a and b."""
+    matrix = np.eye(3)
+    matrix[a, a] = matrix[b, b] = np.cos(angle)
+    matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
+    return matrix.round(12) + 0.0

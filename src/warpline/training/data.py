@@ -1,0 +1,77 @@
+"""Prepared cases as tensors, read once and kept in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from warpline.errors import WarplineError
+from warpline.networks import padding_to
+from warpline.preprocess import Case, read_case
+
+
+class CaseMemory:
+    """Images and label maps of a dataset's prepared cases, all of one shape.
+
+    Volumes are padded with zeros at their ends to a multiple of `stride` along every axis.
+
+    Attributes
+    ----------
+    images
+        (cases, C, z, y, x) float32.
+    labels
+        (cases, z, y, x) uint8, or None where any case has no label map.
+    values
+        The foreground label values, in the order of the one-hot channels.
+    """
+
+    def __init__(self, cases: Iterable[Case], values: Sequence[int], stride: int = 1):
+        cases = list(cases)
+        if not cases:
+            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        first = cases[0]
+        for case in cases:
+            if case.grid.shape != first.grid.shape:
+                raise WarplineError(
+                    f"The prepared cases differ in shape: {case.grid.shape} and "
+                    f"{first.grid.shape}.",
+                    where=f"cases {case.id} and {first.id}",
+                    do="End the dataset's 'prepare' list with a 'pad_crop' step.",
+                )
+        self.ids = [case.id for case in cases]
+        self.index = {case_id: i for i, case_id in enumerate(self.ids)}
+        self.values = tuple(values)
+        width = padding_to(first.grid.shape, stride)
+        images = torch.stack([torch.from_numpy(c.image.array).float()[None] for c in cases])
+        self.images = F.pad(images, width)
+        self.shape = tuple(self.images.shape[2:])
+        self.labels = None
+        if all(case.labels is not None for case in cases):
+            labels = torch.stack([torch.from_numpy(c.labels.array) for c in cases])
+            self.labels = F.pad(labels, width)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> CaseMemory:
+        """Move everything to a device, so that no step waits for a copy."""
+        self.images = self.images.to(device)
+        if self.labels is not None:
+            self.labels = self.labels.to(device)
+        return self
+
+    def one_hot(self, indices: Sequence[int]) -> torch.Tensor | None:
+        """Foreground label maps of some cases, (n, labels, z, y, x) float32."""
+        if self.labels is None or not self.values:
+            return None
+        chosen = self.labels[list(indices)]
+        return torch.stack([(chosen == value).float() for value in self.values], dim=1)
+
+
+def read_cases(folders: Mapping[str, str | os.PathLike], ids: Iterable[str]) -> list[Case]:
+    """Read the prepared cases `ids`; `folders` maps every case to its folder."""
+    return [read_case(Path(folders[case_id])) for case_id in ids]

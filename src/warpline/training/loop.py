@@ -1,0 +1,280 @@
+"""The training loop of every network.
+
+All randomness is a function of the seed and the step, so a training that was killed and taken up
+again from its last checkpoint ends with the same weights, bit for bit on the same machine and
+number of threads, as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from warpline.errors import WarplineError
+from warpline.files import atomic_path
+from warpline.progress import Progress
+from warpline.training.checkpoints import StateFolder, load_weights
+
+HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
+
+
+class Objective(Protocol):
+    """What a network is trained for."""
+
+    steps_per_epoch: int
+
+    def batch(self, step: int) -> Any:
+        """The batch of a step, a function of the objective's seed and the step alone."""
+
+    def loss(self, network: nn.Module, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss to minimise and its parts."""
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Validation values; ``loss`` must be among them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained; the keys of ``training`` in a recipe.
+
+    Attributes
+    ----------
+    epochs
+        Passes over the training cases.
+    learning_rate, weight_decay
+        Of Adam.
+    schedule
+        ``constant``, or ``cosine`` from the learning rate down to 2 % of it.
+    precision
+        ``single``; ``bfloat16`` or ``float16`` for mixed precision.
+    validate_every
+        In epochs; the last epoch is always validated. 0 for never.
+    patience
+        Stop when the validation loss has not fallen for so many epochs; None for never.
+    checkpoint_seconds
+        Time between two checkpoints.
+    """
+
+    epochs: int
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    precision: str = "single"
+    validate_every: int = 1
+    patience: int | None = None
+    checkpoint_seconds: float = 60.0
+    seed: int = 0
+
+
+@dataclass
+class Result:
+    """What a training leaves behind: its length, its seconds, its history and best epoch."""
+
+    steps: int
+    seconds: float
+    history: list[tuple]
+    best_epoch: int | None
+
+
+class Interrupted(SystemExit):
+    """SIGTERM came; the state is saved. The exit status is that of a process so ended."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+def train(
+    network: nn.Module,
+    objective: Objective,
+    settings: Settings,
+    state_folder: str | os.PathLike,
+    *,
+    device: torch.device | str = "cpu",
+    label: str = "training",
+) -> Result:
+    """Train `network` in place, taking up where the state folder's last checkpoint stands.
+
+    Raises
+    ------
+    WarplineError
+        If the loss or the weights stop being finite; the last good state is kept.
+    Interrupted
+        After SIGTERM, once the state is saved.
+    """
+    device = torch.device(device)
+    state = StateFolder(state_folder)
+    # Convolutions on a CPU are faster in this layout; it changes nothing else.
+    network.to(device, memory_format=torch.channels_last_3d).train()
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    scaler = torch.amp.GradScaler(
+        device.type, enabled=settings.precision == "float16" and device.type == "cuda"
+    )
+    history: list[tuple] = []
+    step, seconds, best, best_epoch = 0, 0.0, math.inf, None
+    sums: dict[str, float] = {}
+    saved = state.load()
+    if saved is not None:
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        scaler.load_state_dict(saved["scaler"])
+        step, seconds, sums = saved["step"], saved["seconds"], saved["sums"]
+        best, best_epoch = saved["best"], saved["best_epoch"]
+        history = [tuple(row) for row in saved["history"]]
+    per_epoch = objective.steps_per_epoch
+    total = settings.epochs * per_epoch
+    started = time.monotonic() - seconds
+
+    def save() -> None:
+        if not all(torch.isfinite(p).all() for p in network.parameters()):
+            raise _diverged("weights", step, state)
+        state.save(
+            {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "scaler": scaler.state_dict(),
+                "step": step,
+                "seconds": time.monotonic() - started,
+                "sums": sums,
+                "best": best,
+                "best_epoch": best_epoch,
+                "history": [list(row) for row in history],
+            }
+        )
+
+    bar = Progress(total, label, initial=step)
+    last_save = time.monotonic()
+    with _terminate_flag() as terminated:
+        while step < total and not _out_of_patience(settings, best_epoch, step // per_epoch):
+            _set_learning_rate(optimiser, settings, step / total)
+            torch.manual_seed(_seed(settings.seed, step))
+            batch = objective.batch(step)
+            with _autocast(device, settings.precision):
+                loss, parts = objective.loss(network, batch)
+            if not torch.isfinite(loss):
+                raise _diverged("loss", step, state)
+            optimiser.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            scaler.step(optimiser)
+            scaler.update()
+            step += 1
+            for name, value in {"loss": loss, **parts}.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            epoch, within = divmod(step, per_epoch)
+            if within == 0:
+                means = {name: value / per_epoch for name, value in sums.items()}
+                sums = {}
+                now = time.monotonic() - started
+                history += [(step, epoch, now, "train", n, v) for n, v in means.items()]
+                if settings.validate_every and (
+                    epoch % settings.validate_every == 0 or step == total
+                ):
+                    network.eval()
+                    with torch.no_grad():
+                        values = objective.validate(network)
+                    network.train()
+                    now = time.monotonic() - started
+                    history += [(step, epoch, now, "val", n, v) for n, v in values.items()]
+                    if values["loss"] < best:
+                        best, best_epoch = values["loss"], epoch
+                        state.save_best(network)
+                    means |= {f"val {name}": value for name, value in values.items()}
+                bar.update(0, epoch=epoch, **means)
+            bar.update(1)
+            if terminated():
+                save()
+                print(f"SIGTERM: state of step {step} saved in {state.folder}", flush=True)
+                raise Interrupted
+            if time.monotonic() - last_save >= settings.checkpoint_seconds:
+                save()
+                last_save = time.monotonic()
+    save()
+    bar.close()
+    network.eval()
+    return Result(step, time.monotonic() - started, history, best_epoch)
+
+
+def use_best(network: nn.Module, state_folder: str | os.PathLike) -> None:
+    """Load the best weights of a training, if any epoch was validated."""
+    best = StateFolder(state_folder).best
+    if best.exists():
+        load_weights(best, network)
+
+
+def write_history(path: str | os.PathLike, history: list[tuple]) -> None:
+    """Write the learning curves as CSV: step, epoch, seconds, split, name, value."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(HISTORY_COLUMNS)
+        writer.writerows(history)
+
+
+def _diverged(what: str, step: int, state: StateFolder) -> WarplineError:
+    kept = state.last if state.last.exists() else "nothing, it was the first checkpoint interval"
+    return WarplineError(
+        f"The training diverged: the {what} stopped being finite at step {step}.",
+        where=f"last good state kept: {kept}",
+        do="Lower training.optimiser.learning_rate, or use precision: single.",
+    )
+
+
+def _seed(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
+
+
+def _set_learning_rate(optimiser: torch.optim.Optimizer, settings: Settings, done: float) -> None:
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _out_of_patience(settings: Settings, best_epoch: int | None, epoch: int) -> bool:
+    return settings.patience is not None and (
+        best_epoch is not None and epoch - best_epoch >= settings.patience
+    )
+
+
+def _autocast(device: torch.device, precision: str):
+    if precision == "single":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+@contextmanager
+def _terminate_flag() -> Iterator[Any]:
+    """A function that tells whether SIGTERM has come; the old handler returns afterwards."""
+    received: list[int] = []
+    old = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def settings_of(training: Mapping[str, Any], seed: int, validated: bool) -> Settings:
+    """Settings from a recipe's ``training`` mapping, as the schema leaves it."""
+    return Settings(
+        epochs=training["epochs"],
+        learning_rate=training["optimiser"]["learning_rate"],
+        weight_decay=training["optimiser"]["weight_decay"],
+        schedule=training["schedule"],
+        precision=training["precision"],
+        validate_every=training["validation"]["every"] if validated else 0,
+        patience=training["patience"],
+        checkpoint_seconds=training["checkpoint_seconds"],
+        seed=seed,
+    )

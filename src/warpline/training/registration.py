@@ -1,0 +1,172 @@
+"""What a registration network is trained for: similarity, overlap of labels, regularity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from warpline import losses
+from warpline.errors import WarplineError
+from warpline.fields.sampling import warp
+from warpline.networks import Prediction, RegistrationNetwork
+from warpline.training.augmentation import Augmentation
+from warpline.training.data import CaseMemory
+
+SIMILARITIES = {"local_ncc": losses.local_ncc, "mse": losses.mean_squared_error}
+REGULARISERS = {
+    "identity_gradients": lambda p: losses.identity_gradients(p.gradients),
+    "displacement_gradient": lambda p: losses.displacement_gradient(p.displacement),
+}
+
+
+@dataclass
+class Batch:
+    """Moving and fixed volumes: images (B, C, z, y, x), one-hot labels (B, labels, z, y, x)."""
+
+    moving: torch.Tensor
+    fixed: torch.Tensor
+    moving_labels: torch.Tensor | None = None
+    fixed_labels: torch.Tensor | None = None
+
+
+class RegistrationObjective:
+    """Random pairs of cases, and the loss of Estienne et al. 2020, section 2.1.
+
+    ``α·similarity + β·Dice loss + γ·regularity``; with `symmetric`, the mean of both directions.
+    Every version of the deformed image that the network gives (deep supervision) counts equally in
+    the similarity; Dice and regularity use the final field alone.
+
+    Parameters
+    ----------
+    training, validation
+        Cases in memory; validation may be None.
+    validation_pairs
+        (fixed, moving) case ids.
+    loss
+        ``similarity: {name, weight, …}``, ``dice: {weight}``, ``regularisation: {name, weight}``;
+        further keys go to the loss function.
+    symmetric
+        Train both directions of every pair.
+    masked
+        Multiply both images by the mask of voxels where both are > 0.
+    """
+
+    def __init__(
+        self,
+        training: CaseMemory,
+        validation: CaseMemory | None,
+        validation_pairs: Sequence[tuple[str, str]],
+        *,
+        loss: Mapping[str, Mapping[str, Any]],
+        batch_size: int,
+        symmetric: bool,
+        augmentation: Augmentation,
+        masked: bool,
+        seed: int,
+    ):
+        if len(training) < 2:
+            raise WarplineError(
+                "One case makes no pair.", do="Give the training split at least two cases."
+            )
+        self.training, self.validation = training, validation
+        self.validation_pairs = list(validation_pairs)
+        self.batch_size, self.symmetric, self.masked = batch_size, symmetric, masked
+        self.augmentation, self.seed = augmentation, seed
+        similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
+        self.similarity = SIMILARITIES[similarity.pop("name")]
+        self.regulariser = REGULARISERS[regulariser.pop("name")]
+        self.weights = {
+            "similarity": similarity.pop("weight"),
+            "dice": loss.get("dice", {}).get("weight", 0.0),
+            "regularity": regulariser.pop("weight"),
+        }
+        self.similarity_arguments = similarity
+        if self.weights["dice"] and training.one_hot([0]) is None:
+            raise WarplineError(
+                "The recipe weighs label overlap, but not every training case has a label map.",
+                where="loss.dice of the recipe",
+                do="Set its weight to 0 or use a dataset with labels.",
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """One epoch uses each training case once as the moving image."""
+        return max(1, len(self.training) // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; a function of the seed and the step alone."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.training))
+        rng = np.random.default_rng([self.seed, 1, step])
+        start = within * self.batch_size
+        moving = order[start : start + self.batch_size]
+        # A shift by 1 … n−1 makes every other case equally likely and a self-pair impossible.
+        shift = rng.integers(1, len(self.training), len(moving))
+        fixed = (moving + shift) % len(self.training)
+        indices = [*moving, *fixed]
+        images = self.training.images[indices]
+        labels = self.training.one_hot(indices) if self.weights["dice"] else None
+        images, labels = self.augmentation(rng, images, labels, len(moving))
+        count = len(moving)
+        if labels is None:
+            return Batch(images[:count], images[count:])
+        return Batch(images[:count], images[count:], labels[:count], labels[count:])
+
+    def loss(
+        self, network: RegistrationNetwork, batch: Batch
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss to minimise, and its parts for the record."""
+        forward, backward = network.both(batch.moving, batch.fixed, backward=self.symmetric)
+        predictions = [forward] if backward is None else [forward, backward]
+        terms = {
+            "similarity": self._similarity(batch, predictions),
+            "regularity": sum(map(self.regulariser, predictions)) / len(predictions),
+        }
+        if self.weights["dice"]:
+            sides = [(batch.moving_labels, batch.fixed_labels)]
+            sides.append(sides[0][::-1])
+            terms["dice"] = sum(
+                losses.soft_dice(warp(source, p.displacement), target)
+                for p, (source, target) in zip(predictions, sides, strict=False)
+            ) / len(predictions)
+        total = sum(self.weights[name] * value for name, value in terms.items())
+        return total, terms
+
+    def _similarity(self, batch: Batch, predictions: list[Prediction]) -> torch.Tensor:
+        moving, fixed = batch.moving, batch.fixed
+        if len(predictions) == 2:
+            moving, fixed = torch.cat([moving, fixed]), torch.cat([fixed, moving])
+        mask = ((moving > 0) & (fixed > 0)).float() if self.masked else None
+        displacements = [p.displacements for p in predictions]
+        versions = [torch.cat(parts) for parts in zip(*displacements, strict=True)]
+        # One stack of all versions: sampling works in parallel over it.
+        warped = warp(moving.repeat(len(versions), 1, 1, 1, 1), torch.cat(versions))
+        if self.similarity is losses.mean_squared_error:
+            fixed = fixed.repeat(len(versions), 1, 1, 1, 1)
+            mask = None if mask is None else mask.repeat(len(versions), 1, 1, 1, 1)
+        return self.similarity(warped, fixed, mask, **self.similarity_arguments)
+
+    @torch.no_grad()
+    def validate(self, network: RegistrationNetwork) -> dict[str, float]:
+        """Mean loss and, with labels, mean Dice of warped label maps over the validation pairs."""
+        memory = self.validation
+        values: dict[str, list[float]] = {"loss": []}
+        for fixed_id, moving_id in self.validation_pairs:
+            fixed, moving = memory.index[fixed_id], memory.index[moving_id]
+            labels = memory.one_hot([moving, fixed])
+            parts = (None, None) if labels is None else (labels[:1], labels[1:])
+            if not self.weights["dice"]:
+                parts = (None, None)
+            batch = Batch(memory.images[[moving]], memory.images[[fixed]], *parts)
+            values["loss"].append(float(self.loss(network, batch)[0]))
+            if labels is not None:
+                field = network(batch.moving, batch.fixed).displacement
+                warped = warp(labels[:1], field, mode="nearest")
+                overlap = 2 * (warped * labels[1:]).sum((0, 2, 3, 4))
+                size = (warped + labels[1:]).sum((0, 2, 3, 4))
+                values.setdefault("dice", []).append(float((overlap / size.clamp_min(1)).mean()))
+        return {name: float(np.mean(v)) for name, v in values.items()}
