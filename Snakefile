@@ -1,0 +1,49 @@
+# warpline: five papers on deformable medical image registration, from raw scans to their tables.
+#
+#   snakemake --cores 2                     everything that config/config.yaml names
+#   snakemake --cores 2 tables              the tables alone;  figures: the figures alone
+#   snakemake --cores 2 estienne2020        one paper;  any paper or study is a target by its name
+#   snakemake --cores 2 --config scale=cpu  another scale: demo, cpu or paper
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/acquire.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/register.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+
+
+rule tables:
+    input:
+        [table for paper in catalog.papers for table in tables_of(paper)],
+
+
+rule figures:
+    input:
+        [figure for paper in catalog.papers for figure in figures_of(paper)],
+
+
+for paper in catalog.papers:
+
+    rule:
+        name:
+            paper
+        input:
+            tables_of(paper),
+            figures_of(paper),

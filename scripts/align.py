@@ -1,0 +1,40 @@
+"""Align a batch of prepared cases to the dataset's reference case by an affine transformation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from warpline.baselines.affine import prealign
+from warpline.files import atomic_folder, write_json
+from warpline.jobs import job
+from warpline.preprocess import move_case, read_case, write_case
+
+
+def main(
+    source: str, cases: Sequence[str], reference: str, setting: Mapping[str, Any], target: str
+) -> None:
+    fixed = read_case(Path(reference) / setting["reference"])
+    with atomic_folder(target) as folder:
+        for case_id in cases:
+            case = read_case(Path(source) / case_id)
+            matrix = prealign(
+                case.image,
+                fixed.image,
+                transform=setting["transform"],
+                seed=setting["seed"],
+                names=(case_id, fixed.id),
+            )
+            write_case(folder / case_id, move_case(case, matrix, fixed.grid))
+            write_json(folder / case_id / "affine.json", matrix.tolist())
+            print(case_id, flush=True)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.input.batch,  # noqa: F821
+            snakemake.params.cases,  # noqa: F821
+            snakemake.input.reference,  # noqa: F821
+            snakemake.params.prealign,  # noqa: F821
+            snakemake.output[0],  # noqa: F821
+        )

@@ -1,0 +1,56 @@
+"""Measure all registered pairs of an experiment; one tidy record file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from warpline.datasets import Pair, pair_name
+from warpline.evaluate import evaluate_pair, records, row, write_records
+from warpline.fields.io import read_field
+from warpline.jobs import job
+from warpline.preprocess import read_case
+
+
+def main(
+    experiment: Mapping[str, str],
+    folders: Mapping[str, str],
+    fields: Mapping[str, str],
+    pairs: Sequence[Pair],
+    labels: Mapping[int, str],
+    target: str,
+    threads: int,
+) -> None:
+    torch.set_num_threads(threads)
+    frames = []
+    costs = {
+        folder: pd.read_csv(Path(folder) / "registrations.csv", dtype={"fixed": str, "moving": str})
+        for folder in set(fields.values())
+    }
+    for fixed_id, moving_id in pairs:
+        name = pair_name((fixed_id, moving_id))
+        field = read_field(Path(fields[name]) / f"{name}.nii.gz")
+        fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
+        rows = evaluate_pair(vars(fixed), vars(moving), field, labels=labels)
+        cost = costs[fields[name]].set_index(["fixed", "moving"]).loc[(fixed_id, moving_id)]
+        rows += [
+            row("seconds", cost["seconds"], "s"),
+            row("peak_memory", cost["peak_memory"], "MiB"),
+        ]
+        frames.append(records(rows, **experiment, fixed=fixed_id, moving=moving_id))
+        print(name, flush=True)
+    write_records(pd.concat(frames, ignore_index=True), target)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.experiment,  # noqa: F821
+            snakemake.params.folders,  # noqa: F821
+            snakemake.params.fields,  # noqa: F821
+            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
+            {int(value): name for value, name in snakemake.params.labels.items()},  # noqa: F821
+            snakemake.output[0],  # noqa: F821
+            snakemake.threads,  # noqa: F821
+        )

@@ -1,0 +1,93 @@
+"""Register a batch of pairs by one method; keep the fields and what each cost."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from warpline import baselines, networks, provenance
+from warpline.datasets import Pair, pair_name
+from warpline.fields.io import write_field
+from warpline.fields.physical import DisplacementField
+from warpline.files import atomic_folder
+from warpline.inference import predict
+from warpline.jobs import job
+from warpline.preprocess import Case, read_case
+from warpline.training.checkpoints import load_weights
+from warpline.training.devices import claim
+
+Register = Callable[[Case, Case], DisplacementField]
+
+
+def main(
+    method: Mapping[str, Any],
+    folders: Mapping[str, str],
+    pairs: Sequence[Pair],
+    target: str,
+    *,
+    device: str,
+    threads: int,
+    weights: str | None = None,
+    parameter_files: Sequence[str] = (),
+) -> None:
+    torch.set_num_threads(threads)
+    with claim(device) as chosen, atomic_folder(target) as folder:
+        register = method_function(method, weights, parameter_files, chosen, threads)
+        rows = []
+        for fixed_id, moving_id in pairs:
+            fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
+            if not rows and weights:
+                register(fixed, moving)  # the first call of a network pays for its set-up
+            started = time.perf_counter()
+            field = register(fixed, moving)
+            seconds = time.perf_counter() - started
+            write_field(folder / f"{pair_name((fixed_id, moving_id))}.nii.gz", field)
+            rows.append(
+                {
+                    "fixed": fixed_id,
+                    "moving": moving_id,
+                    "seconds": seconds,
+                    "peak_memory": provenance.peak_memory(),
+                }
+            )
+            done = f"{len(rows)}/{len(pairs)}"
+            print(f"{fixed_id} <- {moving_id}: {seconds:.2f} s ({done})", flush=True)
+        pd.DataFrame(rows).to_csv(folder / "registrations.csv", index=False)
+
+
+def method_function(
+    method: Mapping[str, Any],
+    weights: str | None,
+    parameter_files: Sequence[str],
+    device: torch.device,
+    threads: int,
+) -> Register:
+    """The registration of one pair by a method of the configuration."""
+    if method["kind"] == "network":
+        network = networks.build(method["network"]["name"], method["network"]["parameters"])
+        load_weights(weights, network)
+        network.to(device).eval()
+        return lambda fixed, moving: predict(network, fixed, moving, device)
+    parameters = dict(method["parameters"])
+    if parameter_files:
+        parameters["files"] = list(parameter_files)
+    run = baselines.get(method["kind"])
+    return lambda fixed, moving: run(
+        fixed, moving, parameters, threads=threads, seed=method["seed"]
+    )
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.method,  # noqa: F821
+            snakemake.params.folders,  # noqa: F821
+            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
+            snakemake.output[0],  # noqa: F821
+            device=snakemake.params.device,  # noqa: F821
+            threads=snakemake.threads,  # noqa: F821
+            weights=snakemake.input.get("weights") or None,  # noqa: F821
+            parameter_files=snakemake.input.get("parameters") or [],  # noqa: F821
+        )

@@ -1,0 +1,41 @@
+"""Write an experiment's fields in Learn2Reg's submission layout, as one zip."""
+
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from warpline.datasets import Pair, pair_name
+from warpline.fields.io import read_field
+from warpline.fields.learn2reg import write_submission
+from warpline.files import atomic_path
+from warpline.jobs import job
+from warpline.preprocess import read_case
+
+
+def main(
+    folders: Mapping[str, str], fields: Mapping[str, str], pairs: Sequence[Pair], target: str
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        atomic_path(target) as path,
+        zipfile.ZipFile(path, "w") as archive,
+    ):
+        for fixed_id, moving_id in pairs:
+            name = pair_name((fixed_id, moving_id))
+            field = read_field(Path(fields[name]) / f"{name}.nii.gz")
+            file = Path(scratch) / f"disp_{fixed_id.zfill(4)}_{moving_id.zfill(4)}.npz"
+            write_submission(file, field, read_case(folders[moving_id]).grid)
+            archive.write(file, file.name)
+            file.unlink()
+            print(file.name, flush=True)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.folders,  # noqa: F821
+            snakemake.params.fields,  # noqa: F821
+            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
+            snakemake.output[0],  # noqa: F821
+        )

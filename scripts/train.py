@@ -1,0 +1,107 @@
+"""Train a recipe's network on a dataset."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warpline import networks, provenance
+from warpline.datasets import Pair
+from warpline.files import checksum, write_json
+from warpline.inference import check_size
+from warpline.jobs import job
+from warpline.training.augmentation import Augmentation
+from warpline.training.checkpoints import load_weights, save_weights
+from warpline.training.data import CaseMemory, read_cases
+from warpline.training.devices import claim
+from warpline.training.loop import settings_of, train, use_best, write_history
+from warpline.training.registration import RegistrationObjective
+
+
+def main(
+    recipe: Mapping[str, Any],
+    folders: Mapping[str, str],
+    cases: Sequence[str],
+    pairs: Sequence[Pair],
+    labels: Mapping[int, str],
+    outputs: Mapping[str, str],
+    *,
+    state: str,
+    device: str,
+    threads: int,
+    pretrained: str | None = None,
+    label: str = "training",
+) -> None:
+    torch.set_num_threads(threads)
+    torch.manual_seed(recipe["seed"])
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    if pretrained:
+        left = load_weights(pretrained, network, strict=False)
+        print(f"weights of {pretrained}; {len(left)} tensors not taken over", flush=True)
+    training = recipe["training"]
+    validation_cases = sorted({case for pair in pairs for case in pair})
+    objective_cases = CaseMemory(read_cases(folders, cases), sorted(labels), network.stride)
+    check_size(network, objective_cases.shape)
+    validation = None
+    if pairs:
+        validation_list = read_cases(folders, validation_cases)
+        validation = CaseMemory(validation_list, sorted(labels), network.stride)
+    else:
+        print("no validation: the dataset has no pairs for training.validation.split", flush=True)
+    started = time.monotonic()
+    with claim(device) as chosen:
+        objective = RegistrationObjective(
+            objective_cases.to(chosen),
+            validation.to(chosen) if validation else None,
+            pairs,
+            loss=recipe["loss"],
+            batch_size=training["batch_size"],
+            symmetric=training["symmetric"],
+            augmentation=Augmentation(**training["augmentation"]),
+            masked=training["masked"],
+            seed=recipe["seed"],
+        )
+        settings = settings_of(training, recipe["seed"], validated=bool(pairs))
+        result = train(network, objective, settings, state, device=chosen, label=label)
+    if training["selection"] == "best":
+        use_best(network, state)
+    save_weights(outputs["weights"], network)
+    write_history(outputs["history"], result.history)
+    write_json(
+        outputs["sidecar"],
+        provenance.record(
+            device=str(chosen),
+            seconds=time.monotonic() - started,
+            training_seconds=round(result.seconds, 1),
+            steps=result.steps,
+            best_epoch=result.best_epoch,
+            parameters=networks.parameter_count(network),
+            threads=threads,
+            recipe=recipe,
+            seed=recipe["seed"],
+            pretrained=pretrained,
+            cases=len(cases),
+            weights_sha256=checksum(outputs["weights"]),
+        ),
+    )
+    shutil.rmtree(state, ignore_errors=True)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.recipe,  # noqa: F821
+            snakemake.params.folders,  # noqa: F821
+            snakemake.params.cases,  # noqa: F821
+            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
+            {int(value): name for value, name in snakemake.params.labels.items()},  # noqa: F821
+            dict(snakemake.output.items()),  # noqa: F821
+            state=snakemake.params.state,  # noqa: F821
+            device=snakemake.params.device,  # noqa: F821
+            threads=snakemake.threads,  # noqa: F821
+            pretrained=snakemake.input.get("pretrained"),  # noqa: F821
+            label=Path(snakemake.output.weights).parent.as_posix(),  # noqa: F821
+        )

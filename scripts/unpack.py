@@ -1,0 +1,8 @@
+"""Unpack a verified archive."""
+
+from warpline.acquire.unpack import unpack
+from warpline.jobs import job
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        unpack(snakemake.params.archive, snakemake.output[0])  # noqa: F821

@@ -1,0 +1,7 @@
+# The reference of an alignment.
+
+
+def reference_folder(wildcards):
+    dataset = catalog.dataset(wildcards.dataset)
+    case = dataset.spec["prealign"]["reference"]
+    return batch_folder(dataset.name, "prepared", dataset.batches_of([case])[0])

@@ -1,0 +1,142 @@
+# Paths, names and input functions; what is to be made is decided by warpline.catalog.
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+
+from warpline.catalog import Catalog, Experiment
+from warpline.code_version import code_version
+from warpline.datasets import pair_name
+from warpline.environment import share
+from warpline.errors import WarplineError
+from warpline.phantoms import KNOWN as PHANTOMS
+
+share(ROOT / "src")
+try:
+    catalog = Catalog(config, ROOT)
+    RUNS = list(
+        dict.fromkeys(e for paper in catalog.papers for e in catalog.experiments(paper))
+    )
+    for run in RUNS:
+        catalog.registration_batches(run)
+except WarplineError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = catalog.config["results"]
+THREADS = catalog.config["threads"]
+GPUS = 1 if catalog.device == "cuda" else 0
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9_-]+",
+    method=r"[A-Za-z0-9_-]+",
+    paper=r"[A-Za-z0-9_-]+",
+    split=r"[A-Za-z0-9]+",
+    batch=r"[A-Za-z0-9_.-]+",
+    table=r"[A-Za-z0-9_-]+",
+    figure=r"[A-Za-z0-9_-]+",
+
+
+def code_of(name, *modules):
+    """Fingerprint of a script and all the library code that it runs."""
+    return code_version(ROOT / "scripts" / name, *modules)
+
+
+def project_file(path):
+    """A file of the project as an input: relative, so that the project may move."""
+    return os.path.relpath(ROOT / path)
+
+
+def ready_stage(dataset):
+    """The last stage of a dataset's cases before registration."""
+    return "aligned" if catalog.dataset(dataset).spec["prealign"] else "prepared"
+
+
+def batch_folder(dataset, stage, batch):
+    return f"{RESULTS}/data/{dataset}/{stage}/{batch}"
+
+
+def case_folders(dataset, cases, stage=None):
+    """Folder of every case, by its id."""
+    stage = stage or ready_stage(dataset)
+    wanted = set(cases)
+    return {
+        case: f"{batch_folder(dataset, stage, batch)}/{case}"
+        for batch, chunk in catalog.dataset(dataset).batches().items()
+        for case in chunk
+        if case in wanted
+    }
+
+
+def batches_with(dataset, cases):
+    """Folders of the batches that hold the cases: what a job has to wait for."""
+    stage = ready_stage(dataset)
+    batches = catalog.dataset(dataset).batches_of(cases)
+    return [batch_folder(dataset, stage, batch) for batch in batches]
+
+
+def cases_of(pairs):
+    return sorted({case for pair in pairs for case in pair})
+
+
+def experiment_of(wildcards):
+    return Experiment(wildcards.dataset, wildcards.method, wildcards.split)
+
+
+def records_of(paper):
+    return [
+        f"{RESULTS}/records/{e.dataset}/{e.method}/{e.split}.parquet"
+        for e in catalog.experiments(paper)
+    ]
+
+
+def tables_of(paper):
+    return [
+        f"{RESULTS}/{paper}/tables/{table}.{kind}"
+        for table in catalog.paper(paper)["tables"]
+        for kind in ("csv", "md", "tex", "html")
+    ]
+
+
+def figures_of(paper):
+    names = [*catalog.paper(paper)["figures"]]
+    if trainings_of(paper):
+        names.append("learning_curves")
+    return [
+        f"{RESULTS}/{paper}/figures/{name}.{kind}"
+        for name in names
+        for kind in ("png", "svg")
+    ]
+
+
+def trainings_of(paper):
+    """(dataset, method) of every network that a paper's experiments use, pretraining included."""
+    found, waiting = [], [(e.dataset, e.method) for e in catalog.experiments(paper)]
+    while waiting:
+        pair = waiting.pop(0)
+        if catalog.method(pair[1])["kind"] == "network" and pair not in found:
+            found.append(pair)
+            before = catalog.pretraining(*pair)
+            waiting += [before] if before else []
+    return found
+
+
+def model_file(dataset, method, name):
+    return f"{RESULTS}/models/{dataset}/{method}/{name}"
+
+
+def weights_of(dataset, method):
+    return model_file(dataset, method, "weights.safetensors")
+
+
+include: "../functions/acquire.smk"
+include: "../functions/align.smk"
+include: "../functions/train.smk"
+include: "../functions/register.smk"
+include: "../functions/evaluate.smk"
+include: "../functions/report.smk"

@@ -1,0 +1,72 @@
+# Displacement fields → one tidy record file an experiment; the records of a paper in one file.
+
+
+rule evaluate:
+    input:
+        fields=lambda w: sorted(set(fields_by_pair(experiment_of(w)).values())),
+        batches=lambda w: batches_with(w.dataset, cases_of(experiment_pairs(w))),
+    output:
+        f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluate/{{dataset}}/{{method}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{dataset}}/{{method}}/{{split}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=catalog.config["memory_mb"],
+        runtime=120,
+    params:
+        experiment=lambda w: dict(dataset=w.dataset, method=w.method, split=w.split),
+        folders=lambda w: case_folders(w.dataset, cases_of(experiment_pairs(w))),
+        fields=lambda w: fields_by_pair(experiment_of(w)),
+        pairs=experiment_pairs,
+        labels=lambda w: catalog.dataset(w.dataset).spec["labels"],
+        code=code_of("evaluate.py"),
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule collect:
+    input:
+        lambda w: records_of(w.paper),
+    output:
+        f"{RESULTS}/{{paper}}/records.parquet",
+    log:
+        f"{RESULTS}/logs/collect/{{paper}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect/{{paper}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_of("collect.py"),
+    script:
+        "../../scripts/collect.py"
+
+
+# Not part of any paper: ask for results/submissions/<dataset>/<method>/<split>.zip by its name.
+rule submission:
+    input:
+        fields=lambda w: sorted(set(fields_by_pair(experiment_of(w)).values())),
+        batches=lambda w: batches_with(w.dataset, cases_of(experiment_pairs(w))),
+    output:
+        f"{RESULTS}/submissions/{{dataset}}/{{method}}/{{split}}.zip",
+    log:
+        f"{RESULTS}/logs/submission/{{dataset}}/{{method}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/submission/{{dataset}}/{{method}}/{{split}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=catalog.config["memory_mb"],
+        runtime=60,
+    params:
+        folders=lambda w: case_folders(w.dataset, cases_of(experiment_pairs(w))),
+        fields=lambda w: fields_by_pair(experiment_of(w)),
+        pairs=experiment_pairs,
+        code=code_of("submission.py"),
+    script:
+        "../../scripts/submission.py"

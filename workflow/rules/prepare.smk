@@ -1,0 +1,23 @@
+# Canonical cases → the grid and the intensities that methods work on.
+
+
+rule prepare:
+    input:
+        f"{RESULTS}/data/{{dataset}}/canonical/{{batch}}",
+    output:
+        directory(f"{RESULTS}/data/{{dataset}}/prepared/{{batch}}"),
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}/{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{dataset}}/{{batch}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=catalog.config["memory_mb"],
+        runtime=60,
+    params:
+        cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
+        steps=lambda w: catalog.dataset(w.dataset).spec["prepare"],
+        code=code_of("prepare.py"),
+    script:
+        "../../scripts/prepare.py"

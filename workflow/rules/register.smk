@@ -1,0 +1,32 @@
+# Pairs → displacement fields. Networks take all pairs of an experiment in one job; iterative
+# methods as many as their file says.
+
+
+rule register:
+    input:
+        batches=registration_inputs,
+        weights=lambda w: weights_of(w.dataset, w.method) if is_network(w) else [],
+        parameters=lambda w: [
+            project_file(path) for path in catalog.method(w.method)["parameter_files"]
+        ],
+    output:
+        directory(f"{RESULTS}/fields/{{dataset}}/{{method}}/{{split}}/{{batch}}"),
+    log:
+        f"{RESULTS}/logs/register/{{dataset}}/{{method}}/{{split}}/{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/register/{{dataset}}/{{method}}/{{split}}/{{batch}}.tsv"
+    conda:
+        "../../envs/registration.yaml"
+    threads: THREADS
+    resources:
+        gpu=lambda w: GPUS if is_network(w) else 0,
+        mem_mb=catalog.config["memory_mb"],
+        runtime=240,
+    params:
+        method=lambda w: catalog.method(w.method),
+        folders=registration_folders,
+        pairs=pairs_in_batch,
+        device=lambda w: catalog.device if is_network(w) else "cpu",
+        code=registration_code,
+    script:
+        "../../scripts/register.py"

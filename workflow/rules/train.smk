@@ -1,0 +1,34 @@
+# One training a recipe and dataset. Checkpoints live under state/, outside the declared outputs,
+# so a training that was killed goes on where it was.
+
+
+rule train:
+    input:
+        unpack(pretrained_weights),
+        batches=training_inputs,
+    output:
+        weights=f"{RESULTS}/models/{{dataset}}/{{method}}/weights.safetensors",
+        history=f"{RESULTS}/models/{{dataset}}/{{method}}/history.csv",
+        sidecar=f"{RESULTS}/models/{{dataset}}/{{method}}/model.json",
+    log:
+        f"{RESULTS}/logs/train/{{dataset}}/{{method}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{dataset}}/{{method}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=catalog.config["memory_mb"],
+        runtime=1440,
+    params:
+        recipe=lambda w: catalog.method(w.method),
+        folders=training_folders,
+        cases=lambda w: catalog.training_cases(w.dataset, w.method)[0],
+        pairs=lambda w: catalog.training_cases(w.dataset, w.method)[1],
+        labels=lambda w: catalog.dataset(w.dataset).spec["labels"],
+        state=state_folder,
+        device=catalog.device,
+        code=training_code,
+    script:
+        "../../scripts/train.py"
