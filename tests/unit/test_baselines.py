@@ -1,0 +1,154 @@
+"""The baselines recover a known deformation, repeat themselves to the bit, and say what failed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fieldtools import smooth_field, smooth_image
+
+from warpline import baselines
+from warpline.baselines.affine import prealign
+from warpline.errors import WarplineError
+from warpline.fields.physical import DisplacementField
+from warpline.images import Grid, Image
+from warpline.preprocess import Case
+
+ROOT = Path(__file__).parents[2]
+# An oblique frame and a spacing along z of its own: a slip of convention shows.
+GRID = Grid(
+    (26, 32, 32),
+    (1.5, 1.5, 2.0),
+    (-20.0, 10.0, 5.0),
+    (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0),
+)
+QUICK = {
+    "affine": {"aff_iterations": [200, 100, 50], "aff_shrink_factors": [4, 2, 1]}
+    | {"aff_smoothing_sigmas": [2, 1, 0]},
+    "syn": {"type_of_transform": "SyNOnly", "reg_iterations": [20, 10]},
+    "elastix": {
+        "files": [ROOT / "config/methods/elastix-bspline.txt"],
+        "MaximumNumberOfIterations": 40,
+        "NumberOfSpatialSamples": 1000,
+        "NumberOfResolutions": 2,
+        "ImagePyramidSchedule": [2, 2, 2, 1, 1, 1],
+        "GridSpacingSchedule": [2, 1],
+        "FinalGridSpacingInPhysicalUnits": 12,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(monkeypatch, tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    torch.set_num_threads(1)
+    return folder
+
+
+def blob(grid: Grid = GRID) -> Image:
+    """A textured ellipsoid on an empty background."""
+    z, y, x = np.moveaxis(grid.indices() / (np.array(grid.shape) - 1) * 2 - 1, -1, 0)
+    shape = 1 / (1 + np.exp(12 * (np.sqrt(z**2 / 0.4 + y**2 / 0.3 + x**2 / 0.5) - 1)))
+    return Image((shape * (3 + smooth_image(grid).array)).astype(np.float32), grid)
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Case, Case]:
+    """A moving image and, as the fixed one, itself after a small deformation."""
+    moving = blob()
+    field = smooth_field(GRID, amplitude=2.0, sigma=6.0)
+    return Case("one", field.warp_image(moving)), Case("two", moving)
+
+
+def run(kind: str, pair, parameters=None, seed=0) -> DisplacementField:
+    # Two threads: what elastix' own `number_of_threads` would not survive.
+    return baselines.get(kind)(*pair, parameters or QUICK[kind], threads=2, seed=seed)
+
+
+def mismatch(field: DisplacementField, pair) -> float:
+    fixed, moving = pair
+    difference = field.warp_image(moving.image).array - fixed.image.array
+    return float(np.square(difference).mean())
+
+
+def turned(angle=0.1) -> np.ndarray:
+    """A rotation about the middle of the grid, and a shift."""
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    centre = GRID.index_to_physical((np.array(GRID.shape) - 1) / 2)
+    matrix[:3, 3] = centre - matrix[:3, :3] @ centre + [3.0, -2.0, 1.0]
+    return matrix
+
+
+@pytest.mark.parametrize("kind", ["affine", "syn", "elastix"])
+def test_registers_and_repeats_itself(kind, pair, own_temporary_folder):
+    if kind == "affine":
+        field = DisplacementField.from_matrix(turned(), GRID)
+        pair = Case("one", field.warp_image(pair[1].image)), pair[1]
+    field, again = run(kind, pair), run(kind, pair)
+    assert field.grid == GRID
+    np.testing.assert_array_equal(field.vectors, again.vectors)
+    unregistered = mismatch(DisplacementField.identity(GRID), pair)
+    assert mismatch(field, pair) < 0.5 * unregistered
+    assert not list(own_temporary_folder.iterdir())
+
+
+def test_identity(pair):
+    field = baselines.get("identity")(*pair, {}, threads=1, seed=0)
+    assert not field.vectors.any()
+    assert field.grid == GRID
+    with pytest.raises(WarplineError, match="takes no parameters"):
+        baselines.get("identity")(*pair, {"weight": 1}, threads=1, seed=0)
+
+
+def test_unknown_kinds_and_parameters_name_the_nearest(pair):
+    with pytest.raises(WarplineError, match="Did you mean 'affine'"):
+        baselines.get("afine")
+    with pytest.raises(WarplineError, match="Did you mean 'reg_iterations'"):
+        run("syn", pair, {"reg_iteration": [1]})
+    with pytest.raises(WarplineError, match="no parameter 'random_seed'"):
+        run("syn", pair, {"random_seed": 1})
+
+
+def test_errors_of_the_tools_name_the_pair(pair, tmp_path):
+    with pytest.raises(WarplineError, match=r"ANTs failed(.|\n)*fixed one, moving two"):
+        run("syn", pair, {"type_of_transform": "SyNN"})
+    with pytest.raises(WarplineError, match="at least one parameter file"):
+        run("elastix", pair, {"masked": True})
+    with pytest.raises(WarplineError, match="does not exist"):
+        run("elastix", pair, {"files": [tmp_path / "none.txt"]})
+    with pytest.raises(WarplineError, match=r"(?s)elastix failed.*fixed one, moving two.*Metricc"):
+        run("elastix", pair, QUICK["elastix"] | {"Metric": ["Metricc", "Metricc"]})
+    broken = pair[0].image.array.copy()
+    broken[0, 0, 0] = np.nan
+    for kind in ("syn", "elastix"):
+        with pytest.raises(WarplineError, match=r"not finite(.|\n)*fixed one"):
+            run(kind, (Case("one", Image(broken, GRID)), pair[1]))
+
+
+@pytest.mark.parametrize("kind", ["affine", "elastix"])
+def test_masks_are_used(kind, pair):
+    inside = pair[0].image.array > 0.5
+    masked = [Case(c.id, c.image, mask=Image(inside, GRID)) for c in pair]
+    free, bound = run(kind, pair), run(kind, masked)
+    assert not np.array_equal(free.vectors, bound.vectors)
+    ignored = run(kind, masked, QUICK[kind] | {"masked": False})
+    np.testing.assert_array_equal(free.vectors, ignored.vectors)
+
+
+def test_prealignment_finds_a_known_map():
+    # moving(known(x)) = reference(x): the moving image samples the reference at the inverse.
+    reference, known = blob(), turned()
+    grid = Grid((30, 40, 40), (1.4, 1.4, 1.8), tuple(np.array(GRID.origin) - 3), GRID.direction)
+    moving = DisplacementField.from_matrix(np.linalg.inv(known), grid).warp_image(reference)
+    matrix = prealign(moving, reference)
+    index = np.array([[8, 10, 10], [18, 10, 20], [8, 22, 20], [18, 22, 10]])
+    points = np.c_[GRID.index_to_physical(index), np.ones(4)]
+    error = np.linalg.norm(points @ (matrix - known).T, axis=1)
+    assert np.linalg.norm(points @ (np.eye(4) - known).T, axis=1).max() > 3
+    assert error.max() < 1.0

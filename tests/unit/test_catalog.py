@@ -1,0 +1,312 @@
+"""The catalog: every file of the project loads, and what a run consists of."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from warpline.catalog import Catalog, Experiment
+from warpline.errors import WarplineError
+
+ROOT = Path(__file__).parents[2]
+SCALES = ("demo", "cpu", "paper")
+BASELINE = "estienne2020-task4-baseline"
+
+
+def names(kind: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "config" / kind).glob("*.yaml"))
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """A copy of the project's configuration."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "workflow" / "schemas", tmp_path / "workflow" / "schemas")
+    return tmp_path
+
+
+def write(root: Path, place: str, content: dict) -> None:
+    path = root / "config" / f"{place}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def refusal(call, *arguments) -> str:
+    with pytest.raises(WarplineError) as error:
+        call(*arguments)
+    return str(error.value)
+
+
+# The project's own files ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_file_of_the_project_loads(scale):
+    catalog = Catalog({"scale": scale}, ROOT)
+    for name in names("datasets"):
+        data = catalog.dataset(name)
+        assert "scales" not in data.spec
+        for split in data.spec["pairs"]:
+            assert data.pairs(split)
+    for name in names("methods"):
+        method = catalog.method(name)
+        assert not {"scales", "extends"} & set(method)
+        for file in method["parameter_files"]:
+            assert (ROOT / file).is_file()
+    for name in names("papers"):
+        assert catalog.paper(name)["tables"]
+        for experiment in catalog.experiments(name):
+            batches = catalog.registration_batches(experiment)
+            pairs = catalog.dataset(experiment.dataset).pairs(experiment.split)
+            assert [pair for batch in batches.values() for pair in batch] == pairs
+            if catalog.method(experiment.method)["kind"] == "network":
+                cases, _ = catalog.training_cases(experiment.dataset, experiment.method)
+                measured = {case for pair in pairs for case in pair}
+                assert not measured & set(cases), "training must not see what is measured"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "examples").glob("*.yaml")))
+def test_every_example_loads(path):
+    catalog = Catalog(yaml.safe_load(path.read_text(encoding="utf-8")), ROOT)
+    for paper in catalog.papers:
+        for experiment in catalog.experiments(paper):
+            assert catalog.registration_batches(experiment)
+
+
+def test_the_snakefile_s_imports_stay_light():
+    code = (
+        "import sys, warpline.catalog, warpline.code_version\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'SimpleITK', 'scipy', 'matplotlib', 'snakemake'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# Methods ----------------------------------------------------------------------------------------
+
+
+def test_extends_takes_over_what_it_does_not_change():
+    catalog = Catalog({"scale": "paper"}, ROOT)
+    base, sym = catalog.method(BASELINE), catalog.method("estienne2020-task4-sym")
+    assert (base["training"]["symmetric"], sym["training"]["symmetric"]) == (False, True)
+    assert {**sym["training"], "symmetric": False} == base["training"]
+    assert (sym["network"], sym["loss"]) == (base["network"], base["loss"])
+    unsupervised = catalog.method("estienne2020-task4-unsupervised")
+    assert unsupervised["training"]["symmetric"]
+    assert unsupervised["training"]["epochs"] == 300
+    assert unsupervised["loss"]["dice"]["weight"] == 0
+
+
+def test_extends_reaches_into_scales(root):
+    demo = {"training": {"epochs": 3}}
+    child = {"extends": BASELINE, "training": {"epochs": 77}, "scales": {"demo": demo}}
+    write(root, "methods/child", child)
+    for scale, epochs in (("demo", 3), ("paper", 77)):
+        catalog = Catalog({"scale": scale}, root)
+        base, changed = catalog.method(BASELINE), catalog.method("child")
+        assert changed["training"] == {**base["training"], "epochs": epochs}
+        assert changed["network"] == base["network"]
+
+
+def test_extends_in_a_circle_is_refused(root):
+    write(root, "methods/one", {"extends": "two"})
+    write(root, "methods/two", {"extends": "one"})
+    message = refusal(Catalog({}, root).method, "one")
+    assert "one → two → one" in message
+
+
+def test_an_unknown_parent_is_named_with_the_nearest_and_the_child(root):
+    write(root, "methods/child", {"extends": "identiti"})
+    message = refusal(Catalog({}, root).method, "child")
+    assert "There is no 'identiti' in config/methods" in message
+    assert "Did you mean 'identity'?" in message
+    assert "child.yaml" in message
+
+
+def test_a_network_needs_its_parts(root):
+    write(root, "methods/bare", {"title": "Bare", "kind": "network"})
+    assert "needs the key 'network'" in refusal(Catalog({}, root).method, "bare")
+
+
+def test_pretraining_is_on_the_own_dataset_unless_one_is_named(root):
+    catalog = Catalog({}, root)
+    name = "estienne2020-task4-pretrain"
+    expected = ("hippocampus", "estienne2020-task4-unsupervised")
+    assert catalog.pretraining("hippocampus", name) == expected
+    assert catalog.pretraining("hippocampus", BASELINE) is None
+    pretrain = {"dataset": "brains", "method": "m"}
+    write(root, "methods/other", {"extends": name, "pretrain": pretrain})
+    assert catalog.pretraining("hippocampus", "other") == ("brains", "m")
+
+
+def test_training_uses_the_training_split_and_watches_validation_pairs():
+    catalog = Catalog({"scale": "cpu"}, ROOT)
+    cases, pairs = catalog.training_cases("hippocampus", BASELINE)
+    assert cases == catalog.dataset("hippocampus").split("train")
+    assert pairs == catalog.dataset("hippocampus").pairs("val")
+    override = {"methods": {BASELINE: {"training": {"validation": {"pairs": 4}}}}}
+    limited = Catalog({"scale": "cpu", "override": override}, ROOT)
+    assert limited.training_cases("hippocampus", BASELINE)[1] == pairs[:4]
+    override = {"methods": {BASELINE: {"training": {"validation": {"split": None}}}}}
+    without = Catalog({"scale": "cpu", "override": override}, ROOT)
+    assert without.training_cases("hippocampus", BASELINE) == (cases, [])
+
+
+# Overrides, datasets ----------------------------------------------------------------------------
+
+
+def test_an_override_wins_over_the_file_and_reaches_children():
+    override = {"methods": {BASELINE: {"loss": {"regularisation": {"weight": 7}}}}}
+    catalog = Catalog({"override": override}, ROOT)
+    for name in (BASELINE, "estienne2020-task4-pretrain"):
+        loss = catalog.method(name)["loss"]
+        assert loss["regularisation"] == {"name": "identity_gradients", "weight": 7}
+        assert loss["similarity"]["window"] == 9
+
+
+def test_an_override_may_change_one_scale_alone():
+    override = {"datasets": {"hippocampus": {"scales": {"demo": {"cases": {"train": 3}}}}}}
+    at = {s: Catalog({"scale": s, "override": override}, ROOT) for s in ("demo", "cpu")}
+    assert len(at["demo"].dataset("hippocampus").split("train")) == 3
+    assert len(at["cpu"].dataset("hippocampus").split("train")) == 200
+
+
+def test_sheets_lie_in_the_project_not_in_the_working_folder(root, tmp_path, monkeypatch):
+    (root / "config" / "pairs.csv").write_text("fixed,moving\n311,316\n", encoding="utf-8")
+    rule = {"val": {"from": "sheet", "file": "config/pairs.csv"}}
+    monkeypatch.chdir("/")
+    config = {"scale": "paper", "override": {"datasets": {"hippocampus": {"pairs": rule}}}}
+    data = Catalog(config, root).dataset("hippocampus")
+    first = data.split("val")[:2]
+    (root / "config" / "pairs.csv").write_text(f"fixed,moving\n{first[1]},{first[0]}\n")
+    assert data.pairs("val") == [(first[1], first[0])]
+
+
+def test_the_reference_of_a_prealignment_is_a_case():
+    config = {"override": {"datasets": {"hippocampus": {"prealign": {"reference": "0001"}}}}}
+    message = refusal(Catalog(config, ROOT).dataset, "hippocampus")
+    assert "no case '0001'" in message
+    assert "Did you mean '001'?" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "typo", "known"),
+    [
+        ("dataset", "hippocampsu", "hippocampus"),
+        ("method", "identitty", "identity"),
+        ("paper", "estiene2020", "estienne2020"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(kind, typo, known):
+    message = refusal(getattr(Catalog({}, ROOT), kind), typo)
+    assert f"There is no '{typo}' in config/{kind}s" in message
+    assert f"Did you mean '{known}'?" in message
+
+
+# Papers, studies, experiments -------------------------------------------------------------------
+
+
+def test_experiments_stand_once_each():
+    catalog = Catalog({}, ROOT)
+    found = catalog.experiments("estienne2020")
+    assert len(found) == len(set(found))
+    assert Experiment("hippocampus", "identity", "val") in found
+    assert {e.method for e in found if e.method.startswith("estienne")} == {
+        BASELINE,
+        "estienne2020-task4-sym",
+        "estienne2020-task4-pretrain",
+    }
+
+
+def test_extra_methods_are_rows_of_every_table_once():
+    extra = ["estienne2020-task4-unsupervised", "identity"]
+    plain = Catalog({}, ROOT).paper("estienne2020")["tables"]["table1"]["rows"]
+    catalog = Catalog({"extra_methods": extra}, ROOT)
+    rows = catalog.paper("estienne2020")["tables"]["table1"]["rows"]
+    assert rows[: len(plain)] == plain
+    (row,) = rows[len(plain) :]  # identity is a row of the table already
+    assert (row["method"], row["dataset"], row["split"]) == (extra[0], "hippocampus", "val")
+    assert (row["title"], row["set"], row["published"]) == ("Unsupervised", "val", {})
+    assert Experiment("hippocampus", extra[0], "val") in catalog.experiments("estienne2020")
+
+
+def test_a_study_is_a_paper_of_any_methods_on_any_datasets(root):
+    spec = yaml.safe_load((root / "config/datasets/hippocampus.yaml").read_text(encoding="utf-8"))
+    write(root, "datasets/twin", {**spec, "title": "Twin"})
+    study = {
+        "datasets": ["hippocampus", "twin"],
+        "methods": ["identity", BASELINE],
+        "split": "val",
+        "reference": "identity",
+    }
+    catalog = Catalog({"papers": [], "studies": {"own": study}}, root)
+    assert catalog.papers == ["own"]
+    paper = catalog.paper("own")
+    assert list(paper["tables"]) == ["table_hippocampus", "table_twin"]
+    table = paper["tables"]["table_twin"]
+    assert table["title"] == "Twin"
+    assert table["reference"] == "identity"
+    assert [row["id"] for row in table["rows"]] == ["identity", BASELINE]
+    assert all(column["optional"] for column in table["columns"].values())
+    assert table["caption"].format(n=3, scale="demo", device="cpu") == (
+        "Split val, n = 3 pairs, scale demo, device cpu."
+    )
+    assert set(catalog.experiments("own")) == {
+        Experiment(d, m, "val") for d in study["datasets"] for m in study["methods"]
+    }
+
+
+def test_a_study_of_one_dataset_has_plain_names():
+    study = {"datasets": ["hippocampus"], "methods": ["identity"], "split": "val"}
+    paper = Catalog({"studies": {"own": study}}, ROOT).paper("own")
+    assert list(paper["tables"]) == ["table"]
+    assert paper["tables"]["table"]["reference"] is None
+    assert paper["title"] == "own"
+
+
+def test_a_study_may_not_hide_a_paper():
+    study = {"estienne2020": {"datasets": ["hippocampus"], "methods": ["identity"]}}
+    assert "has the name of a paper" in refusal(Catalog, {"studies": study}, ROOT)
+
+
+def test_a_study_with_an_unknown_method_is_refused():
+    study = {"datasets": ["hippocampus"], "methods": ["identtity"]}
+    message = refusal(Catalog({"studies": {"own": study}}, ROOT).paper, "own")
+    assert "Did you mean 'identity'?" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (
+            {"tables": {"table1": {"reference": "baselin"}}},
+            ["The reference 'baselin' is no row", "'baseline'?", "tables.table1.reference"],
+        ),
+        (
+            {"figures": {"dice": {"table": "table11"}}},
+            ["names the table 'table11'", "'table1'?", "figures.dice.table"],
+        ),
+        (
+            {"tables": {"table1": {"reference": None, "rows": [{"id": "a", "title": "A"}] * 2}}},
+            ["The row id 'a' stands twice", "tables.table1.rows"],
+        ),
+    ],
+)
+def test_a_paper_that_names_what_is_not_there_is_refused_before_anything_runs(change, messages):
+    catalog = Catalog({"override": {"papers": {"estienne2020": change}}}, ROOT)
+    error = refusal(catalog.paper, "estienne2020")
+    for message in messages:
+        assert message in error
+    assert refusal(catalog.paper, "estienne2020") == error
+
+
+def test_the_device_is_a_gpu_at_paper_scale_alone_unless_said():
+    chosen = {scale: Catalog({"scale": scale}, ROOT).device for scale in SCALES}
+    assert chosen == {"demo": "cpu", "cpu": "cpu", "paper": "cuda"}
+    assert Catalog({"scale": "paper", "device": "cpu"}, ROOT).device == "cpu"
+    assert Catalog({"scale": "demo", "device": "cuda"}, ROOT).device == "cuda"

@@ -1,0 +1,231 @@
+"""Case sheets, splits, pairs and batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warpline.catalog import Catalog
+from warpline.datasets import Dataset, pair_batches, pair_name, read_case_sheet
+from warpline.errors import WarplineError
+
+ROOT = Path(__file__).parents[2]
+SHEET = "# a comment\ncase\tpatient\tsplit\na1\ta\ttrain\na2\ta\ttrain\nb\t\tval\nc\t\tval\n"
+
+
+def sheet(folder: Path, text: str) -> Path:
+    path = folder / "cases.tsv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def refusal(call, *arguments) -> str:
+    with pytest.raises(WarplineError) as error:
+        call(*arguments)
+    return str(error.value)
+
+
+def dataset(cases: str, pairs: dict | None = None, cases_per_job: int = 1) -> Dataset:
+    rows = [{"case": case, "patient": case, "split": "val"} for case in cases]
+    spec = {"case_sheet": "cases.tsv", "pairs": pairs or {}, "cases_per_job": cases_per_job}
+    return Dataset("letters", spec, tuple(rows))
+
+
+# Case sheets ------------------------------------------------------------------------------------
+
+
+def test_rows_come_in_the_sheet_s_order_and_patients_default_to_cases(tmp_path):
+    rows = read_case_sheet(sheet(tmp_path, SHEET))
+    assert [(r["case"], r["patient"], r["split"]) for r in rows] == [
+        ("a1", "a", "train"),
+        ("a2", "a", "train"),
+        ("b", "b", "val"),
+        ("c", "c", "val"),
+    ]
+    assert rows[0]["image"] == ""
+
+
+def test_a_sheet_from_a_spreadsheet_is_read(tmp_path):
+    text = "\ufeff" + SHEET.replace("# a comment\n", "").replace("\n", "\r\n") + "\r\n"
+    assert [row["case"] for row in read_case_sheet(sheet(tmp_path, text))] == ["a1", "a2", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("case\tsplt\na\ttrain\n", ["unknown column 'splt'", "Did you mean 'split'?"]),
+        ("case,split\na,train\n", ["unknown column 'case,split'", "Separate columns by tabs"]),
+        ("case\na\n", ["has no column 'split'"]),
+        ("", ["has no column 'case'"]),
+        ("split\ntrain\n", ["has no column 'case'"]),
+        ("case\tsplit\na\ttrain\n#\nb\ttrain\na\ttrain\n", ["'a' stands twice", "line 5"]),
+        (
+            "case\tpatient\tsplit\na1\ta\ttrain\na2\ta\ttest\n",
+            ["patient 'a' is in two splits, train and test", "line 3", "must not see test data"],
+        ),
+        ("case\tsplit\na\t\n", ["lacks its case or its split", "line 2"]),
+        ("case\tsplit\n\ttrain\n", ["lacks its case or its split", "line 2"]),
+        ("case\tsplit\na\n", ["lacks its case or its split", "line 2"]),
+        ("case\tsplit\na\ttrain\tmore\n", ["more values than there are columns (2)", "line 2"]),
+        ("case\tsplit\na b\ttrain\n", ["The case 'a b' has characters", "line 2"]),
+        ("case\tsplit\n../a\ttrain\n", ["The case '../a' has characters", "line 2"]),
+        ("case\tsplit\na\ttrain/1\n", ["The split 'train/1' has characters", "line 2"]),
+    ],
+)
+def test_a_bad_sheet_is_refused(tmp_path, text, messages):
+    path = sheet(tmp_path, text)
+    error = refusal(read_case_sheet, path)
+    for message in [*messages, str(path)]:
+        assert message in error
+
+
+def test_a_missing_sheet_is_refused(tmp_path):
+    error = refusal(read_case_sheet, tmp_path / "none.tsv")
+    assert "does not exist" in error
+    assert "none.tsv" in error
+
+
+def test_limits_keep_the_first_cases_of_the_named_splits_alone(tmp_path):
+    path = sheet(tmp_path, SHEET + "d\t\ttest\n")
+    assert [r["case"] for r in read_case_sheet(path, {"val": 1, "train": 5})] == ["a1", "a2", "b"]
+    error = refusal(read_case_sheet, path, {"vla": 1})
+    assert "'vla', which no case has" in error
+    assert "Did you mean 'val'?" in error
+
+
+def test_a_patient_in_two_splits_is_found_even_where_limits_hide_it(tmp_path):
+    path = sheet(tmp_path, SHEET + "a3\ta\tval\n")
+    assert "two splits" in refusal(read_case_sheet, path, {"train": 1})
+
+
+# Splits -----------------------------------------------------------------------------------------
+
+
+def test_splits_are_joined_in_the_sheet_s_order(tmp_path):
+    data = Dataset("x", {"case_sheet": "s"}, read_case_sheet(sheet(tmp_path, SHEET)))
+    assert data.split("val", "train") == ["a1", "a2", "b", "c"]
+    assert data.split("val") == ["b", "c"]
+    error = refusal(data.split, "test")
+    assert "no case in the split test" in error
+    assert "train, val" in error
+
+
+def test_an_unknown_case_is_named_with_the_nearest():
+    data = Dataset("x", {"case_sheet": "s"}, ({"case": "OASIS_0001", "split": "train"},))
+    assert "Did you mean 'OASIS_0001'?" in refusal(data.row, "OASIS_001")
+    assert data.row("OASIS_0001")["split"] == "train"
+
+
+# Pairs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("all", "ab ac ad bc bd cd"),
+        ("reversed", "ad bc cb da"),
+        ("consecutive", "ab bc cd"),
+    ],
+)
+def test_pair_rules(rule, expected):
+    data = dataset("abcd", {"val": {"from": rule}})
+    assert ["".join(pair) for pair in data.pairs("val")] == expected.split()
+    limited = dataset("abcd", {"val": {"from": rule, "limit": 2}})
+    assert limited.pairs("val") == data.pairs("val")[:2]
+
+
+def test_the_middle_case_of_an_odd_number_is_not_paired_with_itself():
+    assert dataset("abc", {"val": {"from": "reversed"}}).pairs("val") == [("a", "c"), ("c", "a")]
+
+
+def test_a_split_without_pairs_is_refused():
+    assert "defines no pairs for the split 'test'" in refusal(dataset("ab").pairs, "test")
+    error = refusal(dataset("a", {"val": {"from": "all"}}).pairs, "val")
+    assert "makes no pair" in error
+    assert "key 'pairs.val'" in error
+
+
+@pytest.mark.parametrize("header", ["fixed,moving", "fixed, moving", "\ufefffixed, moving"])
+def test_pairs_come_from_a_sheet(tmp_path, header):
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"{header}\nb,a\nc, b\n", encoding="utf-8")
+    data = dataset("abc", {"val": {"from": "sheet", "file": str(path)}})
+    assert data.pairs("val") == [("b", "a"), ("c", "b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("fixed,movin\na,b\n", ["needs the columns fixed and moving"]),
+        ("fixed,moving\na,b\na,case9\n", ["names the case 'case9'", "line 3", "'case8'?"]),
+        ("fixed,moving\na\n", ["names the case ''", "line 2"]),
+        ("fixed,moving\nb,b\n", ["the case 'b' with itself", "line 2"]),
+    ],
+)
+def test_a_bad_pair_sheet_is_refused(tmp_path, text, messages):
+    path = tmp_path / "pairs.csv"
+    path.write_text(text, encoding="utf-8")
+    rows = tuple({"case": case, "split": "val"} for case in ("a", "b", "case8"))
+    spec = {"case_sheet": "s", "pairs": {"val": {"from": "sheet", "file": str(path)}}}
+    error = refusal(Dataset("x", spec, rows).pairs, "val")
+    for message in [*messages, str(path)]:
+        assert message in error
+
+
+def test_a_missing_pair_sheet_is_refused(tmp_path):
+    data = dataset("ab", {"val": {"from": "sheet", "file": str(tmp_path / "no.csv")}})
+    assert "The pair sheet does not exist" in refusal(data.pairs, "val")
+
+
+# Batches ----------------------------------------------------------------------------------------
+
+
+def test_batches_hold_every_case_once():
+    assert dataset("abc").batches() == {"a": ["a"], "b": ["b"], "c": ["c"]}
+    data = dataset("abcde", cases_per_job=2)
+    assert data.batches() == {"b000": ["a", "b"], "b001": ["c", "d"], "b002": ["e"]}
+    assert data.batches_of(["e", "b"]) == ["b000", "b002"]
+
+
+def test_pair_batches_hold_every_pair_once():
+    pairs = [("a", "b"), ("b", "a"), ("a", "c")]
+    assert pair_batches(pairs, None) == {"all": pairs}
+    assert pair_batches(pairs, 1) == {"a__b": pairs[:1], "b__a": pairs[1:2], "a__c": pairs[2:]}
+    assert pair_batches(pairs, 2) == {"p000": pairs[:2], "p001": pairs[2:]}
+    assert pair_name(("a", "b")) == "a__b"
+
+
+# The hippocampus --------------------------------------------------------------------------------
+
+
+def test_hippocampus_has_the_challenge_s_split():
+    data = Catalog({"scale": "paper"}, ROOT).dataset("hippocampus")
+    train, val = data.split("train"), data.split("val")
+    assert len(train) == 200
+    assert all(len(case) == 3 and int(case) <= 310 for case in train)
+    assert len(val) == 60
+    assert all(311 <= int(case) <= 394 for case in val)
+    assert train == sorted(train)
+    assert val == sorted(val)
+
+
+def test_hippocampus_pairs_go_both_ways_and_never_to_the_case_itself():
+    data = Catalog({"scale": "paper"}, ROOT).dataset("hippocampus")
+    pairs = data.pairs("val")
+    val = data.split("val")
+    assert len(pairs) == len(set(pairs)) == 60
+    assert all(fixed != moving for fixed, moving in pairs)
+    assert {(moving, fixed) for fixed, moving in pairs} == set(pairs)
+    assert pairs[0] == (val[0], val[59])
+    assert pairs[29] == (val[29], val[30])
+
+
+def test_the_subset_of_the_cpu_example_is_part_of_the_full_sheet():
+    full = {
+        r["case"]: r["split"] for r in read_case_sheet(ROOT / "config/datasets/hippocampus.tsv")
+    }
+    part = read_case_sheet(ROOT / "config/examples/hippocampus-subset.tsv")
+    assert all(full[row["case"]] == row["split"] for row in part)
+    assert [row["split"] for row in part].count("train") == 200
+    assert [row["split"] for row in part].count("val") == 30

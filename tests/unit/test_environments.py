@@ -1,0 +1,171 @@
+"""The environments agree with the lock, and hold what the scripts that use them import."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from warpline.code_version import PACKAGE, imported_modules
+
+ROOT = Path(__file__).parents[2]
+ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+LINE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][A-Za-z0-9.+!]*)(?: ; (.+))?")
+# Modules that a script imports by a name in the configuration: all files of these packages.
+CHOSEN = {
+    "canonicalise": "acquire/formats",
+    "phantom": "phantoms",
+    "register": "baselines networks",
+    "train": "networks",
+}
+# Where a distribution has another name than the module that it brings.
+DISTRIBUTIONS = {"yaml": "pyyaml", "ants": "antspyx", "itk": "itk-elastix"}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+INSTALLED = {normal(found.name) for found in importlib.metadata.distributions()}
+
+
+def lock() -> dict[str, set[str]]:
+    """Locked versions by name: several where Python versions differ."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        match = LINE.fullmatch(line)
+        assert match, f"the lock's line {line!r} is no plain pin"
+        found.setdefault(match[1], set()).add(match[2])
+    return found
+
+
+def wanted() -> list[str]:
+    lines = (ROOT / "envs" / "requirements.in").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Pinned versions of an environment file, by name."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (pip,) = [entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict)]
+    matches = [LINE.fullmatch(line) for line in pip]
+    assert all(matches), f"{path.name} has an entry that is no pin"
+    return {match[1]: match[2] for match in matches}
+
+
+def test_the_lock_pins_versions_and_names_no_host():
+    text = (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--" not in text
+    assert len(lock()) > 40
+
+
+def test_all_that_is_wanted_is_locked():
+    assert len(wanted()) > 15
+    for line in wanted():
+        name, _, version = line.partition("==")
+        assert normal(name) in lock()
+        if version:
+            assert lock()[normal(name)] == {version}
+
+
+def test_the_lock_is_what_runs_here():
+    for name in map(normal, (line.partition("==")[0] for line in wanted())):
+        installed = importlib.metadata.version(name).partition("+")[0]
+        assert installed in lock()[name], f"{name} {installed} is installed"
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_an_environment_has_the_locked_versions(path):
+    for name, version in pins(path).items():
+        assert version in lock()[name], f"{name} {version} is not what the lock has"
+        assert len(lock()[name]) == 1
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_an_environment_is_plain_conda_forge_with_a_python_we_support(path):
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert content["channels"] == ["conda-forge"]
+    assert "python=3.11" in content["dependencies"]
+    assert "pip" in content["dependencies"]
+
+
+# What scripts import ----------------------------------------------------------------------------
+
+
+def rules() -> list[tuple[str, str]]:
+    """(script, environment) of every rule that runs a script."""
+    found = []
+    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for block in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
+            script = re.search(r'script:\s+"\.\./\.\./scripts/(\w+)\.py"', block)
+            environment = re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', block)
+            assert script, f"a rule in {path.name} runs no script: {block.splitlines()[0]}"
+            assert environment, f"a rule in {path.name} has no environment"
+            found.append((script[1], environment[1]))
+    return found
+
+
+def third_party(path: Path) -> set[str]:
+    """Distributions that a file imports when it is imported itself."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if not lazy and "TYPE_CHECKING" not in ast.dump(getattr(node, "test", ast.Pass())):
+            waiting += ast.iter_child_nodes(node)
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"warpline"}
+    return {normal(DISTRIBUTIONS.get(name, name)) for name in tops}
+
+
+def sources(script: str) -> list[Path]:
+    """The script's file and those of all modules that it imports."""
+    extra = [
+        ".".join(("warpline", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for folder in CHOSEN.get(script, "").split()
+        for path in (PACKAGE / folder).glob("*.py")
+        if path.stem != "__init__"
+    ]
+    path = ROOT / "scripts" / f"{script}.py"
+    found = [path]
+    for module in imported_modules(path, extra):
+        base = PACKAGE.joinpath(*module.split(".")[1:])
+        file = base.with_suffix(".py")
+        found.append(file if file.is_file() and module != "warpline" else base / "__init__.py")
+    return found
+
+
+def with_requirements(names: Iterable[str]) -> set[str]:
+    """The distributions and all that they bring along."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in lock() and name in INSTALLED:
+            found.add(name)
+            lines = importlib.metadata.requires(name) or []
+            waiting += [normal(re.match(r"[\w.-]+", s)[0]) for s in lines if "extra" not in s]
+    return found
+
+
+def test_every_script_has_a_rule():
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert {script for script, _ in rules()} == scripts
+
+
+@pytest.mark.parametrize(("script", "environment"), rules(), ids=lambda value: value)
+def test_an_environment_holds_what_its_scripts_import(script, environment):
+    needed = set().union(*map(third_party, sources(script)))
+    missing = needed - with_requirements(pins(ROOT / "envs" / f"{environment}.yaml"))
+    assert not missing

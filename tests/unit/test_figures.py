@@ -1,0 +1,214 @@
+"""Figures: slices the right way up, files that are whole, errors that tell what is missing."""
+
+import itertools
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from matplotlib.figure import Figure
+
+from warpline.errors import WarplineError
+from warpline.evaluate import records as tidy
+from warpline.evaluate import row
+from warpline.fields.physical import DisplacementField
+from warpline.figures import learning_curves, metric_boxplots, registration, registration_figure
+from warpline.figures.slices import View
+from warpline.images import Grid, Image, from_sitk, to_sitk
+
+ORIENTATIONS = ("LPS", "RAS", "PIR", "SLA", "AIL", "IRP")
+
+
+def marked_volume():
+    """An LPS volume whose voxels hold their own physical place: R–L, A–P, I–S."""
+    grid = Grid((4, 5, 6), spacing=(1.0, 2.0, 3.0), origin=(10.0, 20.0, 30.0))
+    return Image(grid.index_to_physical(grid.indices()).astype(np.float32), grid)
+
+
+def reoriented(image, code):
+    return from_sitk(sitk.DICOMOrient(to_sitk(image), code))
+
+
+@pytest.mark.parametrize("code", ORIENTATIONS)
+@pytest.mark.parametrize(
+    ("plane", "right", "down"),
+    [("sagittal", (1, 1), (2, -1)), ("coronal", (0, 1), (2, -1)), ("axial", (0, 1), (1, 1))],
+)
+def test_slices_lie_as_radiologists_expect(code, plane, right, down):
+    image = reoriented(marked_volume(), code)
+    view = View.through(image.grid, plane)
+    cut = view.cut(image.array)
+    assert cut.shape[:2] == view.shape
+    steps = np.diff(cut[0, :, right[0]]), np.diff(cut[:, 0, down[0]])
+    assert np.allclose(steps[0], right[1] * view.spacing[1])
+    assert np.allclose(steps[1], down[1] * view.spacing[0])
+
+
+@pytest.mark.parametrize("code", ORIENTATIONS)
+@pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
+def test_projected_voxels_fall_on_their_pixels(code, plane):
+    grid = reoriented(marked_volume(), code).grid
+    view = View.through(grid, plane)
+    places = view.cut(view.project(grid.indices()))
+    rows, columns = np.indices(view.shape)
+    assert np.allclose(places[..., 0], columns * view.spacing[1])
+    assert np.allclose(places[..., 1], rows * view.spacing[0])
+
+
+def test_letters():
+    grid = marked_volume().grid
+    assert View(grid, "sagittal", 0).letters == {
+        "left": "A",
+        "right": "P",
+        "top": "S",
+        "bottom": "I",
+    }
+    assert View(grid, "axial", 0).letters == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+    assert View(grid, "coronal", 0).letters == {
+        "left": "R",
+        "right": "L",
+        "top": "S",
+        "bottom": "I",
+    }
+
+
+def test_the_slice_and_the_window_follow_the_anatomy():
+    grid = Grid((20, 30, 40), spacing=(1.0, 1.0, 2.0))
+    mask = np.zeros(grid.shape, bool)
+    mask[4:8, 10:20, 30:33] = True
+    view = View.through(grid, "sagittal", mask)
+    assert view.position == 31
+    left, right, bottom, top = view.window(mask, margin=0.0)
+    assert (left, right) == (9.5, 19.5)
+    assert (top, bottom) == ((19 - 7 - 0.5) * 2.0, (19 - 4 + 0.5) * 2.0)
+    assert view.window(mask, margin=5.0) == view.extent
+    assert view.window(mask & False) == view.extent
+
+
+def test_an_oblique_grid_is_shown_along_its_own_axes():
+    c, s = np.cos(0.3), np.sin(0.3)
+    grid = Grid((5, 6, 7), direction=(c, -s, 0, s, c, 0, 0, 0, 1))
+    assert View.through(grid, "coronal").normal == 1
+
+
+@pytest.fixture
+def case():
+    grid = Grid((24, 28, 20), spacing=(1.0, 1.2, 1.5), direction=(1, 0, 0, 0, -1, 0, 0, 0, 1))
+    rng = np.random.default_rng(0)
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[8:16, 8:14, 7:13] = 1
+    labels[8:16, 14:20, 7:13] = 2
+    image = (labels + 0.2 * rng.normal(size=grid.shape)).astype(np.float32)
+    return {"image": Image(image, grid), "labels": Image(labels, grid)}
+
+
+def field_of(grid, amplitude):
+    z, y, _ = np.indices(grid.shape)
+    vectors = np.zeros((*grid.shape, 3), np.float32)
+    vectors[..., 1] = amplitude * np.sin(z / 3)
+    vectors[..., 2] = amplitude * np.cos(y / 4)
+    return DisplacementField(vectors, grid)
+
+
+def assert_picture(paths, least=300):
+    assert [p.suffix for p in paths] == [".png", ".svg"]
+    picture = matplotlib.image.imread(paths[0])
+    assert min(picture.shape[:2]) > least
+    assert picture[..., :3].std() > 0.02
+    assert paths[1].read_text().rstrip().endswith("</svg>")
+
+
+def test_registration_figure(case, tmp_path):
+    grid = case["image"].grid
+    fields = {"Baseline": field_of(grid, 1.0), "Other": field_of(grid, 2.0)}
+    paths = registration_figure(case, case, fields, {1: "head", 2: "tail"}, tmp_path / "figure2")
+    assert_picture(paths)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_registration_figure_of_bare_images(case, tmp_path):
+    bare = {"image": case["image"]}
+    fields = {"Baseline": field_of(bare["image"].grid, 1.0)}
+    assert_picture(registration_figure(bare, bare, fields, {}, tmp_path / "f", plane="axial"))
+
+
+@pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
+def test_the_deformed_grid_lies_where_the_field_takes_it(case, plane):
+    """A shift by (1, 2, 3) mm moves every line by its in-plane part, in display coordinates."""
+    grid = case["image"].grid
+    view = View.through(grid, plane)
+    lines = []
+    for shift in ((0, 0, 0), (1.0, 2.0, 3.0)):
+        field = DisplacementField(np.full((*grid.shape, 3), shift, np.float32), grid)
+        axes = Figure().add_subplot()
+        registration._draw_grid(axes, view, field, view.extent)
+        lines.append(np.concatenate(axes.collections[0].get_segments()))
+    expected = {"sagittal": (2.0, -3.0), "coronal": (1.0, -3.0), "axial": (1.0, 2.0)}[plane]
+    assert np.allclose(lines[1] - lines[0], expected, atol=1e-4)
+
+
+@pytest.fixture
+def records():
+    rng = np.random.default_rng(0)
+    frames = []
+    for method, pair in itertools.product(("identity", "net"), range(12)):
+        rows = [
+            row("dice", 0.5 + 0.3 * (method == "net") + 0.05 * rng.normal(), "", label)
+            for label in ("head", "tail")
+        ]
+        frames.append(tidy(rows, "hippocampus", method, "val", f"f{pair}", f"m{pair}"))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_boxplots(records, tmp_path):
+    methods = {"identity": "Unregistered", "net": "Baseline"}
+    paths = metric_boxplots(
+        records, "dice", methods, tmp_path / "dice", published={"identity": 0.55, "net": 0.8}
+    )
+    assert_picture(paths)
+    assert_picture(metric_boxplots(records, "dice", methods, tmp_path / "d", by_label=False))
+    with pytest.raises(WarplineError, match="'hd95'"):
+        metric_boxplots(records, "hd95", methods, tmp_path / "none")
+
+
+def write_log(path, steps):
+    rng = np.random.default_rng(1)
+    lines = []
+    for step in range(steps):
+        for name in ("loss", "similarity"):
+            lines.append(
+                (step, step // 10, 2.0 * step, "train", name, 1 / (1 + step) + rng.random())
+            )
+        if step % 10 == 0:
+            lines.append((step, step // 10, 2.0 * step, "val", "dice", 0.5 + step / 1000))
+    columns = ["step", "epoch", "seconds", "split", "name", "value"]
+    pd.DataFrame(lines, columns=columns).to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("against", ["step", "epoch", "seconds"])
+def test_learning_curves(tmp_path, against):
+    write_log(tmp_path / "a.csv", 100)
+    write_log(tmp_path / "b.csv", 30)
+    logs = {"Baseline": tmp_path / "a.csv", "With symmetry": tmp_path / "b.csv"}
+    assert_picture(learning_curves(logs, tmp_path / "curves", against=against))
+
+
+def test_logs_that_cannot_be_drawn(tmp_path):
+    with pytest.raises(WarplineError, match="cannot be read"):
+        learning_curves({"a": tmp_path / "none.csv"}, tmp_path / "f")
+    (tmp_path / "short.csv").write_text("step,epoch,value\n1,1,1\n")
+    with pytest.raises(WarplineError, match="lacks seconds, split, name"):
+        learning_curves({"a": tmp_path / "short.csv"}, tmp_path / "f")
+    (tmp_path / "empty.csv").write_text("step,epoch,seconds,split,name,value\n")
+    with pytest.raises(WarplineError, match="no line"):
+        learning_curves({"a": tmp_path / "empty.csv"}, tmp_path / "f")
+    with pytest.raises(ValueError, match="none of"):
+        learning_curves({"a": tmp_path / "empty.csv"}, tmp_path / "f", against="days")
+
+
+def test_the_same_figure_twice_is_the_same_file(records, tmp_path):
+    first = metric_boxplots(records, "dice", {"net": "Net"}, tmp_path / "a")
+    second = metric_boxplots(records, "dice", {"net": "Net"}, tmp_path / "b")
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes()

@@ -1,0 +1,119 @@
+"""From a network and a pair to a field."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from warpline import networks
+from warpline.errors import WarplineError
+from warpline.images import Grid, Image
+from warpline.inference import check_size, predict
+from warpline.networks import Prediction, RegistrationNetwork
+from warpline.preprocess import Case
+
+GRID = Grid((5, 7, 6), (2.0, 3.0, 4.0), (10.0, 20.0, 30.0), (0, -1, 0, 1, 0, 0, 0, 0, 1))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+class Spy(RegistrationNetwork):
+    """Keeps its inputs; predicts half the moving image's value along z and −1 along x."""
+
+    stride = 4
+
+    def both(self, moving, fixed, backward=True):
+        self.moving, self.fixed, self.gradient = moving, fixed, torch.is_grad_enabled()
+        field = torch.zeros(1, 3, *moving.shape[2:])
+        field[:, 0] = moving[:, 0] / 2
+        field[:, 2] = -1
+        return Prediction([field]), None
+
+
+def a_case(seed: int, grid: Grid = GRID, dtype=np.float32) -> Case:
+    array = np.random.default_rng(seed).integers(1, 9, grid.shape).astype(dtype)
+    return Case(f"case{seed}", Image(array, grid))
+
+
+def test_images_are_padded_to_the_stride_and_the_field_is_cut_back():
+    network, fixed, moving = Spy(), a_case(1), a_case(2)
+    field = predict(network, fixed, moving)
+    assert network.moving.shape == network.fixed.shape == (1, 1, 8, 8, 8)
+    for given, case in ((network.moving, moving), (network.fixed, fixed)):
+        assert (given[0, 0, :5, :7, :6].numpy() == case.image.array).all()
+        assert given.sum() == case.image.array.sum()
+    assert not network.gradient
+    assert field.grid == GRID
+    # z runs along the physical z in 4 mm steps, x along the physical y in 2 mm steps.
+    np.testing.assert_allclose(field.vectors[..., 2], moving.image.array / 2 * 4)
+    np.testing.assert_allclose(field.vectors[..., 1], -2)
+    np.testing.assert_allclose(field.vectors[..., 0], 0)
+
+
+def test_a_size_that_fits_is_not_padded():
+    network, grid = Spy(), Grid((4, 8, 4))
+    predict(network, a_case(1, grid), a_case(2, grid))
+    assert network.moving.shape == (1, 1, 4, 8, 4)
+
+
+def test_the_field_maps_between_the_two_frames():
+    # A shifted frame alone: −1 voxel along x, and 5 mm from frame to frame.
+    moving = Case("m", Image(np.zeros((4, 4, 4), np.int16), Grid((4, 4, 4), origin=(5, 0, 0))))
+    field = predict(Spy(), a_case(1, Grid((4, 4, 4))), moving)
+    np.testing.assert_allclose(field.vectors, np.broadcast_to([4, 0, 0], (4, 4, 4, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (17, 20, 15)])
+def test_an_untrained_network_moves_nothing(shape):
+    network = networks.build(
+        "estienne2020", {"channels": [4, 4, 8, 8], "convolutions": [1, 1, 1]}
+    ).eval()
+    grid = Grid(shape, GRID.spacing, GRID.origin, GRID.direction)
+    field = predict(network, a_case(1, grid), a_case(2, grid))
+    assert field.vectors.shape == (*shape, 3)
+    assert np.abs(field.vectors).max() < 1e-5
+
+
+def test_mixed_precision_is_of_the_network_alone():
+    class Convolution(Spy):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv3d(1, 3, 1)
+
+        def both(self, moving, fixed, backward=True):
+            self.output = self.layer(moving)
+            return Prediction([self.output]), None
+
+    network = Convolution()
+    field = predict(network, a_case(1), a_case(2), precision="bfloat16")
+    assert network.output.dtype == torch.bfloat16
+    assert field.vectors.dtype == np.float32
+
+
+def test_images_of_different_shapes_are_refused():
+    with pytest.raises(WarplineError) as error:
+        predict(Spy(), a_case(1), a_case(2, Grid((5, 7, 8))))
+    for part in ("(5, 7, 6) and (5, 7, 8)", "pair case1, case2", "'pad_crop'"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [((4, 4, 4), False), ((3, 1, 2), False), ((4, 4, 5), True), ((8, 1, 1), True)],
+)
+def test_a_grid_that_shrinks_to_one_voxel_is_refused(shape, fits):
+    network = networks.build("estienne2020", {"channels": [2, 2, 2], "convolutions": [1, 1]}).eval()
+    assert network.stride == 4
+    grid = Grid(shape)
+    if fits:
+        check_size(network, shape)
+        predict(network, a_case(1, grid), a_case(2, grid))
+        return
+    with pytest.raises(WarplineError, match=r"too small .* by 4, to \(1, 1, 1\)"):
+        check_size(network, shape)
+    with pytest.raises(ValueError, match="more than 1 spatial element"):  # else torch's own words
+        predict(network, a_case(1, grid), a_case(2, grid))

@@ -1,0 +1,132 @@
+"""Losses against closed forms, direct loops and MONAI; gradients against finite differences."""
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import DiceLoss
+from scipy import ndimage
+
+from warpline import losses
+
+torch.set_num_threads(1)
+
+
+def random(*shape, seed=0, dtype=torch.float32):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def test_box_sum_is_a_plain_window_sum():
+    image = random(2, 1, 7, 9, 8)
+    ours = losses.box_sum(image, 5)[0, 0].numpy()
+    direct = ndimage.uniform_filter(image[0, 0].numpy(), 5, mode="constant") * 125
+    np.testing.assert_allclose(ours, direct, rtol=1e-4, atol=1e-4)
+
+
+def test_local_ncc_equals_a_direct_loop_over_windows():
+    a, b = random(1, 1, 6, 5, 7, seed=1), random(1, 1, 6, 5, 7, seed=2)
+    x, y = np.pad(a[0, 0].numpy(), 1), np.pad(b[0, 0].numpy(), 1)
+    values = []
+    for z in range(6):
+        for j in range(5):
+            for i in range(7):
+                u = x[z : z + 3, j : j + 3, i : i + 3].astype(float)
+                v = y[z : z + 3, j : j + 3, i : i + 3].astype(float)
+                covariance = ((u - u.mean()) * (v - v.mean())).sum()
+                product = ((u - u.mean()) ** 2).sum() * ((v - v.mean()) ** 2).sum()
+                values.append(covariance**2 / (product + 1e-5))
+    assert float(losses.local_ncc(a, b, window=3)) == pytest.approx(-np.mean(values), abs=1e-5)
+
+
+def test_local_ncc_of_an_image_with_an_affine_copy_of_itself_is_almost_minus_one():
+    a = random(1, 1, 16, 16, 16)
+    # The border's windows see the zeros outside: compare the interior's weight only.
+    inner = torch.zeros_like(a)
+    inner[..., 4:-4, 4:-4, 4:-4] = 1
+    assert float(losses.local_ncc(a, a)) < -0.999
+    assert float(losses.local_ncc(a, 0.5 * a)) < -0.99
+    assert float(losses.local_ncc(a, a, inner)) > -1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_local_ncc_of_flat_images_is_finite_with_finite_gradient(dtype):
+    for value in (0.0, 0.3, 1.0):
+        a = torch.full((1, 1, 10, 10, 10), value, dtype=dtype, requires_grad=True)
+        b = random(1, 1, 10, 10, 10).to(dtype)
+        loss = losses.local_ncc(a, b)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert torch.isfinite(a.grad).all()
+
+
+def test_local_ncc_counts_each_version_of_the_warped_image():
+    fixed = random(2, 1, 8, 8, 8, seed=3)
+    mask = (random(2, 1, 8, 8, 8, seed=4) > 0.2).float()
+    versions = [random(2, 1, 8, 8, 8, seed=s) for s in (5, 6)]
+    together = losses.local_ncc(torch.cat(versions), fixed, mask)
+    apart = sum(losses.local_ncc(v, fixed, mask) for v in versions) / 2
+    torch.testing.assert_close(together, apart)
+
+
+def test_mean_squared_error_by_hand():
+    a, b = torch.zeros(1, 1, 2, 2, 2), torch.ones(1, 1, 2, 2, 2) * 3
+    mask = torch.zeros(1, 1, 2, 2, 2)
+    mask[..., 0] = 1
+    assert float(losses.mean_squared_error(a, b)) == 9
+    assert float(losses.mean_squared_error(a, b, mask)) == 4.5
+
+
+def test_soft_dice_by_hand_and_by_monai():
+    a, b = torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2, 2, 2, 2)
+    a[0, 0, 0] = 1  # 4 voxels
+    b[0, 0, 0, 0] = 1  # 2 of them
+    # first label: 1 − (2·2 + 1) / (4 + 2 + 1); second, empty on both sides: 0
+    assert float(losses.soft_dice(a, b)) == pytest.approx((1 - 5 / 7) / 2)
+    p, q = random(3, 4, 5, 5, 5, seed=1), (random(3, 4, 5, 5, 5, seed=2) > 0.5).float()
+    monai = DiceLoss(squared_pred=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)
+    torch.testing.assert_close(losses.soft_dice(p, q), monai(p, q))
+
+
+def test_identity_gradients_by_hand():
+    gradients = torch.full((1, 3, 2, 2, 2), 0.5)
+    assert float(losses.identity_gradients(gradients)) == 0
+    gradients[0, 0] = 0.8
+    assert float(losses.identity_gradients(gradients)) == pytest.approx(0.1)
+
+
+def test_displacement_gradient_of_a_linear_field():
+    field = torch.zeros(1, 3, 6, 6, 6)
+    field[0, 1] = 0.5 * torch.arange(6.0).view(1, 6, 1)  # y component grows by .5 a voxel along y
+    # along y: one component of three has slope .5; along z and x none
+    assert float(losses.displacement_gradient(field)) == pytest.approx(0.25 / 3 / 3)
+    assert float(losses.displacement_gradient(field, order=1)) == pytest.approx(0.5 / 3 / 3)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda a, b: losses.mean_squared_error(a, b),
+        lambda a, b: losses.soft_dice(a, b),
+        lambda a, b: losses.displacement_gradient(a),
+        lambda a, b: losses.identity_gradients(a + 1.0),
+        lambda a, b: losses.box_sum(a, 3).square().mean() + losses.box_sum(b, 3).square().mean(),
+    ],
+)
+def test_gradients_against_finite_differences(loss):
+    a = random(1, 3, 4, 5, 4, seed=1, dtype=torch.float64).requires_grad_()
+    b = random(1, 3, 4, 5, 4, seed=2, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(loss, (a, b))
+
+
+def test_local_ncc_gradient_against_finite_differences():
+    # local_ncc computes in single precision, so the check is by hand and with its tolerance
+    a = random(1, 1, 6, 6, 6, seed=1).requires_grad_()
+    b = random(1, 1, 6, 6, 6, seed=2)
+    losses.local_ncc(a, b, window=3).backward()
+    step = 1e-2
+    for index in [(0, 0, 0, 0, 0), (0, 0, 3, 2, 4), (0, 0, 5, 5, 5)]:
+        moved = a.detach().clone()
+        moved[index] += step
+        up = float(losses.local_ncc(moved, b, window=3))
+        moved[index] -= 2 * step
+        down = float(losses.local_ncc(moved, b, window=3))
+        assert float(a.grad[index]) == pytest.approx((up - down) / (2 * step), rel=0.05, abs=1e-5)

@@ -1,0 +1,197 @@
+"""Metrics against hand-computed values and independent libraries."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import DiceMetric
+from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.spatial.distance import cdist
+
+from warpline import metrics
+
+
+def ball(shape, centre, radius):
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    return np.linalg.norm(grid - np.asarray(centre), axis=-1) <= radius
+
+
+@pytest.fixture
+def label_maps():
+    fixed = np.zeros((20, 18, 22), np.uint8)
+    fixed[ball(fixed.shape, (9, 8, 10), 5)] = 1
+    fixed[ball(fixed.shape, (14, 12, 17), 3)] = 4
+    return fixed, np.roll(fixed, (1, -2, 2), axis=(0, 1, 2))
+
+
+def test_dice_by_hand():
+    fixed, warped = np.zeros((3, 3, 3), int), np.zeros((3, 3, 3), int)
+    fixed[0, 0, :2] = 1
+    warped[0, 0, 1:] = 1
+    warped[2, 2, 2] = 2
+    assert metrics.dice(fixed, warped, [1, 2, 3]) == pytest.approx(
+        {1: 0.5, 2: 0.0, 3: math.nan}, nan_ok=True
+    )
+
+
+def test_dice_agrees_with_monai(label_maps):
+    fixed, warped = label_maps
+    one_hot = [torch.as_tensor(np.stack([m == 1, m == 4])[None]).float() for m in label_maps]
+    expected = DiceMetric()(*one_hot)[0]
+    assert list(metrics.dice(fixed, warped, [1, 4]).values()) == pytest.approx(expected.tolist())
+
+
+def test_shapes_must_agree():
+    a, b = np.ones((3, 3, 3), int), np.ones((3, 3, 4), int)
+    with pytest.raises(ValueError, match="shapes"):
+        metrics.dice(a, b, [1])
+    with pytest.raises(ValueError, match="shapes"):
+        metrics.surface_distances(a, b, [1])
+
+
+def test_a_shifted_cube_is_one_shift_away():
+    fixed, warped = np.zeros((12, 12, 12), int), np.zeros((12, 12, 12), int)
+    fixed[3:8, 3:8, 2:7] = 1
+    warped[3:8, 3:8, 4:9] = 1
+    found = metrics.surface_distances(fixed, warped, [1], (1.0, 1.0, 1.5))[1]
+    assert found.hausdorff() == pytest.approx(3.0)
+    assert found.robust_hausdorff(95) == pytest.approx(3.0)
+    assert found.robust_hausdorff(1) == 0.0  # the sides slide along themselves
+
+
+def corner_points(mask, spacing):
+    """Corners between voxels that touch both inside and outside: where surface elements lie."""
+    padded = np.pad(mask, 1)
+    corners = np.zeros([n + 1 for n in mask.shape], int)
+    for offset in np.ndindex(2, 2, 2):
+        corners += padded[
+            tuple(slice(o, o + n + 1) for o, n in zip(offset, mask.shape, strict=True))
+        ]
+    return np.argwhere((corners > 0) & (corners < 8)) * np.asarray(spacing)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 1.25, 0.7)])
+def test_hausdorff_agrees_with_all_pairwise_distances(label_maps, spacing):
+    fixed, warped = label_maps
+    found = metrics.surface_distances(fixed, warped, [1, 4], spacing)
+    for label in (1, 4):
+        distances = cdist(
+            corner_points(fixed == label, spacing), corner_points(warped == label, spacing)
+        )
+        expected = max(distances.min(axis=0).max(), distances.min(axis=1).max())
+        assert found[label].hausdorff() == pytest.approx(expected)
+        assert found[label].robust_hausdorff(100) == pytest.approx(expected)
+        assert found[label].robust_hausdorff(95) <= expected
+
+
+def test_scaling_distances_is_scaling_voxels(label_maps):
+    in_voxels = metrics.surface_distances(*label_maps, [1])[1]
+    in_mm = metrics.surface_distances(*label_maps, [1], (2.0, 2.0, 2.0))[1]
+    assert in_voxels.scaled(2.0).robust_hausdorff() == pytest.approx(in_mm.robust_hausdorff())
+    assert in_voxels.scaled(2.0).areas[0].sum() == pytest.approx(in_mm.areas[0].sum())
+
+
+def test_no_distance_to_an_absent_label(label_maps):
+    fixed, warped = label_maps
+    assert metrics.surface_distances(fixed, np.where(warped == 4, 0, warped), [4, 7]) == {
+        4: None,
+        7: None,
+    }
+
+
+def test_labels_at_the_border_have_a_surface():
+    whole = np.ones((6, 6, 6), int)
+    found = metrics.surface_distances(whole, whole, [1])[1]
+    assert found.hausdorff() == 0.0
+    assert found.areas[0].sum() > 100  # about 6 · 6², less the rounded edges
+
+
+def test_identity_neither_folds_nor_stretches():
+    ones = np.ones((6, 6, 6))
+    assert metrics.sdlogj(ones) == metrics.sdlogj_learn2reg(ones) == 0.0
+    assert metrics.folding_fraction(ones) == 0.0
+
+
+def test_log_jacobian_by_hand():
+    determinant = np.full((4, 4, 4), math.e)
+    determinant[1, 1, :] = 1.0  # two of the eight interior voxels
+    assert metrics.sdlogj(determinant) == pytest.approx(math.sqrt(3) / 4)
+    logs = np.log([math.e + 3] * 6 + [4.0] * 2)
+    assert metrics.sdlogj_learn2reg(determinant) == pytest.approx(logs.std())
+
+
+def test_a_fold_raises_sdlogj_and_is_counted():
+    determinant = np.ones((7, 7, 7))
+    determinant[3, 3, 3] = -0.5
+    determinant[0] = -1.0  # outside the interior
+    assert metrics.folding_fraction(determinant) == pytest.approx(1 / 125)
+    assert metrics.sdlogj(determinant) == pytest.approx(
+        abs(math.log(1e-9)) * math.sqrt(1 / 125 * (1 - 1 / 125))
+    )
+    assert metrics.sdlogj_learn2reg(determinant) < 0.05  # nearly hidden
+
+
+def test_a_grid_without_interior_has_no_smoothness():
+    thin = np.ones((2, 9, 9))
+    assert math.isnan(metrics.sdlogj(thin))
+    assert math.isnan(metrics.sdlogj_learn2reg(thin))
+    assert math.isnan(metrics.folding_fraction(thin))
+
+
+def test_registration_errors_by_hand():
+    matrix = np.diag([1.0, 2.0, 2.5])
+    mapped = np.array([[3.0, 4.0, 0.0], [0.4, 0.0, 1.3]])
+    found = metrics.registration_errors(mapped, np.zeros((2, 3)), matrix)
+    assert found["tre"] == pytest.approx([5.0, math.hypot(0.4, 1.3)])
+    assert found["tre_snapped"] == pytest.approx([5.0, 2.5])  # (.4, 0, .52) voxels → (0, 0, 1)
+    assert found["tre_y"] == pytest.approx([4.0, 0.0])
+
+
+def test_snapping_follows_the_voxels_of_an_oblique_grid():
+    cosine = math.sqrt(0.5)
+    turn = np.array([[cosine, -cosine, 0], [cosine, cosine, 0], [0, 0, 1]])
+    matrix = turn * np.array([2.0, 2.0, 2.0])
+    error = matrix @ np.array([1.2, -0.3, 0.1])
+    found = metrics.registration_errors(error[None], np.zeros((1, 3)), matrix)
+    assert found["tre_snapped"] == pytest.approx([2.0])
+
+
+def test_field_error_by_hand():
+    truth = np.zeros((2, 2, 2, 3))
+    estimated = truth.copy()
+    estimated[0] = (1.0, -2.0, 0.5)
+    found = metrics.field_error(estimated, truth)
+    assert (found["mae_x"], found["mae_y"], found["mae_z"]) == (0.5, 1.0, 0.25)
+    assert found["mae"] == 1.75
+    assert found["mae_sd"] == 1.75
+    mask = np.zeros((2, 2, 2))
+    mask[0] = 1
+    inside = metrics.field_error(estimated, truth, mask)
+    assert (inside["mae"], inside["mae_sd"]) == (3.5, 0.0)
+    assert math.isnan(metrics.field_error(estimated, truth, mask * 0)["mae"])
+
+
+def test_intensity_metrics():
+    rng = np.random.default_rng(1)
+    image = gaussian_filter(rng.normal(size=(9, 9, 9)), 1)
+    other = rng.normal(size=image.shape)
+    assert metrics.mean_squared_error(image, image + 2) == pytest.approx(4.0)
+    assert metrics.correlation(image, 3 * image + 5) == pytest.approx(1.0)
+    assert metrics.correlation(image, -image) == pytest.approx(-1.0)
+    assert metrics.correlation(image, other) == pytest.approx(
+        np.corrcoef(image.ravel(), other.ravel())[0, 1]
+    )
+    assert math.isnan(metrics.correlation(image, np.ones_like(image)))
+
+
+def test_integer_intensities_do_not_wrap_around():
+    low, high = np.zeros((2, 2, 2), np.uint8), np.full((2, 2, 2), 200, np.uint8)
+    assert metrics.mean_squared_error(low, high) == 40000.0
+
+
+def test_dilation_bounds_dice(label_maps):
+    fixed, _ = label_maps
+    grown = np.where(binary_dilation(fixed == 1), 1, 0)
+    expected = 2 * (fixed == 1).sum() / ((fixed == 1).sum() + grown.sum())
+    assert metrics.dice(fixed, grown, [1])[1] == pytest.approx(expected)

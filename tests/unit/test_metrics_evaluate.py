@@ -1,0 +1,231 @@
+"""A whole pair's measurements, against the challenge's own program and by hand."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from warpline import evaluate
+from warpline.errors import WarplineError
+from warpline.fields.physical import DisplacementField
+from warpline.images import Grid, Image
+
+LABELS = {1: "head", 2: "tail"}
+
+
+def values(rows, metric):
+    return {r["label"]: r["value"] for r in rows if r["metric"] == metric}
+
+
+@pytest.fixture(scope="session")
+def reference():
+    root = os.environ.get("WARPLINE_REAL_DATA")
+    if not root:
+        pytest.skip("WARPLINE_REAL_DATA is not set: no reference data")
+    folder = Path(root) / "reference"
+    if not folder.exists():
+        pytest.skip(f"{folder} does not exist")
+    return folder
+
+
+def reference_rows(folder, name):
+    expected = json.loads((folder / "learn2reg_expected.json").read_text())[name]
+    data = np.load(folder / f"{name}.npz")
+    i, j, k = expected["landmark_spacing_mm"]
+    # The program's array axes i, j, k are our z, y, x.
+    grid = Grid(shape=data["fixed_label"].shape, spacing=(k, j, i))
+    field = DisplacementField.from_voxel(
+        torch.from_numpy(data["displacement"]).permute(3, 0, 1, 2), grid, grid
+    )
+
+    def case(prefix):
+        points = grid.index_to_physical(data[f"{prefix}_landmarks"])
+        landmarks = pd.DataFrame(points, columns=["x", "y", "z"])
+        landmarks.insert(0, "id", [f"{n:02d}" for n in range(len(points))])
+        labels = Image(data[f"{prefix}_label"], grid)
+        return {"image": labels, "labels": labels, "landmarks": landmarks}
+
+    return evaluate.evaluate_pair(case("fixed"), case("moving"), field, labels=LABELS), expected
+
+
+@pytest.mark.parametrize("name", ["case0", "case1", "case2"])
+def test_learn2reg_prints_the_same(reference, name):
+    rows, expected = reference_rows(reference, name)
+    exact = {"abs": 1e-6, "rel": 0}
+    assert list(values(rows, "dice").values()) == pytest.approx(expected["dice_per_label"], **exact)
+    assert list(values(rows, "hd95_voxels").values()) == pytest.approx(
+        expected["hd95_per_label_voxels"], **exact
+    )
+    assert values(rows, "sdlogj_learn2reg")[""] == pytest.approx(
+        expected["sdlogj_learn2reg"], **exact
+    )
+    assert values(rows, "folding_fraction")[""] == pytest.approx(
+        expected["fraction_jacobian_nonpositive_interior"], **exact
+    )
+    # float32 vectors in mm: 1e-6 of the largest displacement
+    assert list(values(rows, "tre").values()) == pytest.approx(expected["tre_mm"], abs=1e-5)
+
+
+@pytest.fixture
+def pair():
+    grid = Grid((12, 14, 16), spacing=(2.0, 2.0, 2.0), origin=(5.0, -3.0, 1.0))
+    rng = np.random.default_rng(0)
+    image = Image(rng.normal(size=grid.shape).astype(np.float32), grid)
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[3:8, 4:9, 4:10] = 1
+    labels[8:10, 4:9, 4:10] = 2
+    landmarks = pd.DataFrame(
+        {"id": ["a", "b", "c"], "x": [15.0, 17.0, 19], "y": [7.0, 9, 5], "z": [9.0, 11, 13]}
+    )
+    case = {"image": image, "labels": Image(labels, grid), "landmarks": landmarks}
+    return case, grid
+
+
+def test_a_case_registers_to_itself(pair):
+    case, grid = pair
+    rows = evaluate.evaluate_pair(case, case, DisplacementField.identity(grid), labels=LABELS)
+    assert values(rows, "dice") == {"head": 1.0, "tail": 1.0}
+    for metric in ("hd95", "hausdorff", "hd95_voxels"):
+        assert values(rows, metric) == {"head": 0.0, "tail": 0.0}
+    for metric in ("tre", "tre_snapped", "tre_x", "tre_y", "tre_z"):
+        assert values(rows, metric) == pytest.approx({"a": 0.0, "b": 0.0, "c": 0.0}, abs=1e-6)
+    assert values(rows, "mse")[""] == pytest.approx(0.0, abs=1e-9)
+    assert values(rows, "cc")[""] == pytest.approx(1.0)
+    assert values(rows, "sdlogj")[""] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_distances_in_mm_are_voxels_times_spacing(pair):
+    case, grid = pair
+    shifted = DisplacementField(np.full((*grid.shape, 3), (4.0, 0, 0), np.float32), grid)
+    rows = evaluate.evaluate_pair(case, case, shifted, labels=LABELS)
+    assert values(rows, "hausdorff")["head"] == pytest.approx(4.0)
+    assert values(rows, "hd95_voxels")["head"] == pytest.approx(2.0)
+    assert values(rows, "tre")["a"] == pytest.approx(4.0)
+    assert values(rows, "tre_x")["b"] == pytest.approx(4.0)
+    assert values(rows, "tre_y")["b"] == pytest.approx(0.0, abs=1e-6)
+    units = {r["metric"]: r["unit"] for r in rows}
+    assert (units["hd95"], units["hd95_voxels"], units["tre"], units["dice"]) == (
+        "mm",
+        "voxel",
+        "mm",
+        "",
+    )
+
+
+def test_learn2reg_counts_in_voxels_of_both_images(pair):
+    """Twice the moving spacing: J between indices is ⅛, though nothing moves in space."""
+    case, grid = pair
+    coarse = Grid((6, 7, 8), spacing=(4.0, 4.0, 4.0), origin=grid.origin)
+    moving = {"image": Image(np.zeros(coarse.shape, np.float32), coarse)}
+    bumpy = np.zeros((*grid.shape, 3), np.float32)
+    bumpy[..., 0] = np.sin(np.arange(16))
+    field = DisplacementField(bumpy, grid)
+    rows = evaluate.evaluate_pair({"image": case["image"]}, moving, field, labels={})
+    x = np.arange(2, 14)
+    j = 1 + (np.sin(x + 1) - np.sin(x - 1)) / 4
+    assert values(rows, "sdlogj")[""] == pytest.approx(np.log(j).std(), rel=1e-5)
+    assert values(rows, "sdlogj_learn2reg")[""] == pytest.approx(np.log(j / 8 + 3).std(), rel=1e-4)
+
+
+def test_labels_that_only_one_case_holds_do_not_count(pair):
+    case, grid = pair
+    array = case["labels"].array.copy()
+    array[array == 2] = 0
+    rows = evaluate.evaluate_pair(
+        case,
+        {**case, "labels": Image(array, grid)},
+        DisplacementField.identity(grid),
+        labels=LABELS,
+    )
+    assert values(rows, "dice") == pytest.approx({"head": 1.0, "tail": math.nan}, nan_ok=True)
+
+
+def test_a_label_moved_off_the_grid_counts_as_missed(pair):
+    case, grid = pair
+    away = DisplacementField(np.full((*grid.shape, 3), (500.0, 0, 0), np.float32), grid)
+    rows = evaluate.evaluate_pair(case, case, away, labels=LABELS)
+    assert values(rows, "dice") == {"head": 0.0, "tail": 0.0}
+    assert all(math.isnan(v) for v in values(rows, "hd95").values())
+
+
+def test_masks_stand_in_for_labels(pair):
+    case, grid = pair
+    masked = {"image": case["image"], "mask": Image(case["labels"].array > 0, grid)}
+    rows = evaluate.evaluate_pair(masked, masked, DisplacementField.identity(grid), labels=LABELS)
+    assert values(rows, "dice") == {"mask": 1.0}
+
+
+def test_only_shared_landmarks_count(pair):
+    case, grid = pair
+    other = {**case, "landmarks": case["landmarks"].iloc[[2, 0]]}
+    identity = DisplacementField.identity(grid)
+    rows = evaluate.evaluate_pair(case, other, identity, labels=LABELS)
+    assert values(rows, "tre") == pytest.approx({"a": 0.0, "c": 0.0}, abs=1e-6)
+    none = {**case, "landmarks": case["landmarks"].assign(id=["x", "y", "z"])}
+    assert values(evaluate.evaluate_pair(case, none, identity, labels=LABELS), "tre") == {}
+
+
+def test_error_against_a_known_field(pair):
+    case, grid = pair
+    truth = DisplacementField(np.full((*grid.shape, 3), (1.0, -2.0, 0.5), np.float32), grid)
+    identity = DisplacementField.identity(grid)
+    rows = evaluate.evaluate_pair(case, case, identity, labels=LABELS, truth=truth)
+    assert values(rows, "mae")[""] == pytest.approx(3.5)
+    assert values(rows, "mae_y")[""] == pytest.approx(2.0)
+
+
+def test_grids_must_agree(pair):
+    case, grid = pair
+    other = Grid(grid.shape, spacing=(1.0, 1.0, 1.0))
+    with pytest.raises(WarplineError, match="different grids"):
+        evaluate.evaluate_pair(case, case, DisplacementField.identity(other), labels=LABELS)
+
+
+def some_records():
+    rows = [evaluate.row("dice", 0.5, "", "head"), evaluate.row("sdlogj", 0.1)]
+    return evaluate.records(rows, "hippocampus", "identity", "val", "h1", "h2")
+
+
+def test_records_survive_the_disk(tmp_path):
+    frame = some_records()
+    assert list(frame.columns) == list(evaluate.COLUMNS)
+    evaluate.write_records(frame, tmp_path / "a" / "records.parquet")
+    pd.testing.assert_frame_equal(evaluate.read_records(tmp_path / "a" / "records.parquet"), frame)
+
+
+def test_no_rows_are_records_too(tmp_path):
+    empty = evaluate.records([], "d", "m", "s", "f", "g")
+    evaluate.write_records(empty, tmp_path / "records.parquet")
+    assert evaluate.read_records(tmp_path / "records.parquet").empty
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: f.drop(columns="split"), "lack split"),
+        (lambda f: f.assign(colour="red"), "unknown colour"),
+        (lambda f: f.assign(value="high"), "not numeric"),
+        (lambda f: f.assign(method=None), "gaps in method"),
+    ],
+)
+def test_wrong_records_are_refused(tmp_path, spoil, message):
+    wrong = spoil(some_records())
+    with pytest.raises(WarplineError, match=message):
+        evaluate.write_records(wrong, tmp_path / "records.parquet")
+    assert list(tmp_path.iterdir()) == []
+    wrong.to_parquet(tmp_path / "wrong.parquet")
+    with pytest.raises(WarplineError, match=message):
+        evaluate.read_records(tmp_path / "wrong.parquet")
+
+
+def test_unreadable_records_say_so(tmp_path):
+    with pytest.raises(WarplineError, match="do not exist"):
+        evaluate.read_records(tmp_path / "none.parquet")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(WarplineError, match="cannot be read"):
+        evaluate.read_records(tmp_path / "cut.parquet")

@@ -1,0 +1,83 @@
+"""The network of Estienne et al. 2020: size, symmetry, identity at the start."""
+
+import pytest
+import torch
+
+from warpline import networks
+from warpline.errors import WarplineError
+
+torch.set_num_threads(1)
+SMALL = {"channels": [4, 4, 8, 8], "convolutions": [1, 2, 1]}
+
+
+def published_parameters() -> int:
+    """The count layer by layer, written out independently of the network's code."""
+    channels, counts = [32, 64, 128, 256, 512], [1, 2, 3, 2]
+    total = (27 * 1 + 1) * 32 + (27 * 32 + 1) * 32  # input block
+    for a, b, n in zip(channels, channels[1:], counts, strict=False):
+        total += (8 * a + 1) * b + n * (27 * b + 1) * b  # halving, convolutions
+        total += 8 * b * a + a  # transposed convolution
+        total += (27 * 2 * a + 1) * a + (n - 1) * (27 * a + 1) * a  # after the concatenation
+        total += (27 * b + 1) * 3  # deep supervision
+    return total + (27 * 32 + 1) * 3
+
+
+def test_published_size():
+    assert networks.parameter_count(networks.build("estienne2020", {})) == published_parameters()
+    assert published_parameters() == 30_823_311
+
+
+def test_untrained_network_is_the_identity():
+    network = networks.build("estienne2020", SMALL)
+    images = torch.rand(2, 1, 16, 24, 16)
+    prediction = network(images, images.flip(0))
+    assert prediction.displacement.abs().max() < 1e-6
+    assert len(prediction.displacements) == 4
+    assert all(d.shape == (2, 3, 16, 24, 16) for d in prediction.displacements)
+
+
+def trained_a_little() -> torch.nn.Module:
+    torch.manual_seed(0)
+    network = networks.build("estienne2020", SMALL)
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    return network.eval()
+
+
+def test_backward_is_forward_with_the_images_exchanged():
+    network = trained_a_little()
+    moving, fixed = torch.rand(1, 1, 16, 16, 24), torch.rand(1, 1, 16, 16, 24)
+    forward, backward = network.both(moving, fixed)
+    torch.testing.assert_close(forward.displacement, network(moving, fixed).displacement)
+    torch.testing.assert_close(backward.displacement, network(fixed, moving).displacement)
+    assert not torch.allclose(forward.displacement, backward.displacement)
+
+
+def test_coordinates_never_decrease_along_their_own_axis():
+    network = trained_a_little()
+    field = network(torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16)).displacement[0]
+    for axis in range(3):
+        assert torch.diff(field[axis], dim=axis).min() > -1.0
+
+
+def test_same_image_twice_is_registered_alike_wherever_it_is():
+    network = trained_a_little()
+    a, b = torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16)
+    same = [network(x, x).displacement for x in (a, b)]
+    torch.testing.assert_close(*same)  # features are subtracted: nothing of the image is left
+
+
+def test_every_level_learns_from_its_own_output():
+    network = networks.build("estienne2020", SMALL)
+    prediction = network(torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16))
+    sum(d.square().sum() + d.sum() for d in prediction.displacements).backward()
+    assert all(head.weight.grad.abs().sum() > 0 for head in network.heads)
+
+
+def test_unknown_network_names_the_nearest():
+    with pytest.raises(WarplineError, match="Did you mean 'estienne2020'"):
+        networks.build("estiene2020", {})
+
+
+def test_unknown_parameter_is_refused():
+    with pytest.raises(WarplineError, match="chanels"):
+        networks.build("estienne2020", {"chanels": [1, 2]})

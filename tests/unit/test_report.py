@@ -1,0 +1,112 @@
+"""The report holds all it shows, and nothing that a reader's browser would fetch or run."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from warpline.errors import WarplineError
+from warpline.report import render
+
+TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
+VOID = {"meta", "link", "img", "br"}
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.images, self.headings = [], [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        if tag == "a":
+            self.links.append(attributes["href"])
+        if tag == "img":
+            self.images.append(attributes)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def papers(tmp_path):
+    (tmp_path / "table1.html").write_text("<figure><table><tr><td>0.8</td></tr></table></figure>")
+    (tmp_path / "table1.csv").write_text("a,b\n")
+    (tmp_path / "figure2.png").write_bytes(PIXEL)
+    picture = {"title": "Figure <2>", "caption": "A & B", "image": tmp_path / "figure2.png"}
+    return [
+        {
+            "id": "estienne2020",
+            "title": "Deep <learning>",
+            "citation": "Estienne & al.",
+            "url": "https://arxiv.org/abs/2010.10897",
+            "tables": [
+                {
+                    "id": "table1",
+                    "title": "Table 1",
+                    "html": tmp_path / "table1.html",
+                    "files": [tmp_path / "table1.csv"],
+                }
+            ],
+            "figures": [{"id": "figure2", **picture}],
+            "curves": [{"id": "curves", **picture}],
+            "provenance": {"seed": 1, "note": "</pre><script>"},
+        },
+        {"id": "bare", "title": "Bare", "citation": "Nobody", "url": "javascript:alert(1)"},
+    ]
+
+
+@pytest.fixture
+def page(papers, tmp_path):
+    render("Five <papers>", papers, tmp_path / "out" / "report.html", TEMPLATES)
+    text = (tmp_path / "out" / "report.html").read_text()
+    parsed = Page()
+    parsed.feed(text)
+    return text, parsed
+
+
+def test_markup_is_sound(page):
+    _, parsed = page
+    assert parsed.open == []
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    assert all(link[1:] in parsed.ids for link in parsed.links if link.startswith("#"))
+    assert parsed.headings[0] == 1
+    assert all(b - a <= 1 for a, b in zip(parsed.headings, parsed.headings[1:], strict=False))
+
+
+def test_everything_is_in_the_page(page):
+    text, parsed = page
+    assert all(image["src"].startswith("data:image/png;base64,") for image in parsed.images)
+    assert all(image["alt"] for image in parsed.images)
+    assert base64.b64encode(PIXEL).decode() in text
+    outside = [link for link in parsed.links if not link.startswith(("#", "data:"))]
+    assert outside == ["https://arxiv.org/abs/2010.10897"]
+    assert "data:text/csv;base64,YSxiCg==" in text
+    assert "<script" not in text
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_text_is_escaped_and_tables_are_not(page):
+    text, _ = page
+    assert "Five &lt;papers&gt;" in text
+    assert "Deep &lt;learning&gt;" in text
+    assert "<td>0.8</td>" in text
+    assert "&lt;/pre&gt;" in text
+
+
+def test_a_missing_part_names_its_file(papers, tmp_path):
+    papers[0]["figures"][0]["image"] = tmp_path / "gone.png"
+    with pytest.raises(WarplineError, match=r"gone\.png"):
+        render("Title", papers, tmp_path / "out" / "report.html", TEMPLATES)
+    assert not (tmp_path / "out").exists()

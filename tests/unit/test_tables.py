@@ -1,0 +1,293 @@
+"""Tables: aggregates beside published values, missing experiments, the four formats."""
+
+import io
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warpline.errors import WarplineError
+from warpline.evaluate import records as tidy
+from warpline.evaluate import row
+from warpline.statistics import bootstrap_interval, paired_test
+from warpline.tables import Table, build, to_csv, to_html, to_latex, to_markdown, write_all
+
+DICE = {
+    "identity": [(0.5, 0.3), (0.6, 0.4), (0.2, math.nan)],
+    "baseline": [(0.8, 0.6), (0.9, 0.7), (0.6, math.nan)],
+}
+
+
+@pytest.fixture
+def records():
+    frames = []
+    for method, pairs in DICE.items():
+        for number, (head, tail) in enumerate(pairs):
+            rows = [
+                row("dice", head, "", "head"),
+                row("dice", tail, "", "tail"),
+                row("hd95_voxels", 4.0 - number if method == "identity" else 2.0, "voxel", "head"),
+            ]
+            frames.append(tidy(rows, "hippocampus", method, "val", f"f{number}", f"m{number}"))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture
+def spec():
+    here = {"set": "val", "dataset": "hippocampus", "split": "val"}
+    return {
+        "title": "Table 1",
+        "caption": "Hippocampus, {n} pairs at {scale} scale, seed {seed}, on {device}.",
+        "reference": "baseline",
+        "columns": {
+            "dice": {"title": "Dice", "metric": "dice", "statistic": "mean", "better": "higher"},
+            "dice30": {
+                "title": "Dice30",
+                "metric": "dice",
+                "statistic": "quantile",
+                "q": 0.3,
+                "better": "higher",
+                "decimals": 3,
+            },
+            "hd95": {
+                "title": "HD95",
+                "metric": "hd95_voxels",
+                "statistic": "mean",
+                "better": "lower",
+                "decimals": 2,
+                "unit": "voxel",
+            },
+        },
+        "rows": [
+            {
+                "id": "unregistered",
+                "title": "Unregistered",
+                **here,
+                "method": "identity",
+                "published": {"dice": 0.55, "dice30": 0.36, "hd95": 3.91},
+            },
+            {"id": "baseline", "title": "Baseline & <more>", **here, "method": "baseline"},
+            {"id": "theirs", "title": "Theirs_50%", "set": "val", "published": {"dice": 0.84}},
+        ],
+    }
+
+
+def test_pair_means_then_the_statistic_over_pairs(records, spec):
+    frame = build(records, spec).set_index("row")
+    per_pair = [0.4, 0.5, 0.2]
+    assert frame.loc["unregistered", "dice"] == pytest.approx(np.mean(per_pair))
+    assert frame.loc["unregistered", "dice30"] == pytest.approx(np.quantile(per_pair, 0.3))
+    assert frame.loc["unregistered", "hd95"] == pytest.approx(3.0)
+    assert (
+        frame.loc["unregistered", "dice_ci_low"],
+        frame.loc["unregistered", "dice_ci_high"],
+    ) == pytest.approx(bootstrap_interval(per_pair))
+    assert frame.loc["unregistered", "n"] == 3
+
+
+def test_published_values_and_tests_stand_beside(records, spec):
+    frame = build(records, spec).set_index("row")
+    assert frame.loc["unregistered", "dice_published"] == 0.55
+    assert math.isnan(frame.loc["baseline", "dice_published"])
+    assert frame.loc["unregistered", "dice_p"] == pytest.approx(
+        paired_test([0.4, 0.5, 0.2], [0.7, 0.8, 0.6])
+    )
+    assert math.isnan(frame.loc["baseline", "dice_p"])
+
+
+def test_a_row_without_method_stands_as_published(records, spec):
+    frame = build(records, spec).set_index("row")
+    theirs = frame.loc["theirs"]
+    assert (theirs["n"], theirs["dice_published"]) == (0, 0.84)
+    assert math.isnan(theirs["dice"])
+    assert math.isnan(theirs["hd95_published"])
+
+
+def test_columns_are_the_promised_ones(records, spec):
+    columns = list(build(records, spec).columns)
+    for name in spec["columns"]:
+        for suffix in ("", "_published", "_ci_low", "_ci_high", "_p"):
+            assert name + suffix in columns
+    assert "n" in columns
+
+
+def test_the_reference_is_of_the_same_set(records, spec):
+    spec["rows"].append({**spec["rows"][0], "id": "elsewhere", "set": "test"})
+    frame = build(records, spec).set_index("row")
+    assert math.isnan(frame.loc["elsewhere", "dice_p"])
+
+
+def test_landmarks_count_for_themselves_if_asked():
+    frames = [
+        tidy([row("tre", v, "mm", str(k)) for k, v in enumerate(values)], "l", "m", "t", "f", name)
+        for name, values in {"a": [1.0, 2.0, 3.0], "b": [10.0]}.items()
+    ]
+    spec = {
+        "title": "T",
+        "columns": {
+            "pairs": {"title": "TRE", "metric": "tre"},
+            "all": {"title": "TRE", "metric": "tre", "over": "labels"},
+            "sd": {"title": "sd", "metric": "tre", "over": "labels", "statistic": "std"},
+            "first": {"title": "first", "metric": "tre", "label": "0"},
+        },
+        "rows": [{"id": "m", "dataset": "l", "method": "m", "split": "t"}],
+    }
+    found = build(pd.concat(frames), spec).iloc[0]
+    assert found["pairs"] == 6.0
+    assert found["all"] == 4.0
+    assert found["sd"] == pytest.approx(np.std([1, 2, 3, 10]))
+    assert found["first"] == 5.5
+    assert (found["all_ci_low"], found["all_ci_high"]) == (2.0, 10.0)
+
+
+def test_landmarks_within_the_capture_range():
+    frames = [
+        tidy([row("tre", v, "mm", str(k)) for k, v in enumerate(v)], "l", method, "t", "f", "g")
+        for method, v in {"affine": [3.0, 8.0, 20.0], "net": [1.0, 2.0, 19.0]}.items()
+    ]
+    within = {"method": "affine", "metric": "tre", "at_most": 8}
+    spec = {
+        "title": "T",
+        "columns": {"tre": {"title": "TRE′", "metric": "tre", "within": within}},
+        "rows": [{"id": "net", "dataset": "l", "method": "net", "split": "t"}],
+    }
+    assert build(pd.concat(frames), spec).iloc[0]["tre"] == 1.5
+
+
+def test_missing_experiments_name_the_row(records, spec):
+    spec["rows"][1]["method"] = "unheard-of"
+    with pytest.raises(WarplineError, match="'baseline'") as caught:
+        build(records, spec)
+    assert "method unheard-of" in str(caught.value)
+
+
+def test_a_metric_that_nobody_measured_is_an_error(records, spec):
+    spec["columns"]["hd95"]["metric"] = "hd59"
+    with pytest.raises(WarplineError, match="'hd95'"):
+        build(records, spec)
+
+
+def test_an_optional_column_that_nobody_measured_is_left_out(records, spec):
+    spec["columns"]["hd95"].update(metric="tre", optional=True)
+    frame = build(records, spec)
+    assert not [column for column in frame if column.startswith("hd95")]
+    assert "HD95" not in to_markdown(Table(frame, {**spec, "caption": ""}))
+
+
+def test_misspelt_published_columns_and_references_are_errors(records, spec):
+    spec["rows"][0]["published"]["dice3"] = 0.1
+    with pytest.raises(WarplineError, match="Did you mean 'dice30'"):
+        build(records, spec)
+    del spec["rows"][0]["published"]["dice3"]
+    spec["reference"] = "base"
+    with pytest.raises(WarplineError, match="reference row 'base'"):
+        build(records, spec)
+
+
+@pytest.fixture
+def table(records, spec):
+    return Table(build(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
+
+
+def test_captions_quote_the_run(table):
+    assert table.caption == "Hippocampus, 3 pairs at demo scale, seed 7, on cpu."
+
+
+def test_captions_that_ask_for_too_much_are_errors(table, spec):
+    spec["caption"] = "{colour}"
+    with pytest.raises(WarplineError, match="colour"):
+        Table(table.frame, spec).caption  # noqa: B018
+
+
+def test_csv_keeps_every_digit(table):
+    frame = pd.read_csv(io.StringIO(to_csv(table)))
+    assert frame["dice"].tolist() == pytest.approx(table.frame["dice"].tolist(), nan_ok=True)
+    assert list(frame.columns) == list(table.frame.columns)
+
+
+def test_markdown_has_as_many_cells_in_every_row(table):
+    text = to_markdown(table)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 3
+    assert len({line.count("|") for line in lines}) == 1
+    assert "| 0.55 |" in text
+    assert "Theirs_50% (as published)" in text
+    assert "demo scale" in text
+
+
+def test_latex_is_escaped_and_whole(table):
+    text = to_latex(table)
+    assert r"Baseline \& \textless{}more\textgreater{}" in text
+    assert r"Theirs\_50\% (as published)" in text
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert rf"\{rule}" in text
+    rows = [
+        line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line
+    ]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {2 + 2 * 3}
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+class Cells(HTMLParser):
+    """Counts a table's cells, and notices tags that are not closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.rows = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append(0)
+        if tag in ("td", "th"):
+            self.rows[-1] += int(dict(attributes).get("colspan", 1))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html_is_sound(table):
+    text = to_html(table)
+    parser = Cells()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.rows == [8, 6, 8, 8, 8, 8]  # two heads (two cells span both), a set, three rows
+    assert "Baseline &amp; &lt;more&gt;" in text
+    assert 'class="published-only"' in text
+    assert '<td class="published">0.55</td>' in text
+    assert "<figcaption><strong>Table 1.</strong> Hippocampus, 3 pairs" in text
+
+
+def test_the_identity_is_never_the_best(table, spec):
+    assert "<strong>" not in to_html(table).split("<tbody>")[1]  # the only other row has no rival
+    frame = table.frame.assign(method=["elastix", "baseline", ""])
+    text = to_html(Table(frame, spec, table.values))
+    assert "<strong>0.700</strong>" in text
+    assert "<strong>2.00</strong>" in text
+    spec["columns"]["hd95"]["better"] = "none"
+    assert "<strong>2.00</strong>" not in to_html(Table(frame, spec, table.values))
+
+
+def test_published_values_keep_the_zeros_that_the_paper_prints(table):
+    frame = table.frame.assign(dice_published=[0.5, 0.83, 0.9])
+    text = to_csv(Table(frame, table.spec)), to_html(Table(frame, table.spec, table.values))
+    assert '<td class="published">0.50</td>' in text[1]
+    assert ",0.5," in text[0]
+    frame["set"] = ["val", "val", "test"]
+    assert '<td class="published">0.9</td>' in to_html(Table(frame, table.spec, table.values))
+
+
+def test_fewer_values_than_pairs_are_told(records, spec):
+    gone = (records["method"] == "identity") & (records["fixed"] == "f0")
+    records = records[~(gone & (records["metric"] == "hd95_voxels"))]
+    table = Table(build(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
+    assert "(n = 2)" in to_markdown(table)
+
+
+def test_all_four_are_written(table, tmp_path):
+    paths = write_all(table, tmp_path / "tables", "table1")
+    assert [p.name for p in paths] == ["table1.csv", "table1.md", "table1.tex", "table1.html"]
+    assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == sorted(p.name for p in paths)

@@ -1,0 +1,217 @@
+"""The loop survives kills, stops at NaN, keeps the best, and repeats itself bit for bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training_tools import Slow, small_network, small_objective
+
+from warpline.errors import WarplineError
+from warpline.training.checkpoints import StateFolder, load_weights, save_weights
+from warpline.training.loop import HISTORY_COLUMNS, Settings, train, use_best, write_history
+
+TOOL = Path(__file__).with_name("training_tools.py")
+torch.set_num_threads(1)
+
+
+def start(state: Path, weights: Path, pause: float = 0.0) -> subprocess.Popen:
+    command = [sys.executable, str(TOOL), str(state), str(weights), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def written(path: Path) -> int:
+    """When `path` was written; 0 while there is none, as between two checkpoints."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def test_sigkill_at_any_moment_changes_nothing(tmp_path):
+    straight = tmp_path / "straight.safetensors"
+    assert start(tmp_path / "a", straight).wait() == 0
+    rng = random.Random(0)
+    weights, state = tmp_path / "killed.safetensors", tmp_path / "b"
+    kills = 0
+    while not weights.exists():
+        process = start(state, weights, pause=0.08)
+        # The first checkpoint comes soon after the imports; then strike at a random moment.
+        before = written(state / "last.pt")
+        while process.poll() is None and written(state / "last.pt") in (0, before):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5))
+        if kills < 3 and process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills == 3
+    assert weights.read_bytes() == straight.read_bytes()
+
+
+def test_sigterm_saves_the_very_step(tmp_path):
+    state = tmp_path / "state"
+    process = start(state, tmp_path / "w.safetensors", pause=0.1)
+    while not (state / "last.pt").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
+    step = StateFolder(state).load()["step"]
+    assert f"state of step {step} saved" in output
+    assert 0 < step < 24
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path, capsys):
+    state = StateFolder(tmp_path)
+    state.save({"step": 1})
+    state.save({"step": 2})
+    state.last.write_bytes(state.last.read_bytes()[:40])
+    assert state.load() == {"step": 1}
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_holds_code_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'pwned'}",)
+
+    torch.save({"step": Evil()}, tmp_path / "last.pt")
+    assert StateFolder(tmp_path).load() is None
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_learning_happens(tmp_path):
+    network, objective = small_network(), small_objective()
+    before = objective.validate(network)
+    result = train(network, objective, Settings(epochs=25, learning_rate=1e-2), tmp_path)
+    after = objective.validate(network)
+    assert after["dice"] > before["dice"] + 0.05
+    assert after["loss"] < before["loss"]
+    assert result.steps == 25 * 3
+
+
+def test_history_and_best(tmp_path):
+    network, objective = small_network(), small_objective()
+    settings = Settings(epochs=5, learning_rate=1e-2, validate_every=2)
+    result = train(network, objective, settings, tmp_path / "state")
+    validated = [row for row in result.history if row[3:5] == ("val", "loss")]
+    assert [row[1] for row in validated] == [2, 4, 5]  # the last epoch always counts
+    assert result.best_epoch == min(validated, key=lambda row: row[5])[1]
+    losses = [row for row in result.history if row[3:5] == ("train", "loss")]
+    assert [row[:2] for row in losses] == [(3 * e, e) for e in range(1, 6)]
+    write_history(tmp_path / "history.csv", result.history)
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0] == ",".join(HISTORY_COLUMNS)
+    assert len(lines) == 1 + len(result.history)
+    best = small_network(1)
+    use_best(best, tmp_path / "state")
+    best.eval()
+    value = objective.validate(best)["loss"]
+    assert value == pytest.approx(min(row[5] for row in validated), abs=1e-6)
+
+
+def test_patience_stops_after_epochs_without_progress(tmp_path):
+    class Stuck(Slow):
+        def validate(self, network):
+            return {"loss": 1.0}
+
+    settings = Settings(epochs=50, patience=3)
+    result = train(small_network(), Stuck(small_objective(), 0), settings, tmp_path)
+    assert result.best_epoch == 1
+    assert result.steps == 4 * 3
+
+
+class Exploding(Slow):
+    """The loss becomes NaN from a step on."""
+
+    def __init__(self, objective, at):
+        super().__init__(objective, 0.0)
+        self.at, self.step = at, 0
+
+    def batch(self, step):
+        self.step = step
+        return self.objective.batch(step)
+
+    def loss(self, network, batch):
+        loss, parts = self.objective.loss(network, batch)
+        return (loss * float("nan"), parts) if self.step >= self.at else (loss, parts)
+
+
+def test_nan_stops_with_the_last_good_state_kept(tmp_path):
+    settings = Settings(epochs=5, checkpoint_seconds=1e-6)
+    with pytest.raises(WarplineError, match="diverged: the loss stopped being finite at step 4"):
+        train(small_network(), Exploding(small_objective(), 4), settings, tmp_path)
+    state = StateFolder(tmp_path).load()
+    assert state["step"] == 4
+    assert all(torch.isfinite(value).all() for value in state["network"].values())
+
+
+def test_weights_that_became_infinite_are_never_saved(tmp_path):
+    class Broken(Slow):
+        def loss(self, network, batch):
+            loss, parts = self.objective.loss(network, batch)
+            with torch.no_grad():
+                network.last.bias[0] = float("inf")
+            return loss, parts
+
+    settings = Settings(epochs=1, checkpoint_seconds=1e-6)
+    with pytest.raises(WarplineError, match="weights stopped being finite"):
+        train(small_network(), Broken(small_objective(), 0), settings, tmp_path)
+    assert StateFolder(tmp_path).load() is None
+
+
+def test_cosine_schedule_ends_at_two_percent(tmp_path):
+    rates = []
+
+    class Watching(Slow):
+        def loss(self, network, batch):
+            return self.objective.loss(network, batch)
+
+    original = torch.optim.Adam.step
+
+    def step(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *args, **kwargs)
+
+    torch.optim.Adam.step = step
+    try:
+        settings = Settings(epochs=10, learning_rate=1.0e-3, schedule="cosine", validate_every=0)
+        train(small_network(), Watching(small_objective(), 0), settings, tmp_path)
+    finally:
+        torch.optim.Adam.step = original
+    assert rates[0] == pytest.approx(1e-3)
+    assert rates[15] == pytest.approx(0.51e-3)  # half-way: the mean of both ends
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.025e-3
+
+
+def test_bfloat16_trains_too(tmp_path):
+    network, objective = small_network(), small_objective()
+    before = objective.validate(network)["dice"]
+    settings = Settings(epochs=20, learning_rate=1e-2, precision="bfloat16", validate_every=0)
+    train(network, objective, settings, tmp_path)
+    assert objective.validate(network)["dice"] > before + 0.03
+
+
+def test_weights_round_trip_and_pretraining(tmp_path):
+    network, other = small_network(0), small_network(1)
+    save_weights(tmp_path / "w.safetensors", network)
+    assert load_weights(tmp_path / "w.safetensors", other) == []
+    for a, b in zip(network.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    deeper = small_network()
+    deeper.add_module("extra", torch.nn.Linear(2, 2))
+    with pytest.raises(WarplineError, match="do not fit"):
+        load_weights(tmp_path / "w.safetensors", deeper)
+    left = load_weights(tmp_path / "w.safetensors", deeper, strict=False)
+    assert left == ["extra.bias", "extra.weight"]
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    with pytest.raises(WarplineError, match="cannot be read"):
+        load_weights(tmp_path / "w.safetensors", other)

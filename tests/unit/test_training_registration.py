@@ -1,0 +1,176 @@
+"""Pairs, batches, augmentation and the loss of registration training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from training_tools import LOSS, blob_case, small_network, small_objective
+
+from warpline import losses
+from warpline.errors import WarplineError
+from warpline.fields.sampling import warp
+from warpline.images import Grid, Image
+from warpline.training.augmentation import Augmentation
+from warpline.training.data import CaseMemory
+from warpline.training.devices import claim
+from warpline.training.registration import RegistrationObjective
+
+torch.set_num_threads(1)
+PLAIN = Augmentation()
+
+
+def test_every_case_moves_once_an_epoch_and_never_onto_itself():
+    objective = small_objective(cases=6, augmentation=PLAIN)
+    images = objective.training.images
+
+    def which(image):
+        return next(i for i in range(6) if torch.equal(images[i], image))
+
+    pairs = []
+    for step in range(2 * objective.steps_per_epoch):
+        batch = objective.batch(step)
+        pairs += [(which(m), which(f)) for m, f in zip(batch.moving, batch.fixed, strict=True)]
+    assert sorted(m for m, _ in pairs[:6]) == list(range(6))
+    assert sorted(m for m, _ in pairs[6:]) == list(range(6))
+    assert all(m != f for m, f in pairs)
+    assert pairs[:6] != pairs[6:]
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    a, b, other = small_objective(), small_objective(), small_objective(seed=4)
+    b.batch(0)
+    torch.testing.assert_close(a.batch(7).moving, b.batch(7).moving, rtol=0, atol=0)
+    assert not torch.equal(a.batch(7).moving, other.batch(7).moving)
+
+
+def test_loss_of_the_untrained_network_by_its_parts():
+    objective = small_objective(augmentation=PLAIN, batch_size=1)
+    batch = objective.batch(0)
+    total, parts = objective.loss(small_network(), batch)
+    mask = ((batch.moving > 0) & (batch.fixed > 0)).float()
+    forth = losses.local_ncc(batch.moving, batch.fixed, mask, window=5)
+    back = losses.local_ncc(batch.fixed, batch.moving, mask, window=5)
+    dice = losses.soft_dice(batch.moving_labels, batch.fixed_labels)
+    # the coarser levels' heads start at random, so the similarity is not that of the identity
+    assert float(parts["dice"]) == pytest.approx(float(dice), abs=1e-5)
+    assert float(parts["regularity"]) == pytest.approx(0, abs=1e-7)
+    expected = parts["similarity"] + parts["dice"] + 0.1 * parts["regularity"]
+    torch.testing.assert_close(total, expected)
+    single = small_network()
+    single.heads = torch.nn.ModuleList()
+    _, parts = objective.loss(single, batch)
+    assert float(parts["similarity"]) == pytest.approx(float(forth + back) / 2, abs=1e-5)
+
+
+def test_one_direction_only_when_not_symmetric():
+    objective = small_objective(augmentation=PLAIN, batch_size=1, symmetric=False)
+    batch, network = objective.batch(0), small_network()
+    torch.nn.init.normal_(network.last.weight, std=0.1)
+    network.eval()
+    _, parts = objective.loss(network, batch)
+    field = network(batch.moving, batch.fixed).displacement
+    dice = losses.soft_dice(warp(batch.moving_labels, field), batch.fixed_labels)
+    assert float(parts["dice"]) == pytest.approx(float(dice), abs=1e-5)
+
+
+def test_validation_dice_by_numpy():
+    objective, network = small_objective(), small_network()
+    memory = objective.validation
+    a, b = memory.labels.numpy() == 1
+    dice = 2 * (a & b).sum() / (a.sum() + b.sum())
+    assert objective.validate(network)["dice"] == pytest.approx(dice, abs=1e-6)
+
+
+def test_augmentation_moves_image_and_labels_alike_as_scipy_would():
+    augmentation = Augmentation(flip=True, quarter_turns=True, rotation=20, translation=3, zoom=0.2)
+    shape = (12, 14, 10)
+    rng = np.random.default_rng(5)
+    image = ndimage.gaussian_filter(rng.random(shape), 1.5).astype(np.float32)
+    images = torch.from_numpy(np.stack([image, image[::-1].copy()]))[:, None]
+    matrix = augmentation.draw(np.random.default_rng(9), shape)
+    ours, _ = augmentation(np.random.default_rng(9), images, None, pairs=1)
+    centre = (np.array(shape) - 1) / 2
+    offset = matrix[:, 3] + centre - matrix[:, :3] @ centre
+    for k in range(2):
+        theirs = ndimage.affine_transform(
+            images[k, 0].numpy(), matrix[:, :3], offset, order=1, mode="nearest"
+        )
+        np.testing.assert_allclose(ours[k, 0].numpy(), theirs, atol=1e-4)
+
+
+def test_augmentation_without_interpolation_keeps_every_value():
+    augmentation = Augmentation(flip=True, quarter_turns=True)
+    images = torch.rand(2, 1, 8, 6, 8)
+    labels = (images > 0.5).float()
+    for seed in range(8):
+        moved, moved_labels = augmentation(np.random.default_rng(seed), images, labels, pairs=1)
+        assert moved.shape == images.shape
+        torch.testing.assert_close(
+            moved.flatten(1).sort().values, images.flatten(1).sort().values, atol=1e-5, rtol=0
+        )
+        assert torch.equal(moved_labels.sum((1, 2, 3, 4)), labels.sum((1, 2, 3, 4)))
+
+
+def test_quarter_turns_only_in_square_planes():
+    augmentation = Augmentation(quarter_turns=True)
+    seen = set()
+    for seed in range(200):
+        matrix = augmentation.draw(np.random.default_rng(seed), (8, 6, 8))[:, :3]
+        seen.add(tuple(np.abs(matrix).argmax(1)))
+    assert seen == {(0, 1, 2), (2, 1, 0)}  # only the axes of eight voxels change places
+
+
+def test_bad_input():
+    with pytest.raises(WarplineError, match="One case makes no pair"):
+        small_objective(cases=1)
+    with pytest.raises(WarplineError, match="no case"):
+        CaseMemory([], [1])
+    odd = blob_case("odd", 1)
+    small = replace(odd, id="small", image=Image(np.zeros((8, 8, 8)), Grid((8, 8, 8))))
+    with pytest.raises(WarplineError, match="differ in shape"):
+        CaseMemory([odd, small], [1])
+    unlabelled = CaseMemory([blob_case(f"u{i}", i, labelled=False) for i in range(3)], [1])
+    arguments = {
+        "batch_size": 1,
+        "symmetric": True,
+        "augmentation": PLAIN,
+        "masked": False,
+        "seed": 0,
+    }
+    with pytest.raises(WarplineError, match="not every training case has a label map"):
+        RegistrationObjective(unlabelled, None, [], loss=LOSS, **arguments)
+    unsupervised = LOSS | {"dice": {"weight": 0}}
+    objective = RegistrationObjective(unlabelled, None, [], loss=unsupervised, **arguments)
+    loss, parts = objective.loss(small_network(), objective.batch(0))
+    assert torch.isfinite(loss)
+    assert "dice" not in parts
+
+
+def test_a_gpu_asked_for_where_there_is_none_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with (
+        pytest.raises(WarplineError, match=r"torch sees none[\s\S]*device: cpu"),
+        claim("cuda", tmp_path),
+    ):
+        pass
+    with claim("cpu", tmp_path) as device:
+        assert device.type == "cpu"
+
+
+def test_a_card_is_held_by_one_job_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    with claim("cuda", tmp_path) as first, claim("cuda", tmp_path) as second:
+        assert {first.index, second.index} == {0, 1}
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["gpu-4.lock", "gpu-7.lock"]
+
+
+def test_shapes_are_padded_to_the_networks_stride():
+    memory = CaseMemory([blob_case(f"t{i}", i) for i in range(2)], [1], stride=12)
+    assert memory.shape == (24, 24, 24)
+    assert memory.images.shape == (2, 1, 24, 24, 24)
+    plain = CaseMemory([blob_case(f"t{i}", i) for i in range(2)], [1])
+    assert torch.equal(memory.images[..., :16, :16, :16], plain.images)
+    assert memory.labels.sum() == plain.labels.sum()

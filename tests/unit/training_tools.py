@@ -1,0 +1,86 @@
+"""A small registration training that tests can run, also as a process of its own.
+
+python training_tools.py STATE_FOLDER WEIGHTS [PAUSE]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import torch
+
+from warpline import networks
+from warpline.images import Grid, Image
+from warpline.preprocess import Case
+from warpline.training.augmentation import Augmentation
+from warpline.training.checkpoints import save_weights
+from warpline.training.data import CaseMemory
+from warpline.training.loop import Settings, train
+from warpline.training.registration import RegistrationObjective
+
+SHAPE = (16, 16, 16)
+LOSS = {
+    "similarity": {"name": "local_ncc", "window": 5, "weight": 1},
+    "dice": {"weight": 1},
+    "regularisation": {"name": "identity_gradients", "weight": 0.1},
+}
+
+
+def blob_case(name: str, seed: int, labelled: bool = True) -> Case:
+    """A bright ball somewhere near the middle, on a textured background."""
+    rng = np.random.default_rng(seed)
+    centre = 7.5 + rng.uniform(-2.5, 2.5, 3)
+    distance = np.linalg.norm(np.stack(np.indices(SHAPE), -1) - centre, axis=-1)
+    image = 0.2 + 0.6 / (1 + np.exp(distance - 4)) + 0.02 * rng.random(SHAPE)
+    grid = Grid(SHAPE)
+    labels = Image((distance < 4).astype(np.uint8), grid) if labelled else None
+    return Case(name, Image(image.astype(np.float32), grid), labels)
+
+
+def small_objective(cases: int = 6, **changes) -> RegistrationObjective:
+    """An objective on blobs; `changes` replace its arguments."""
+    training = CaseMemory([blob_case(f"t{i}", i) for i in range(cases)], [1])
+    validation = CaseMemory([blob_case(f"v{i}", 100 + i) for i in range(2)], [1])
+    arguments = {
+        "loss": LOSS,
+        "batch_size": 2,
+        "symmetric": True,
+        "augmentation": Augmentation(rotation=10, translation=1, zoom=0.1),
+        "masked": True,
+        "seed": 3,
+    } | changes
+    return RegistrationObjective(training, validation, [("v0", "v1"), ("v1", "v0")], **arguments)
+
+
+def small_network(seed: int = 0) -> networks.RegistrationNetwork:
+    """Two levels, four channels."""
+    torch.manual_seed(seed)
+    return networks.build("estienne2020", {"channels": [4, 4, 4], "convolutions": [1, 1]})
+
+
+class Slow:
+    """An objective that takes its time, so that a test can interrupt it."""
+
+    def __init__(self, objective: RegistrationObjective, pause: float):
+        self.objective, self.pause = objective, pause
+
+    def __getattr__(self, name: str):
+        return getattr(self.objective, name)
+
+    def batch(self, step: int):
+        time.sleep(self.pause)
+        return self.objective.batch(step)
+
+
+def main(state: str, weights: str, pause: float = 0.0) -> None:
+    torch.set_num_threads(1)
+    network = small_network()
+    settings = Settings(epochs=8, learning_rate=5e-3, checkpoint_seconds=0.05, seed=3)
+    train(network, Slow(small_objective(), pause), settings, state)
+    save_weights(weights, network)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.0)

@@ -1,0 +1,107 @@
+"""A copy of the project in an empty folder, and Snakemake run in it as a user would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "src", "workflow")
+
+# The demo with fewer cases and one epoch: every rule, no learning worth the name.
+TINY = {
+    "scale": "demo",
+    "threads": 1,
+    "memory_mb": 1000,
+    "override": {
+        "datasets": {"hippocampus": {"cases": {"train": 3, "val": 2}, "cases_per_job": 3}},
+        "methods": {
+            name: {"training": {"epochs": 1, "batch_size": 3}}
+            for name in (
+                "estienne2020-task4-baseline",
+                "estienne2020-task4-sym",
+                "estienne2020-task4-unsupervised",
+                "estienne2020-task4-pretrain",
+            )
+        },
+    },
+}
+
+
+@dataclass
+class Project:
+    """A working copy of the project."""
+
+    folder: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        # Only the copy's own library may be found, and no user's settings.
+        return {**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache")}
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        """Run Snakemake; its whole output. `ok` says whether it must succeed."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) is ok, output[-6000:]
+        return output
+
+    def write(self, name: str, value: object) -> Path:
+        """Write a YAML file of the project."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(value), encoding="utf-8")
+        return path
+
+
+def copy_project(folder: Path) -> Project:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(
+                source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        else:
+            shutil.copy2(source, folder / part)
+    project = Project(folder)
+    project.write("tiny.yaml", TINY)
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """The tiny demo of all papers, run to its end once for all tests; tests must not change it."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "warpline")
+    project.log = project.snakemake("--configfile", "tiny.yaml")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """A fresh copy."""
+    return copy_project(tmp_path / "warpline")
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Project:
+    """A copy of the finished run, with its times, to change."""
+    target = tmp_path / "warpline"
+    shutil.copytree(finished.folder, target, symlinks=True)
+    return Project(target)

@@ -1,0 +1,94 @@
+"""What Snakemake says before any job runs: plans, speed, and refusals that help."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+
+def test_dry_run_of_every_named_target_at_every_scale(project):
+    for target in ("all", "tables", "figures", "estienne2020"):
+        assert "train" in project.snakemake("--dry-run", "--", target)
+    for scale in ("cpu", "paper"):
+        output = project.snakemake("--dry-run", "--config", f"scale={scale}")
+        assert "phantom" not in output
+        assert "msd-for-monai" in output or "download" in output
+
+
+def test_dry_run_is_quick(project):
+    started = time.monotonic()
+    project.snakemake("--dry-run", "--quiet")
+    # A bound against accidents (networks, globbing, torch at parse time), not a benchmark.
+    assert time.monotonic() - started < 20
+
+
+def test_parsing_imports_nothing_heavy(project):
+    code = (
+        "import sys; sys.path.insert(0, 'src')\n"
+        "import warpline.catalog, warpline.code_version, warpline.environment, warpline.errors\n"
+        "import warpline.phantoms\n"
+        "heavy = {'torch', 'SimpleITK', 'itk', 'ants', 'pandas', 'matplotlib', 'scipy', 'numpy'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "scael=demo"], "did you mean 'scale'"),
+        (["--config", "scale=dmeo"], "did you mean 'demo'"),
+        (["--config", "papers=[estiene2020]"], "Did you mean 'estienne2020'"),
+        (["--config", "extra_methods=[sym]"], "There is no 'sym' in config/methods"),
+    ],
+)
+def test_a_typo_on_the_command_line_is_refused_before_any_job(project, arguments, expected):
+    output = project.snakemake("--dry-run", *arguments, ok=False)
+    assert expected in output
+    assert "Traceback" not in output
+    assert not (project.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "expected"),
+    [
+        (
+            "config/datasets/hippocampus.yaml",
+            {"lables": {1: "head"}},
+            ["lables", "did you mean 'labels'"],
+        ),
+        (
+            "config/methods/estienne2020-task4-sym.yaml",
+            {"training": {"symetric": True}},
+            ["training.symetric", "did you mean 'symmetric'"],
+        ),
+        (
+            "config/papers/estienne2020.yaml",
+            {"tabels": {}},
+            ["tabels", "did you mean 'tables'"],
+        ),
+    ],
+)
+def test_a_typo_in_a_file_is_refused_with_file_key_and_nearest_key(project, file, change, expected):
+    path = project.folder / file
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
+    output = project.snakemake("--dry-run", ok=False)
+    assert file in output
+    for words in expected:
+        assert words in output
+
+
+def test_a_patient_in_two_splits_is_refused(project):
+    sheet = project.folder / "config/datasets/hippocampus.tsv"
+    sheet.write_text("case\tpatient\tsplit\na\tp1\ttrain\nb\tp2\ttrain\nc\tp1\tval\nd\tp3\tval\n")
+    output = project.snakemake("--dry-run", ok=False)
+    assert "The patient 'p1' is in two splits" in output
