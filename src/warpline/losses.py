@@ -75,27 +75,60 @@ def box_sum(image: torch.Tensor, window: int) -> torch.Tensor:
     return (along_z @ out.flatten(-2)).reshape(image.shape)
 
 
-def soft_dice(warped: torch.Tensor, fixed: torch.Tensor, smooth: float = 1.0) -> torch.Tensor:
-    """One minus the mean Dice overlap over channels, with squared denominators.
+def correlation(
+    warped: torch.Tensor,
+    fixed: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    epsilon: float = 1e-5,
+) -> torch.Tensor:
+    """Negative squared correlation of whole images, in [−1, 0], the mean over the batch.
+
+    Source: Bouabid et al. 2019, table 2 (CC), squared as in its authors' practice. A mask
+    (B, 1, z, y, x) sets the rest of both images to 0.
+    """
+    with torch.autocast(warped.device.type, enabled=False):
+        a, b = warped.float(), fixed.float()
+        if mask is not None:
+            a, b = a * mask, b * mask
+        axes = (1, 2, 3, 4)
+        a, b = a - a.mean(axes, keepdim=True), b - b.mean(axes, keepdim=True)
+        covariance = (a * b).mean(axes)
+        variances = a.square().mean(axes) * b.square().mean(axes)
+        return -(covariance.square() / (variances + epsilon)).mean()
+
+
+def soft_dice(
+    warped: torch.Tensor, fixed: torch.Tensor, smooth: float = 1.0, squared: bool = True
+) -> torch.Tensor:
+    """One minus the mean Dice overlap over channels.
 
     Parameters
     ----------
     warped, fixed
         One-hot or probability maps of the foreground labels, (B, labels, z, y, x). Sums run over
         the batch too, as in the practice of Estienne et al. 2020.
+    squared
+        Sum the squares of the maps in the denominator, or the maps themselves, as in
+        Bouabid et al. 2019, eq. 5.
     """
     axes = (0, 2, 3, 4)
     intersection = (warped * fixed).sum(axes)
-    size = warped.square().sum(axes) + fixed.square().sum(axes)
+    size = sum((m.square() if squared else m).sum(axes) for m in (warped, fixed))
     return 1.0 - ((2.0 * intersection + smooth) / (size + smooth)).mean()
 
 
-def identity_gradients(gradients: torch.Tensor) -> torch.Tensor:
-    """Mean absolute distance of predicted gradients from the identity, 0.5.
+def identity_gradients(gradients: torch.Tensor, unit: float = 0.5) -> torch.Tensor:
+    """Mean absolute distance of predicted gradients from the identity.
 
-    Source: Estienne et al. 2020, L_smo. `gradients`: (B, 3, z, y, x) in [0, 1].
+    Parameters
+    ----------
+    gradients
+        (B, 3, z, y, x) in [0, 1], 0.5 at the identity.
+    unit
+        The identity's value in the paper's own units: 0.5 in L_smo of Estienne et al. 2020, 1 in
+        eq. 4 of Bouabid et al. 2019 (a voxel a voxel).
     """
-    return (gradients - 0.5).abs().mean()
+    return (gradients - 0.5).abs().mean() * (unit / 0.5)
 
 
 def displacement_gradient(displacement: torch.Tensor, order: int = 2) -> torch.Tensor:

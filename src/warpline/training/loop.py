@@ -54,14 +54,18 @@ class Settings:
         Passes over the training cases.
     learning_rate, weight_decay
         Of Adam.
+    decay
+        The learning rate is divided by ``1 + decay · steps done``.
     schedule
         ``constant``, or ``cosine`` from the learning rate down to 2 % of it.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision.
     validate_every
         In epochs; the last epoch is always validated. 0 for never.
+    monitor
+        Whose mean loss chooses the best epoch: ``val`` or ``train``.
     patience
-        Stop when the validation loss has not fallen for so many epochs; None for never.
+        Stop when the monitored loss has not fallen for so many epochs; None for never.
     checkpoint_seconds
         Time between two checkpoints.
     """
@@ -69,9 +73,11 @@ class Settings:
     epochs: int
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
+    decay: float = 0.0
     schedule: str = "constant"
     precision: str = "single"
     validate_every: int = 1
+    monitor: str = "val"
     patience: int | None = None
     checkpoint_seconds: float = 60.0
     seed: int = 0
@@ -158,7 +164,7 @@ def train(
     last_save = time.monotonic()
     with _terminate_flag() as terminated:
         while step < total and not _out_of_patience(settings, best_epoch, step // per_epoch):
-            _set_learning_rate(optimiser, settings, step / total)
+            _set_learning_rate(optimiser, settings, step, total)
             torch.manual_seed(_seed(settings.seed, step))
             batch = objective.batch(step)
             with _autocast(device, settings.precision):
@@ -178,6 +184,7 @@ def train(
                 sums = {}
                 now = time.monotonic() - started
                 history += [(step, epoch, now, "train", n, v) for n, v in means.items()]
+                monitored = means["loss"] if settings.monitor == "train" else math.inf
                 if settings.validate_every and (
                     epoch % settings.validate_every == 0 or step == total
                 ):
@@ -187,10 +194,12 @@ def train(
                     network.train()
                     now = time.monotonic() - started
                     history += [(step, epoch, now, "val", n, v) for n, v in values.items()]
-                    if values["loss"] < best:
-                        best, best_epoch = values["loss"], epoch
-                        state.save_best(network)
+                    if settings.monitor == "val":
+                        monitored = values["loss"]
                     means |= {f"val {name}": value for name, value in values.items()}
+                if monitored < best:
+                    best, best_epoch = monitored, epoch
+                    state.save_best(network)
                 bar.update(0, epoch=epoch, **means)
             bar.update(1)
             if terminated():
@@ -234,10 +243,12 @@ def _seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
 
 
-def _set_learning_rate(optimiser: torch.optim.Optimizer, settings: Settings, done: float) -> None:
-    rate = settings.learning_rate
+def _set_learning_rate(
+    optimiser: torch.optim.Optimizer, settings: Settings, step: int, total: int
+) -> None:
+    rate = settings.learning_rate / (1.0 + settings.decay * step)
     if settings.schedule == "cosine":
-        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done))
+        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * step / total))
     for group in optimiser.param_groups:
         group["lr"] = rate
 
@@ -271,9 +282,11 @@ def settings_of(training: Mapping[str, Any], seed: int, validated: bool) -> Sett
         epochs=training["epochs"],
         learning_rate=training["optimiser"]["learning_rate"],
         weight_decay=training["optimiser"]["weight_decay"],
+        decay=training["optimiser"]["decay"],
         schedule=training["schedule"],
         precision=training["precision"],
         validate_every=training["validation"]["every"] if validated else 0,
+        monitor=training["monitor"],
         patience=training["patience"],
         checkpoint_seconds=training["checkpoint_seconds"],
         seed=seed,

@@ -16,11 +16,17 @@ from warpline.networks import Prediction, RegistrationNetwork
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory
 
-SIMILARITIES = {"local_ncc": losses.local_ncc, "mse": losses.mean_squared_error}
-REGULARISERS = {
-    "identity_gradients": lambda p: losses.identity_gradients(p.gradients),
-    "displacement_gradient": lambda p: losses.displacement_gradient(p.displacement),
+SIMILARITIES = {
+    "local_ncc": losses.local_ncc,
+    "mse": losses.mean_squared_error,
+    "cc": losses.correlation,
 }
+REGULARISERS = {
+    "identity_gradients": lambda p, **more: losses.identity_gradients(p.gradients, **more),
+    "displacement_gradient": lambda p, **more: losses.displacement_gradient(p.displacement, **more),
+}
+# The local one brings the fixed image to the number of deformed versions itself.
+ONE_FIXED_EACH = (losses.mean_squared_error, losses.correlation)
 
 
 @dataclass
@@ -34,11 +40,12 @@ class Batch:
 
 
 class RegistrationObjective:
-    """Random pairs of cases, and the loss of Estienne et al. 2020, section 2.1.
+    """Pairs of cases, random or all with an atlas, and the loss of a recipe.
 
     ``α·similarity + β·Dice loss + γ·regularity``; with `symmetric`, the mean of both directions.
     Every version of the deformed image that the network gives (deep supervision) counts equally in
-    the similarity; Dice and regularity use the final field alone.
+    the similarity; Dice and regularity use the final field alone. Source: Estienne et al. 2020,
+    section 2.1; Bouabid et al. 2019, eq. 6, is the same with other terms.
 
     Parameters
     ----------
@@ -53,6 +60,9 @@ class RegistrationObjective:
         Train both directions of every pair.
     masked
         Multiply both images by the mask of voxels where both are > 0.
+    atlas
+        Id of the training case that is the fixed image of every pair; the other training cases
+        move. Random pairs where not given.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class RegistrationObjective:
         augmentation: Augmentation,
         masked: bool,
         seed: int,
+        atlas: str | None = None,
     ):
         if len(training) < 2:
             raise WarplineError(
@@ -76,15 +87,18 @@ class RegistrationObjective:
         self.validation_pairs = list(validation_pairs)
         self.batch_size, self.symmetric, self.masked = batch_size, symmetric, masked
         self.augmentation, self.seed = augmentation, seed
+        self.atlas = None if atlas is None else training.index[atlas]
+        self.moving = np.array([i for i in range(len(training)) if i != self.atlas])
         similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
+        overlap = {"weight": 0.0, **loss.get("dice", {})}
         self.similarity = SIMILARITIES[similarity.pop("name")]
         self.regulariser = REGULARISERS[regulariser.pop("name")]
         self.weights = {
             "similarity": similarity.pop("weight"),
-            "dice": loss.get("dice", {}).get("weight", 0.0),
+            "dice": overlap.pop("weight"),
             "regularity": regulariser.pop("weight"),
         }
-        self.similarity_arguments = similarity
+        self.arguments = {"similarity": similarity, "dice": overlap, "regularity": regulariser}
         if self.weights["dice"] and training.one_hot([0]) is None:
             raise WarplineError(
                 "The recipe weighs label overlap, but not every training case has a label map.",
@@ -95,18 +109,21 @@ class RegistrationObjective:
     @property
     def steps_per_epoch(self) -> int:
         """One epoch uses each training case once as the moving image."""
-        return max(1, len(self.training) // self.batch_size)
+        return max(1, len(self.moving) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; a function of the seed and the step alone."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.training))
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.moving)
         rng = np.random.default_rng([self.seed, 1, step])
         start = within * self.batch_size
         moving = order[start : start + self.batch_size]
-        # A shift by 1 … n−1 makes every other case equally likely and a self-pair impossible.
-        shift = rng.integers(1, len(self.training), len(moving))
-        fixed = (moving + shift) % len(self.training)
+        if self.atlas is None:
+            # A shift by 1 … n−1 makes every other case equally likely and a self-pair impossible.
+            shift = rng.integers(1, len(self.training), len(moving))
+            fixed = (moving + shift) % len(self.training)
+        else:
+            fixed = np.full(len(moving), self.atlas)
         indices = [*moving, *fixed]
         images = self.training.images[indices]
         labels = self.training.one_hot(indices) if self.weights["dice"] else None
@@ -124,13 +141,16 @@ class RegistrationObjective:
         predictions = [forward] if backward is None else [forward, backward]
         terms = {
             "similarity": self._similarity(batch, predictions),
-            "regularity": sum(map(self.regulariser, predictions)) / len(predictions),
+            "regularity": sum(
+                self.regulariser(p, **self.arguments["regularity"]) for p in predictions
+            )
+            / len(predictions),
         }
         if self.weights["dice"]:
             sides = [(batch.moving_labels, batch.fixed_labels)]
             sides.append(sides[0][::-1])
             terms["dice"] = sum(
-                losses.soft_dice(warp(source, p.displacement), target)
+                losses.soft_dice(warp(source, p.displacement), target, **self.arguments["dice"])
                 for p, (source, target) in zip(predictions, sides, strict=False)
             ) / len(predictions)
         total = sum(self.weights[name] * value for name, value in terms.items())
@@ -145,10 +165,10 @@ class RegistrationObjective:
         versions = [torch.cat(parts) for parts in zip(*displacements, strict=True)]
         # One stack of all versions: sampling works in parallel over it.
         warped = warp(moving.repeat(len(versions), 1, 1, 1, 1), torch.cat(versions))
-        if self.similarity is losses.mean_squared_error:
+        if self.similarity in ONE_FIXED_EACH:
             fixed = fixed.repeat(len(versions), 1, 1, 1, 1)
             mask = None if mask is None else mask.repeat(len(versions), 1, 1, 1, 1)
-        return self.similarity(warped, fixed, mask, **self.similarity_arguments)
+        return self.similarity(warped, fixed, mask, **self.arguments["similarity"])
 
     @torch.no_grad()
     def validate(self, network: RegistrationNetwork) -> dict[str, float]:
