@@ -1,11 +1,13 @@
 """Measure all registered pairs of an experiment; one tidy record file."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from warpline.atlas import without_self
 from warpline.datasets import Pair, pair_name
 from warpline.evaluate import evaluate_pair, records, row, write_records
 from warpline.fields.io import read_field
@@ -21,14 +23,18 @@ def main(
     labels: Mapping[int, str],
     target: str,
     threads: int,
+    sidecar: str | None = None,
 ) -> None:
     torch.set_num_threads(threads)
     frames = []
+    training = []
+    if sidecar:
+        training = [row("training_epochs", json.loads(Path(sidecar).read_text())["epochs"])]
     costs = {
         folder: pd.read_csv(Path(folder) / "registrations.csv", dtype={"fixed": str, "moving": str})
         for folder in set(fields.values())
     }
-    for fixed_id, moving_id in pairs:
+    for fixed_id, moving_id in without_self(pairs, folders):
         name = pair_name((fixed_id, moving_id))
         field = read_field(Path(fields[name]) / f"{name}.nii.gz")
         fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
@@ -37,6 +43,7 @@ def main(
         rows += [
             row("seconds", cost["seconds"], "s"),
             row("peak_memory", cost["peak_memory"], "MiB"),
+            *training,
         ]
         frames.append(records(rows, **experiment, fixed=fixed_id, moving=moving_id))
         print(name, flush=True)
@@ -53,4 +60,5 @@ if "snakemake" in globals():
             {int(value): name for value, name in snakemake.params.labels.items()},  # noqa: F821
             snakemake.output[0],  # noqa: F821
             snakemake.threads,  # noqa: F821
+            sidecar=snakemake.input.get("sidecar") or None,  # noqa: F821
         )

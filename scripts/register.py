@@ -8,11 +8,12 @@ import pandas as pd
 import torch
 
 from warpline import baselines, networks, provenance
-from warpline.datasets import Pair, pair_name
+from warpline.atlas import without_self
+from warpline.datasets import ATLAS, Pair, pair_name
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
-from warpline.inference import predict
+from warpline.inference import predict, predict_through_atlas
 from warpline.jobs import job
 from warpline.preprocess import Case, read_case
 from warpline.training.checkpoints import load_weights
@@ -29,12 +30,18 @@ def main(
     *,
     device: str,
     threads: int,
+    network: Mapping[str, Any] | None = None,
     weights: str | None = None,
     parameter_files: Sequence[str] = (),
 ) -> None:
     torch.set_num_threads(threads)
+    pairs = without_self(pairs, folders)
     with claim(device) as chosen, atomic_folder(target) as folder:
-        register = method_function(method, weights, parameter_files, chosen, threads)
+        if network:
+            atlas = read_case(folders[ATLAS]) if method["kind"] == "through_atlas" else None
+            register = network_function(network, weights, chosen, atlas)
+        else:
+            register = baseline_function(method, parameter_files, threads)
         rows = []
         for fixed_id, moving_id in pairs:
             fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
@@ -57,19 +64,22 @@ def main(
         pd.DataFrame(rows).to_csv(folder / "registrations.csv", index=False)
 
 
-def method_function(
-    method: Mapping[str, Any],
-    weights: str | None,
-    parameter_files: Sequence[str],
-    device: torch.device,
-    threads: int,
+def network_function(
+    recipe: Mapping[str, Any], weights: str, device: torch.device, atlas: Case | None
 ) -> Register:
-    """The registration of one pair by a method of the configuration."""
-    if method["kind"] == "network":
-        network = networks.build(method["network"]["name"], method["network"]["parameters"])
-        load_weights(weights, network)
-        network.to(device).eval()
+    """The registration of one pair by a recipe's network, through the atlas if one is given."""
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    load_weights(weights, network)
+    network.to(device).eval()
+    if atlas is None:
         return lambda fixed, moving: predict(network, fixed, moving, device)
+    return lambda fixed, moving: predict_through_atlas(network, fixed, moving, atlas, device)
+
+
+def baseline_function(
+    method: Mapping[str, Any], parameter_files: Sequence[str], threads: int
+) -> Register:
+    """The registration of one pair by a method that has nothing to learn."""
     parameters = dict(method["parameters"])
     if parameter_files:
         parameters["files"] = list(parameter_files)
@@ -88,6 +98,7 @@ if "snakemake" in globals():
             snakemake.output[0],  # noqa: F821
             device=snakemake.params.device,  # noqa: F821
             threads=snakemake.threads,  # noqa: F821
+            network=snakemake.params.network,  # noqa: F821
             weights=snakemake.input.get("weights") or None,  # noqa: F821
             parameter_files=snakemake.input.get("parameters") or [],  # noqa: F821
         )

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from warpline import networks, provenance
-from warpline.datasets import Pair
+from warpline.atlas import atlas_source, without_self
+from warpline.datasets import ATLAS, Pair
 from warpline.files import checksum, write_json
 from warpline.inference import check_size
 from warpline.jobs import job
@@ -42,6 +43,9 @@ def main(
         left = load_weights(pretrained, network, strict=False)
         print(f"weights of {pretrained}; {len(left)} tensors not taken over", flush=True)
     training = recipe["training"]
+    pairs = without_self(pairs, folders)
+    if ATLAS in cases:
+        cases = [case for case in cases if case != atlas_source(folders[ATLAS])]
     validation_cases = sorted({case for pair in pairs for case in pair})
     objective_cases = CaseMemory(read_cases(folders, cases), sorted(labels), network.stride)
     check_size(network, objective_cases.shape)
@@ -63,6 +67,7 @@ def main(
             augmentation=Augmentation(**training["augmentation"]),
             masked=training["masked"],
             seed=recipe["seed"],
+            atlas=ATLAS if training["pairing"] == "atlas" else None,
         )
         settings = settings_of(training, recipe["seed"], validated=bool(pairs))
         result = train(network, objective, settings, state, device=chosen, label=label)
@@ -77,6 +82,7 @@ def main(
             seconds=time.monotonic() - started,
             training_seconds=round(result.seconds, 1),
             steps=result.steps,
+            epochs=result.steps // objective.steps_per_epoch,
             best_epoch=result.best_epoch,
             parameters=networks.parameter_count(network),
             threads=threads,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.config import at_scale, merge, read_yaml, validate
-from warpline.datasets import Dataset, Pair, pair_batches, read_case_sheet
+from warpline.datasets import ATLAS, Dataset, Pair, pair_batches, read_case_sheet
 from warpline.errors import WarplineError
 from warpline.registry import nearest
 
@@ -32,6 +32,9 @@ STUDY_COLUMNS = {
         "unit": "s",
     },
 }
+
+
+NEEDED_KEYS = {"network": ("network", "loss", "training"), "through_atlas": ("method",)}
 
 
 @dataclass(frozen=True, order=True)
@@ -134,6 +137,8 @@ class Catalog:
             dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
             if spec["prealign"]:
                 dataset.row(spec["prealign"]["reference"])
+            if spec["atlas"] or any(rule["from"] == "atlas" for rule in spec["pairs"].values()):
+                dataset.atlas_candidates()
             self._datasets[name] = dataset
         return self._datasets[name]
 
@@ -141,13 +146,17 @@ class Catalog:
         """A method by the name of its file."""
         if name not in self._methods:
             spec = self._load("methods", name, "method")
-            needed = ("network", "loss", "training") if spec["kind"] == "network" else ()
-            for key in needed:
+            for key in NEEDED_KEYS.get(spec["kind"], ()):
                 if key not in spec:
                     raise WarplineError(
-                        f"A method of kind 'network' needs the key '{key}'.",
+                        f"A method of kind '{spec['kind']}' needs the key '{key}'.",
                         where=f"config/methods/{name}.yaml",
                     )
+            if "method" in spec and self.method(spec["method"])["kind"] != "network":
+                raise WarplineError(
+                    f"The method '{spec['method']}' is no network that registers to an atlas.",
+                    where=f"config/methods/{name}.yaml, key 'method'",
+                )
             self._methods[name] = spec
         return self._methods[name]
 
@@ -266,7 +275,16 @@ class Catalog:
         pairs: list[Pair] = []
         if validation["split"] is not None and validation["split"] in data.spec["pairs"]:
             pairs = data.pairs(validation["split"])[: validation["pairs"]]
-        return data.split(*training["splits"]), pairs
+        cases = data.split(*training["splits"])
+        if training["pairing"] == "atlas":
+            data.atlas_candidates()
+            cases.append(ATLAS)
+        return cases, pairs
+
+    def network_method(self, method: str) -> str | None:
+        """The method whose trained weights a method uses: itself, another or none."""
+        spec = self.method(method)
+        return {"network": method, "through_atlas": spec.get("method")}.get(spec["kind"])
 
     def pretraining(self, dataset: str, method: str) -> tuple[str, str] | None:
         """(dataset, method) whose weights a recipe starts from, if any."""

@@ -22,6 +22,8 @@ CASE_COLUMNS = ("case", "patient", "split", "image", "labels", "mask", "landmark
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SPLIT = re.compile(r"[A-Za-z0-9]+")
 Pair = tuple[str, str]
+# Id of the case that stands for the dataset's atlas: a copy of one of its cases.
+ATLAS = "atlas"
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ class Dataset:
                 where=f"config/datasets/{self.name}.yaml, key 'pairs'",
                 do=f"It has pairs for: {', '.join(self.spec['pairs']) or 'none'}.",
             )
+        cases = self.split(rule.get("split", split))
         if rule["from"] == "sheet":
-            pairs = _read_pairs(Path(rule["file"]), set(self.split(split)), self.name)
+            pairs = _read_pairs(Path(rule["file"]), set(cases), self.name)
         else:
-            pairs = list(PAIR_RULES[rule["from"]](self.split(split)))
+            pairs = list(PAIR_RULES[rule["from"]](cases))
         if not pairs:
             raise WarplineError(
                 f"The split '{split}' of '{self.name}' makes no pair.",
@@ -106,7 +109,27 @@ class Dataset:
     def batches_of(self, cases: Iterable[str]) -> list[str]:
         """The batches that hold the given cases, in order."""
         wanted = set(cases)
-        return [name for name, chunk in self.batches().items() if wanted.intersection(chunk)]
+        found = [name for name, chunk in self.batches().items() if wanted.intersection(chunk)]
+        return [ATLAS] * (ATLAS in wanted) + found
+
+    def atlas_candidates(self) -> list[str]:
+        """Ids of the cases of which one becomes the atlas.
+
+        Raises
+        ------
+        WarplineError
+            If the dataset has no atlas, or it names a case that is not there.
+        """
+        atlas = self.spec["atlas"]
+        if atlas is None:
+            raise WarplineError(
+                f"The dataset '{self.name}' has no atlas, which a method or its pairs need.",
+                where=f"config/datasets/{self.name}.yaml, key 'atlas'",
+                do="Give it one: atlas: {among: train}, or atlas: {case: <id>}.",
+            )
+        if atlas["case"] is not None:
+            return [self.row(atlas["case"])["case"]]
+        return self.split(atlas["among"])
 
 
 def pair_name(pair: Pair) -> str:
@@ -133,6 +156,7 @@ PAIR_RULES = {
     "all": lambda cases: combinations(cases, 2),
     "reversed": _reversed_order,
     "consecutive": pairwise,
+    "atlas": lambda cases: ((ATLAS, case) for case in cases),
 }
 
 
@@ -192,6 +216,12 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
         row["patient"] = row["patient"] or row["case"]
         if not row["case"] or not row["split"]:
             raise WarplineError("The line lacks its case or its split.", where=where)
+        if row["case"] == ATLAS:
+            raise WarplineError(
+                f"No case may be called '{ATLAS}': that is the name of the dataset's atlas.",
+                where=where,
+                do="Give the case another name.",
+            )
         for name, pattern in (("case", CASE_ID), ("split", SPLIT)):
             if not pattern.fullmatch(row[name]):
                 raise WarplineError(

@@ -88,9 +88,11 @@ def row(metric: str, value: float, unit: str = "", label: str = "") -> dict[str,
 
 
 def _intensities(fixed: Image, warped: Image) -> list[dict[str, Any]]:
+    correlation = metrics.correlation(fixed.array, warped.array)
     return [
         row("mse", metrics.mean_squared_error(fixed.array, warped.array)),
-        row("cc", metrics.correlation(fixed.array, warped.array)),
+        row("cc", correlation),
+        row("cc_squared", correlation**2),
     ]
 
 
@@ -115,17 +117,24 @@ def _overlaps(
     for label, name in labels.items():
         voxels = in_voxels.get(label)
         if voxels is None:
-            distances = (math.nan,) * 3
+            distances = (math.nan,) * 4
         else:
             mm = voxels.scaled(spacing[0]) if isotropic else in_mm[label]
-            distances = (mm.robust_hausdorff(95), mm.hausdorff(), voxels.robust_hausdorff(95))
+            distances = (
+                mm.robust_hausdorff(95),
+                mm.hausdorff(),
+                voxels.robust_hausdorff(95),
+                voxels.hausdorff(),
+            )
         rows += [
             row("dice", dice.get(label, math.nan), "", name),
             row("hd95", distances[0], "mm", name),
             row("hausdorff", distances[1], "mm", name),
             row("hd95_voxels", distances[2], "voxel", name),
+            row("hausdorff_voxels", distances[3], "voxel", name),
         ]
-    return rows
+    agreement = metrics.agreement(fixed.array, warped)
+    return [*rows, row("agreement", agreement)]
 
 
 def _smoothness(field: DisplacementField, moving: Grid) -> list[dict[str, Any]]:

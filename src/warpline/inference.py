@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from warpline.errors import WarplineError
+from warpline.fields import algebra
 from warpline.fields.physical import DisplacementField
 from warpline.networks import RegistrationNetwork, padding_to
 from warpline.preprocess import Case
@@ -48,6 +49,31 @@ def predict(
         field = network(*images).displacement
     field = field[:, :, : shape[0], : shape[1], : shape[2]].float().cpu()
     return DisplacementField.from_voxel(field, fixed.grid, moving.grid)
+
+
+def predict_through_atlas(
+    network: RegistrationNetwork,
+    fixed: Case,
+    moving: Case,
+    atlas: Case,
+    device: torch.device | str = "cpu",
+) -> DisplacementField:
+    """The field of any pair by way of an atlas, on the fixed grid.
+
+    The network registers both cases to the atlas, ``A = S∘φ_S = T∘φ_T`` for the moving image S and
+    the fixed image T; then ``T ≈ S∘φ_S∘φ_T⁻¹``. A `RuntimeWarning` tells of a ``φ_T`` that folds
+    and so has no inverse everywhere. Source: Bouabid et al. 2019, section 4.4.
+
+    Raises
+    ------
+    WarplineError
+        If the shapes differ.
+    """
+    to_fixed = predict(network, atlas, fixed, device)
+    to_moving = predict(network, atlas, moving, device)
+    # Between indices: the scans may lie anywhere in their scanners' frames.
+    inverse = algebra.invert(to_fixed.to_voxel(fixed.grid)).displacement
+    return to_moving.compose(DisplacementField.from_voxel(inverse, fixed.grid, atlas.grid))
 
 
 def check_size(network: RegistrationNetwork, shape: tuple[int, ...]) -> None:

@@ -15,3 +15,9 @@ def fields_by_pair(experiment):
 
 def experiment_pairs(wildcards):
     return catalog.dataset(wildcards.dataset).pairs(wildcards.split)
+
+
+def training_sidecar(wildcards):
+    """What is known of the training behind a method, if it has one."""
+    name = catalog.network_method(wildcards.method)
+    return model_file(wildcards.dataset, name, "model.json") if name else []

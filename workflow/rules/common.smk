@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from warpline.catalog import Catalog, Experiment
 from warpline.code_version import code_version
-from warpline.datasets import pair_name
+from warpline.datasets import ATLAS, pair_name
 from warpline.environment import share
 from warpline.errors import WarplineError
 from warpline.phantoms import KNOWN as PHANTOMS
@@ -58,6 +58,8 @@ def ready_stage(dataset):
 
 
 def batch_folder(dataset, stage, batch):
+    if batch == ATLAS:
+        return f"{RESULTS}/data/{dataset}/atlas"
     return f"{RESULTS}/data/{dataset}/{stage}/{batch}"
 
 
@@ -65,7 +67,8 @@ def case_folders(dataset, cases, stage=None):
     """Folder of every case, by its id."""
     stage = stage or ready_stage(dataset)
     wanted = set(cases)
-    return {
+    atlas = {ATLAS: f"{batch_folder(dataset, stage, ATLAS)}/{ATLAS}"}
+    return (atlas if ATLAS in wanted else {}) | {
         case: f"{batch_folder(dataset, stage, batch)}/{case}"
         for batch, chunk in catalog.dataset(dataset).batches().items()
         for case in chunk
@@ -119,7 +122,8 @@ def trainings_of(paper):
     found, waiting = [], [(e.dataset, e.method) for e in catalog.experiments(paper)]
     while waiting:
         pair = waiting.pop(0)
-        if catalog.method(pair[1])["kind"] == "network" and pair not in found:
+        pair = (pair[0], catalog.network_method(pair[1]))
+        if pair[1] is not None and pair not in found:
             found.append(pair)
             before = catalog.pretraining(*pair)
             waiting += [before] if before else []

@@ -5,6 +5,7 @@ rule evaluate:
     input:
         fields=lambda w: sorted(set(fields_by_pair(experiment_of(w)).values())),
         batches=lambda w: batches_with(w.dataset, cases_of(experiment_pairs(w))),
+        sidecar=training_sidecar,
     output:
         f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}.parquet",
     log:

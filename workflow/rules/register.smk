@@ -5,7 +5,7 @@
 rule register:
     input:
         batches=registration_inputs,
-        weights=lambda w: weights_of(w.dataset, w.method) if is_network(w) else [],
+        weights=trained_weights,
         parameters=lambda w: [
             project_file(path) for path in catalog.method(w.method)["parameter_files"]
         ],
@@ -19,14 +19,15 @@ rule register:
         "../../envs/registration.yaml"
     threads: THREADS
     resources:
-        gpu=lambda w: GPUS if is_network(w) else 0,
+        gpu=lambda w: GPUS if network_of(w) else 0,
         mem_mb=catalog.config["memory_mb"],
         runtime=240,
     params:
         method=lambda w: catalog.method(w.method),
+        network=network_of,
         folders=registration_folders,
         pairs=pairs_in_batch,
-        device=lambda w: catalog.device if is_network(w) else "cpu",
+        device=lambda w: catalog.device if network_of(w) else "cpu",
         code=registration_code,
     script:
         "../../scripts/register.py"

@@ -4,11 +4,12 @@ from warpline.metrics.field_error import field_error
 from warpline.metrics.intensity import correlation, mean_squared_error
 from warpline.metrics.jacobian import folding_fraction, sdlogj, sdlogj_learn2reg
 from warpline.metrics.landmarks import registration_errors
-from warpline.metrics.overlap import dice
+from warpline.metrics.overlap import agreement, dice
 from warpline.metrics.surface import SurfaceDistances, surface_distances
 
 __all__ = [
     "SurfaceDistances",
+    "agreement",
     "correlation",
     "dice",
     "field_error",

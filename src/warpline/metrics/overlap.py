@@ -43,3 +43,13 @@ def dice(fixed: np.ndarray, warped: np.ndarray, labels: Iterable[int]) -> dict[i
             sizes = np.count_nonzero(a) + np.count_nonzero(b)
             result[label] = 2.0 * np.count_nonzero(a & b) / sizes
     return result
+
+
+def agreement(fixed: np.ndarray, warped: np.ndarray) -> float:
+    """Fraction of voxels, background included, whose labels agree; label maps (z, y, x).
+
+    The authors of Bouabid et al. 2019 compute their "Dice" so.
+    """
+    if fixed.shape != warped.shape:
+        raise ValueError(f"label maps of shapes {fixed.shape} and {warped.shape}")
+    return float(np.mean(fixed == warped))
