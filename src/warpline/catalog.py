@@ -170,11 +170,23 @@ class Catalog:
                 for table in paper["tables"].values():
                     table["rows"] += self._extra_rows(table["rows"])
             _check_names(paper, name)
-            for figure in paper["figures"].values():
+            for key, figure in paper["figures"].items():
+                if "dataset" in figure:
+                    self._check_explored(figure["dataset"], f"'{name}', key 'figures.{key}'")
                 for row in figure["experiments"]:
                     row.setdefault("title", self.method(row["method"])["title"])
             self._papers[name] = paper
         return self._papers[name]
+
+    def _check_explored(self, dataset: str, where: str) -> None:
+        """Refuse a figure of a dataset whose cases are not described when they are prepared."""
+        self._path("datasets", dataset, where)
+        if not self.dataset(dataset).spec["explore"]:
+            raise WarplineError(
+                f"The figure explores the dataset '{dataset}', which is not described.",
+                where=where,
+                do=f"Set 'explore: true' in config/datasets/{dataset}.yaml.",
+            )
 
     @property
     def papers(self) -> list[str]:

@@ -20,6 +20,7 @@ LINE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][A-Za-z0-9.+!]*)(?: ; (.+)
 # Modules that a script imports by a name in the configuration: all files of these packages.
 CHOSEN = {
     "canonicalise": "acquire/formats",
+    "figure": "figures",
     "phantom": "phantoms",
     "register": "baselines networks",
     "train": "networks",

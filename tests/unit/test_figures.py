@@ -13,7 +13,10 @@ from warpline.errors import WarplineError
 from warpline.evaluate import records as tidy
 from warpline.evaluate import row
 from warpline.fields.physical import DisplacementField
-from warpline.figures import learning_curves, metric_boxplots, registration, registration_figure
+from warpline.figures import registration
+from warpline.figures.boxplots import metric_boxplots
+from warpline.figures.learning import learning_curves
+from warpline.figures.registration import registration_figure
 from warpline.figures.slices import View
 from warpline.images import Grid, Image, from_sitk, to_sitk
 

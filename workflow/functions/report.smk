@@ -15,41 +15,71 @@ def figure_spec(wildcards):
     return catalog.paper(wildcards.paper)["figures"][wildcards.figure]
 
 
+def figure_module(wildcards):
+    return FIGURE_KINDS[figure_spec(wildcards)["kind"]].partition(":")[0]
+
+
 def figure_sources(wildcards):
-    """For every method of a figure of images: pair name to its field's folder."""
-    spec = figure_spec(wildcards)
-    if spec["kind"] != "registration":
-        return {}
+    """What the kind of figure draws from, as its `draw` takes it."""
+    return FIGURE_SOURCES[figure_spec(wildcards)["kind"]](wildcards)
+
+
+def figure_inputs(wildcards):
+    """The files that a figure has to wait for."""
+    sources = figure_sources(wildcards)
+    files = [
+        sources[key] for key in ("records", "exploration", "slices") if key in sources
+    ]
+    for folders in sources.get("fields", {}).values():
+        files += folders.values()
+    if "folders" in sources:
+        files += batches_with(*figure_cases(wildcards))
+    return sorted(set(files))
+
+
+def boxplot_sources(wildcards):
     return {
-        e["method"]: fields_by_pair(Experiment(e["dataset"], e["method"], e["split"]))
-        for e in spec["experiments"]
+        "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
+        "published": published_means(wildcards),
     }
 
 
-def figure_fields(wildcards):
-    """Folders of all the fields that such a figure may draw from."""
-    sources = figure_sources(wildcards).values()
-    return sorted({folder for source in sources for folder in source.values()})
+def registration_sources(wildcards):
+    dataset, cases = figure_cases(wildcards)
+    return {
+        "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
+        "folders": case_folders(dataset, cases),
+        "fields": {
+            e["method"]: fields_by_pair(
+                Experiment(e["dataset"], e["method"], e["split"])
+            )
+            for e in figure_spec(wildcards)["experiments"]
+        },
+        "labels": catalog.dataset(dataset).spec["labels"],
+    }
 
 
-def figure_pairs(wildcards):
-    """(dataset, case ids) that such a figure may draw."""
+def exploration_sources(wildcards):
+    folder = f"{RESULTS}/data/{figure_spec(wildcards)['dataset']}"
+    return {
+        "exploration": f"{folder}/exploration.parquet",
+        "slices": f"{folder}/slices.npz",
+    }
+
+
+FIGURE_SOURCES = {
+    "boxplot": boxplot_sources,
+    "exploration": exploration_sources,
+    "registration": registration_sources,
+}
+
+
+def figure_cases(wildcards):
+    """(dataset, case ids) that a figure of images may draw."""
     first = figure_spec(wildcards)["experiments"][0]
     return first["dataset"], cases_of(
         catalog.dataset(first["dataset"]).pairs(first["split"])
     )
-
-
-def figure_batches(wildcards):
-    if figure_spec(wildcards)["kind"] != "registration":
-        return []
-    return batches_with(*figure_pairs(wildcards))
-
-
-def figure_folders(wildcards):
-    if figure_spec(wildcards)["kind"] != "registration":
-        return {}
-    return case_folders(*figure_pairs(wildcards))
 
 
 def published_means(wildcards):

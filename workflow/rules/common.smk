@@ -14,6 +14,7 @@ from warpline.code_version import code_version
 from warpline.datasets import ATLAS, pair_name
 from warpline.environment import share
 from warpline.errors import WarplineError
+from warpline.figures import KINDS as FIGURE_KINDS
 from warpline.phantoms import KNOWN as PHANTOMS
 
 share(ROOT / "src")

@@ -40,9 +40,7 @@ rule table:
 
 rule figure:
     input:
-        records=f"{RESULTS}/{{paper}}/records.parquet",
-        fields=figure_fields,
-        batches=figure_batches,
+        figure_inputs,
     output:
         png=report(
             f"{RESULTS}/{{paper}}/figures/{{figure}}.png",
@@ -65,14 +63,9 @@ rule figure:
         runtime=20,
     params:
         figure=figure_spec,
-        folders=figure_folders,
         sources=figure_sources,
-        labels=lambda w: catalog.dataset(
-            figure_spec(w)["experiments"][0]["dataset"]
-        ).spec["labels"],
-        published=published_means,
         values=lambda w: run_values(w.paper),
-        code=code_of("figure.py"),
+        code=lambda w: code_of("figure.py", figure_module(w)),
     script:
         "../../scripts/figure.py"
 

@@ -1,7 +1,12 @@
-"""Figures, each written as PNG (200 dpi) and SVG."""
+"""Figures, each written as PNG (200 dpi) and SVG.
 
-from warpline.figures.boxplots import metric_boxplots
-from warpline.figures.learning import learning_curves
-from warpline.figures.registration import registration_figure
+A kind of figure is one module here with a function ``draw(spec, sources, stem)``: `spec` is the
+figure's entry in the paper file, `sources` what `workflow/functions/report.smk` gives this kind.
+Imported while the Snakefile is parsed: nothing heavy here.
+"""
 
-__all__ = ["learning_curves", "metric_boxplots", "registration_figure"]
+KINDS = {
+    "boxplot": "warpline.figures.boxplots:draw",
+    "exploration": "warpline.figures.exploration:draw",
+    "registration": "warpline.figures.registration:draw",
+}

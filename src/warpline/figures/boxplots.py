@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from warpline.errors import WarplineError
+from warpline.evaluate import read_records
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 EVERY = "mean of labels"
+
+
+def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
+    """The figure of a paper file; `sources`: ``records`` (file), ``published`` means by method."""
+    first = spec["experiments"][0]
+    frame = read_records(sources["records"])
+    metric_boxplots(
+        frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])],
+        spec["metric"],
+        {entry["method"]: entry["title"] for entry in spec["experiments"]},
+        stem,
+        axis_title=spec.get("axis"),
+        published=sources["published"],
+    )
 
 
 def metric_boxplots(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
@@ -16,10 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from warpline.datasets import pair_name
+from warpline.errors import WarplineError
+from warpline.evaluate import read_records
+from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.slices import View
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 from warpline.images import Image
+from warpline.preprocess import read_case
 
 PANEL = 2.1  # inches, the longer side of a panel
 GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.06, 0.42, 0.3, 0.4, 0.95
@@ -27,6 +33,49 @@ LINES = 26  # of the deformation grid along the window's longer side
 JACOBIAN_RANGE = (0.0, 2.0)
 FOLD = "#000000"
 Panel = Callable[[Axes], ScalarMappable | None]
+
+
+def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
+    """The figure of a paper file.
+
+    `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
+    name → folder of its field), ``labels`` (value → name).
+    """
+    first, last = spec["experiments"][0], spec["experiments"][-1]
+    frame = read_records(sources["records"])
+    own = frame[
+        (frame["dataset"] == first["dataset"])
+        & (frame["split"] == first["split"])
+        & (frame["method"] == last["method"])
+    ]
+    pair = choose_pair(own, spec["pair"])
+    name = pair_name(pair)
+    print(f"pair: fixed {pair[0]}, moving {pair[1]}", flush=True)
+    fields = {
+        entry["title"]: read_field(
+            Path(sources["fields"][entry["method"]][name]) / f"{name}.nii.gz"
+        )
+        for entry in spec["experiments"]
+    }
+    fixed, moving = (vars(read_case(sources["folders"][case])) for case in pair)
+    labels = {int(value): title for value, title in sources["labels"].items()}
+    registration_figure(fixed, moving, fields, labels, stem)
+
+
+def choose_pair(records: pd.DataFrame, rule: str) -> tuple[str, str]:
+    """(fixed, moving) of the first pair, or of the one with the median Dice (the lower of two)."""
+    pairs = records.groupby(["fixed", "moving"], sort=False)
+    if rule == "first":
+        return next(iter(pairs.groups))
+    chosen = records[records["metric"] == "dice"]
+    if chosen.empty:
+        raise WarplineError(
+            "No pair has a Dice, so none has the median.",
+            where="key 'pair' of the figure",
+            do="Set it to 'first'.",
+        )
+    means = chosen.groupby(["fixed", "moving"], sort=False)["value"].mean().sort_values()
+    return means.index[(len(means) - 1) // 2]
 
 
 def registration_figure(
