@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,12 +24,15 @@ import urllib3
 from warpline.errors import WarplineError
 from warpline.files import atomic_path, write_json
 from warpline.progress import Progress
+from warpline.registry import nearest
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 18
 LONGEST_WAIT = 120.0  # seconds: a server that asks for more is given up for the next source
 MOST_REDIRECTS = 10
+ZENODO = "https://zenodo.org/api/records"
+LARGEST_RECORD = 1 << 24  # bytes: a longer answer describes no record
 # Some hosts answer 403 to the default agents of command-line tools.
 HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; warpline)", "Accept-Encoding": "identity"}
 
@@ -44,10 +47,12 @@ class Archive:
         Name of the file, without a folder.
     sources
         Tried in order: ``https:`` URLs, ``http:`` URLs of this machine, ``file:`` URLs (absolute,
-        or relative to the working directory), ``folder:<path>`` that the user fills by hand.
+        or relative to the working directory), ``folder:<path>`` that the user fills by hand,
+        ``zenodo:<record>`` for the file of this name in a record of Zenodo.
     checksums
         ``md5:<hex>`` or ``sha256:<hex>``; the file must have one of them. Empty: those in a
-        ``SHA256SUMS`` beside a source of this machine; without one, any file is accepted.
+        ``SHA256SUMS`` beside a source of this machine, or the one that Zenodo's record names;
+        without one, any file is accepted.
     size
         Bytes, if known.
     ask
@@ -143,6 +148,9 @@ def fetch(
             kind, _, rest = source.partition(":")
             if kind in ("https", "http"):
                 _download(archive, source, target, progress, attempts, backoff, timeout)
+            elif kind == "zenodo":
+                listed, url = _in_record(archive, rest, attempts, backoff, timeout)
+                _download(listed, url, target, progress, attempts, backoff, timeout)
             elif kind == "file":
                 host = urlsplit(source).netloc
                 if host not in ("", "localhost"):
@@ -151,7 +159,7 @@ def fetch(
             elif kind == "folder":
                 _copy(archive, _in_folder(Path(rest), archive), target)
             else:
-                raise _SourceFailed("is none of https:, file: and folder:")
+                raise _SourceFailed("is none of https:, zenodo:, file: and folder:")
             _Part.of(target).remove()
             return target
         except _SourceFailed as error:
@@ -373,6 +381,14 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
+def _session(url: str) -> requests.Session:
+    """A session for the host of a URL."""
+    session = requests.Session()
+    session.headers.update(HEADERS)
+    session.trust_env = not _is_loopback(urlsplit(url).hostname)  # no proxy to this machine
+    return session
+
+
 def _download(
     archive: Archive,
     url: str,
@@ -384,9 +400,7 @@ def _download(
 ) -> None:
     _check_url(url)
     part = _Part.of(target, url)
-    with requests.Session() as session:
-        session.headers.update(HEADERS)
-        session.trust_env = not _is_loopback(urlsplit(url).hostname)  # no proxy to this machine
+    with _session(url) as session:
         resumed = _transfer_all(session, archive, part, progress, attempts, backoff, timeout)
         try:
             digests = _verified(archive, part.path)
@@ -418,7 +432,31 @@ def _transfer_all(
     timeout: tuple[float, float],
 ) -> bool:
     """Transfer until the file is whole; whether any of it was taken up from an earlier part."""
-    failures, furthest, resumed = 0, part.size(), False
+    resumed = False
+
+    def transfer() -> None:
+        nonlocal resumed
+        resumed |= _transfer(session, archive, part, progress, timeout)
+
+    _insist(transfer, archive.name, attempts, backoff, so_far=part.size)
+    return resumed
+
+
+def _insist(
+    ask: Callable[[], Any],
+    name: str,
+    attempts: int,
+    backoff: float,
+    so_far: Callable[[], int] = lambda: 0,
+) -> Any:
+    """What `ask` returns once it does not raise `_TryAgain`.
+
+    Parameters
+    ----------
+    so_far
+        Bytes that are there; attempts that bring more do not count as failures.
+    """
+    failures, furthest = 0, so_far()
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception()
@@ -429,7 +467,16 @@ def _transfer_all(
 
     def announce(state: tenacity.RetryCallState) -> None:
         reason, seconds = state.outcome.exception(), state.next_action.sleep
-        log.warning("%s: %s; trying again in %.1f s", archive.name, reason, seconds)
+        log.warning("%s: %s; trying again in %.1f s", name, reason, seconds)
+
+    def once() -> Any:
+        nonlocal failures, furthest
+        try:
+            return ask()
+        except _TryAgain:
+            failures = 1 if so_far() > furthest else failures + 1
+            furthest = max(furthest, so_far())
+            raise
 
     retrying = tenacity.Retrying(
         stop=lambda _: failures >= attempts,
@@ -439,17 +486,9 @@ def _transfer_all(
         reraise=True,
     )
     try:
-        for attempt in retrying:
-            with attempt:
-                try:
-                    resumed |= _transfer(session, archive, part, progress, timeout)
-                except _TryAgain:
-                    failures = 1 if part.size() > furthest else failures + 1
-                    furthest = max(furthest, part.size())
-                    raise
+        return retrying(once)
     except _TryAgain as error:
         raise _SourceFailed(f"{error} ({attempts} attempts)") from error
-    return resumed
 
 
 def _transfer(
@@ -570,3 +609,67 @@ def _innermost(error: BaseException) -> str:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return str(error) or type(error).__name__
+
+
+# --- Zenodo ---------------------------------------------------------------------------------------
+
+
+def _in_record(
+    archive: Archive, record: str, attempts: int, backoff: float, timeout: tuple[float, float]
+) -> tuple[Archive, str]:
+    """An archive with what Zenodo's record says of the file of its name, and the file's URL."""
+    if not record.isascii() or not record.isdigit():
+        raise _SourceFailed(f"'{record}' is not the number of a record")
+    address = f"{ZENODO}/{record}"
+    _check_url(address)
+    with _session(address) as session:
+        try:
+            answer = _insist(
+                lambda: _read_small(session, address, timeout), archive.name, attempts, backoff
+            )
+        except _SourceFailed as error:
+            raise _SourceFailed(f"{address} does not list the record's files: {error}") from error
+    files = _record_files(answer, address)
+    if archive.name not in files:
+        raise _SourceFailed(f"the record has no file of this name. {nearest(archive.name, files)}")
+    entry = files[archive.name]
+    try:
+        url, checksum, size = str(entry["links"]["self"]), entry["checksum"].lower(), entry["size"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _SourceFailed(f"{address} lacks the file's links.self, checksum or size") from error
+    _check_url(url, came_from=address)
+    # What is known here need not wait until many gigabytes have come.
+    algorithm = checksum.partition(":")[0]
+    own = [value.lower() for value in archive.checksums]
+    if own and checksum not in own and all(value.startswith(f"{algorithm}:") for value in own):
+        raise _SourceFailed(f"the record's file has {checksum} instead of {' or '.join(own)}")
+    if archive.size not in (None, size):
+        raise _SourceFailed(f"the record's file has {size} bytes instead of {archive.size}")
+    if not own and algorithm in ("md5", "sha256"):
+        own = [checksum]
+    return replace(archive, checksums=tuple(own), size=size), url
+
+
+def _record_files(answer: bytes, address: str) -> dict[str, Mapping[str, Any]]:
+    """The entries of a record's files by name."""
+    try:
+        value = json.loads(answer)
+    except ValueError as error:
+        raise _SourceFailed(f"{address} answers with something else than JSON") from error
+    files = value.get("files") if isinstance(value, dict) else None
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        raise _SourceFailed(f"{address} lists no files (is the record restricted?)")
+    return {str(file.get("key")): file for file in files}
+
+
+def _read_small(session: requests.Session, url: str, timeout: tuple[float, float]) -> bytes:
+    """The whole body of an answer that is no large file."""
+    with _get(session, url, {}, timeout) as response:
+        _check_status(response)
+        try:
+            body = response.raw.read(LARGEST_RECORD + 1, decode_content=True)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _TryAgain(f"the connection broke ({_innermost(error)})") from error
+    if len(body) > LARGEST_RECORD:
+        raise _SourceFailed(f"the answer has more than {LARGEST_RECORD} bytes")
+    return body
