@@ -229,3 +229,45 @@ def test_the_subset_of_the_cpu_example_is_part_of_the_full_sheet():
     assert all(full[row["case"]] == row["split"] for row in part)
     assert [row["split"] for row in part].count("train") == 200
     assert [row["split"] for row in part].count("val") == 30
+
+
+# Atlas -------------------------------------------------------------------------------------------
+
+
+def with_atlas(atlas: dict | None, pairs: dict) -> Dataset:
+    splits = {"a": "train", "b": "train", "c": "test", "d": "test"}
+    rows = [{"case": case, "patient": case, "split": split} for case, split in splits.items()]
+    spec = {"case_sheet": "cases.tsv", "pairs": pairs, "cases_per_job": 2, "atlas": atlas}
+    return Dataset("letters", spec, tuple(rows))
+
+
+def test_atlas_pairs_have_the_atlas_as_fixed_image():
+    data = with_atlas({"case": None, "among": "train"}, {"test": {"from": "atlas"}})
+    assert data.pairs("test") == [("atlas", "c"), ("atlas", "d")]
+    assert data.atlas_candidates() == ["a", "b"]
+    assert data.batches_of(["atlas", "d"]) == ["atlas", "b001"]
+
+
+def test_a_rule_may_pair_another_split_s_cases():
+    data = with_atlas(None, {"any": {"from": "all", "split": "test"}})
+    assert data.pairs("any") == [("c", "d")]
+
+
+def test_a_named_atlas_must_be_a_case():
+    data = with_atlas({"case": "c", "among": "train"}, {})
+    assert data.atlas_candidates() == ["c"]
+    assert "no case 'e'" in refusal(
+        with_atlas({"case": "e", "among": "train"}, {}).atlas_candidates
+    )
+
+
+def test_a_dataset_without_an_atlas_says_how_to_give_it_one():
+    message = refusal(with_atlas(None, {}).atlas_candidates)
+    assert "no atlas" in message
+    assert "atlas: {among: train}" in message
+
+
+def test_no_case_may_be_called_atlas(tmp_path):
+    message = refusal(read_case_sheet, sheet(tmp_path, "case\tsplit\natlas\ttrain\n"))
+    assert "atlas" in message
+    assert "line 2" in message

@@ -130,3 +130,38 @@ def test_local_ncc_gradient_against_finite_differences():
         moved[index] -= 2 * step
         down = float(losses.local_ncc(moved, b, window=3))
         assert float(a.grad[index]) == pytest.approx((up - down) / (2 * step), rel=0.05, abs=1e-5)
+
+
+def test_correlation_is_minus_the_squared_one_of_numpy():
+    generator = torch.Generator().manual_seed(0)
+    a = torch.rand(2, 1, 5, 6, 7, generator=generator)
+    b = torch.rand(2, 1, 5, 6, 7, generator=generator) + 0.5 * a
+    expected = -np.mean(
+        [np.corrcoef(x.ravel(), y.ravel())[0, 1] ** 2 for x, y in zip(a, b, strict=True)]
+    )
+    assert float(losses.correlation(a, b)) == pytest.approx(expected, abs=2e-3)
+    assert float(losses.correlation(a, b, epsilon=0)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_correlation_knows_no_scale_and_survives_a_constant_image():
+    a = torch.rand(1, 1, 6, 6, 6, requires_grad=True)
+    assert float(losses.correlation(a, 7 - 30 * a)) == pytest.approx(-1, abs=1e-3)
+    value = losses.correlation(a * 0 + 2, torch.rand(1, 1, 6, 6, 6))
+    value.backward()
+    assert float(value.detach()) == 0
+    assert torch.isfinite(a.grad).all()
+
+
+def test_dice_with_plain_denominators_by_hand():
+    warped, fixed = torch.zeros(2, 1, 1, 1, 1, 4)
+    warped[..., :2], fixed[..., 1:] = 0.5, 1.0
+    # 2·0.5 / (1 + 3) without smoothing; squared: 1 / (0.5 + 3)
+    plain = losses.soft_dice(warped, fixed, smooth=0.0, squared=False)
+    assert float(plain) == pytest.approx(1 - 0.25)
+    assert float(losses.soft_dice(warped, fixed, smooth=0.0)) == pytest.approx(1 - 1 / 3.5)
+
+
+def test_gradients_in_voxels_count_twice():
+    gradients = torch.tensor([0.25, 0.75, 0.5, 0.6]).reshape(1, 1, 1, 1, 4)
+    assert float(losses.identity_gradients(gradients)) == pytest.approx(0.15)
+    assert float(losses.identity_gradients(gradients, unit=1)) == pytest.approx(0.30)

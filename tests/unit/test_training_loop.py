@@ -215,3 +215,46 @@ def test_weights_round_trip_and_pretraining(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"no weights")
     with pytest.raises(WarplineError, match="cannot be read"):
         load_weights(tmp_path / "w.safetensors", other)
+
+
+class Scripted:
+    """An objective whose training loss follows a script, one step an epoch."""
+
+    steps_per_epoch = 1
+
+    def __init__(self, script):
+        self.script = list(script)
+
+    def batch(self, step):
+        return self.script[step]
+
+    def loss(self, network, batch):
+        return next(network.parameters()).sum() * 0 + batch, {}
+
+    def validate(self, network):
+        return {"loss": 0.0}
+
+
+def test_the_training_loss_may_end_a_training(tmp_path):
+    script = [5.0, 4.0, 4.5, 3.0, 3.5, 3.1, 3.2, 1.0, 1.0]
+    settings = Settings(epochs=9, monitor="train", patience=3, validate_every=1)
+    result = train(small_network(), Scripted(script), settings, tmp_path)
+    assert (result.best_epoch, result.steps) == (4, 7)
+    assert StateFolder(tmp_path).best.exists()
+
+
+def test_the_learning_rate_decays_with_every_step(tmp_path):
+    rates = []
+
+    settings = Settings(epochs=4, learning_rate=0.1, decay=0.5, validate_every=0)
+    network = small_network()
+    original = torch.optim.Adam.step
+
+    def spy(optimiser, *arguments, **more):
+        rates.append(optimiser.param_groups[0]["lr"])
+        return original(optimiser, *arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        train(network, Scripted([1.0] * 4), settings, tmp_path)
+    assert rates == pytest.approx([0.1, 0.1 / 1.5, 0.1 / 2, 0.1 / 2.5])

@@ -12,6 +12,7 @@ from warpline import losses
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.images import Grid, Image
+from warpline.networks import Prediction
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory
 from warpline.training.devices import claim
@@ -174,3 +175,44 @@ def test_shapes_are_padded_to_the_networks_stride():
     plain = CaseMemory([blob_case(f"t{i}", i) for i in range(2)], [1])
     assert torch.equal(memory.images[..., :16, :16, :16], plain.images)
     assert memory.labels.sum() == plain.labels.sum()
+
+
+def test_with_an_atlas_every_other_case_moves_to_it_once_an_epoch():
+    objective = small_objective(cases=6, augmentation=PLAIN, batch_size=1, atlas="t2")
+    images = objective.training.images
+    assert objective.steps_per_epoch == 5
+    moved = []
+    for step in range(objective.steps_per_epoch):
+        batch = objective.batch(step)
+        torch.testing.assert_close(batch.fixed[0], images[2], rtol=0, atol=0)
+        moved.append(next(i for i in range(6) if torch.equal(images[i], batch.moving[0])))
+    assert sorted(moved) == [0, 1, 3, 4, 5]
+
+
+def test_the_published_loss_of_bouabid_by_its_parts():
+    """MSE + α·|∇φ − ∇φ_Id| − β·Dice, eq. 6, of a network that predicts nearly the identity."""
+    loss = {
+        "similarity": {"name": "mse", "weight": 1},
+        "dice": {"weight": 0.5, "squared": False},
+        "regularisation": {"name": "identity_gradients", "unit": 1, "weight": 10.0},
+    }
+    objective = small_objective(
+        loss=loss, augmentation=PLAIN, batch_size=1, symmetric=False, masked=False, atlas="t0"
+    )
+    batch = objective.batch(0)
+    gradients = torch.full((1, 3, 16, 16, 16), 0.5)
+    gradients[:, 0] = 0.6  # a stretch of 1.2 along z: |2s − 1| = 0.2 in a third of the channels
+
+    class Stretch(torch.nn.Module):
+        def both(self, moving, fixed, backward):
+            return Prediction([torch.zeros(1, 3, 16, 16, 16)], gradients), None
+
+    total, parts = objective.loss(Stretch(), batch)
+    mse = ((batch.moving - batch.fixed) ** 2).mean()
+    both = (batch.moving_labels * batch.fixed_labels).sum()
+    size = batch.moving_labels.sum() + batch.fixed_labels.sum()
+    dice = (2 * both + 1) / (size + 1)
+    assert float(parts["regularity"]) == pytest.approx(0.2 / 3, rel=1e-5)
+    assert float(parts["dice"]) == pytest.approx(1 - float(dice), rel=1e-5)
+    expected = float(mse) + 10 * 0.2 / 3 + 0.5 * (1 - float(dice))
+    assert float(total) == pytest.approx(expected, rel=1e-5)

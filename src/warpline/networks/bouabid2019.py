@@ -57,16 +57,16 @@ class Network(RegistrationNetwork):
         self.encoder = nn.ModuleList(
             _convolution(a, b, slope, stride=2) for a, b in zip(skips, encoder, strict=False)
         )
-        *ups, half1, half2, full = decoder
+        *ups, first, second, full = decoder
         channels = encoder[-1]
         self.ups = nn.ModuleList()
         for width, skip in zip(ups, reversed(encoder[:-1]), strict=True):
             self.ups.append(_convolution(channels, width, slope))
             channels = width + skip
-        self.half = nn.Sequential(
-            _convolution(channels, half1, slope), _convolution(half1, half2, slope)
+        self.middle = nn.Sequential(
+            _convolution(channels, first, slope), _convolution(first, second, slope)
         )
-        self.full = _convolution(half2 + 2 * inputs, full, slope)
+        self.full = _convolution(second + 2 * inputs, full, slope)
         self.last = nn.Conv3d(full, 3, 3, padding=1)
         # Training starts next to the identity, which is a logit of zero.
         nn.init.normal_(self.last.weight, std=1e-5)
@@ -85,7 +85,7 @@ class Network(RegistrationNetwork):
         out = features[-1]
         for up, skip in zip(self.ups, features[-2:0:-1], strict=True):
             out = torch.cat([_twice(up(out)), skip], dim=1)
-        out = self.full(torch.cat([_twice(self.half(out)), features[0]], dim=1))
+        out = self.full(torch.cat([_twice(self.middle(out)), features[0]], dim=1))
         # In single precision: cumulative sums lose digits in half precision.
         gradients = torch.sigmoid(self.last(out).float())
         return Prediction([integrate_gradients(2.0 * gradients)], gradients)
