@@ -130,6 +130,7 @@ class Catalog:
         """A dataset by the name of its file."""
         if name not in self._datasets:
             spec = self._load("datasets", name, "dataset")
+            spec["archives"] = self._archives(name, spec["archives"])
             sheet = self.root / spec["case_sheet"]
             for rule in spec["pairs"].values():
                 if "file" in rule:
@@ -141,6 +142,18 @@ class Catalog:
                 dataset.atlas_candidates()
             self._datasets[name] = dataset
         return self._datasets[name]
+
+    def _archives(self, name: str, archives: Mapping[str, Any]) -> dict[str, Any]:
+        """A dataset's archives, without those that an override or a scale took out (null)."""
+        known = read_yaml(self._path("datasets", name)).get("archives") or {}
+        for archive, entry in archives.items():
+            if entry is None and archive not in known:
+                raise WarplineError(
+                    f"There is no archive '{archive}' to leave out of the dataset '{name}'.",
+                    where=f"key 'override.datasets.{name}.archives' of the configuration",
+                    do=nearest(archive, known),
+                )
+        return {archive: entry for archive, entry in archives.items() if entry is not None}
 
     def method(self, name: str) -> dict[str, Any]:
         """A method by the name of its file."""

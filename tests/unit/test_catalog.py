@@ -169,6 +169,20 @@ def test_an_override_wins_over_the_file_and_reaches_children():
         assert loss["similarity"]["window"] == 9
 
 
+def test_an_override_may_leave_an_archive_out():
+    archive = "Task04_Hippocampus.tar"
+
+    def catalog(**archives) -> Catalog:
+        return Catalog({"override": {"datasets": {"hippocampus": {"archives": archives}}}}, ROOT)
+
+    assert list(catalog().dataset("hippocampus").spec["archives"]) == [archive]
+    left = catalog(**{archive: None, "other.tar": {}}).dataset("hippocampus").spec["archives"]
+    assert list(left) == ["other.tar"]
+    text = refusal(catalog(**{"Task4_Hippocampus.tar": None}).dataset, "hippocampus")
+    assert "no archive 'Task4_Hippocampus.tar'" in text
+    assert f"Did you mean '{archive}'?" in text
+
+
 def test_an_override_may_change_one_scale_alone():
     override = {"datasets": {"hippocampus": {"scales": {"demo": {"cases": {"train": 3}}}}}}
     at = {s: Catalog({"scale": s, "override": override}, ROOT) for s in ("demo", "cpu")}
