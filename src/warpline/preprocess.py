@@ -242,6 +242,17 @@ def pad_crop(case: Case, shape: Sequence[int], fill: float | str = 0.0) -> Case:
     return _each_image(case, fit)
 
 
+def _reframe(case: Case, grid: Grid) -> Case:
+    """The same voxels on another grid of their shape; landmarks keep their indices."""
+    landmarks = case.landmarks
+    if landmarks is not None:
+        index = case.grid.physical_to_index(landmarks[["x", "y", "z"]].to_numpy())
+        points = grid.index_to_physical(index)
+        landmarks = landmarks.assign(x=points[:, 0], y=points[:, 1], z=points[:, 2])
+    case = replace(case, landmarks=landmarks)
+    return _each_image(case, lambda part, label: Image(part.array, grid))
+
+
 @step
 def centre_frame(case: Case) -> Case:
     """Forget where the scanner saw the volume: the grid's centre becomes the origin.
@@ -262,13 +273,52 @@ def centre_frame(case: Case) -> Case:
         origin=tuple(map(float, -middle)),
         direction=tuple(map(float, direction.ravel())),
     )
-    landmarks = case.landmarks
-    if landmarks is not None:
-        index = old.physical_to_index(landmarks[["x", "y", "z"]].to_numpy())
-        points = grid.index_to_physical(index)
-        landmarks = landmarks.assign(x=points[:, 0], y=points[:, 1], z=points[:, 2])
-    case = replace(case, landmarks=landmarks)
-    return _each_image(case, lambda part, label: Image(part.array, grid))
+    return _reframe(case, grid)
+
+
+@step
+def orient(case: Case) -> Case:
+    """Flip and exchange axes so that x runs to the left, y to the back and z to the head.
+
+    Only the order of the voxels changes: every one stays where it was in mm. For methods that
+    compare volumes voxel by voxel; some scans are stored upside down. Oblique grids stay oblique.
+    """
+    cosines = np.asarray(case.grid.direction).reshape(3, 3)
+    points, axes = linear_sum_assignment(-np.abs(cosines))
+    order = [int(axes[list(points).index(k)]) for k in range(3)]  # of (x, y, z), as they will be
+    flips = [bool(cosines[k, order[k]] < 0) for k in range(3)]
+
+    def turn(image: Image, label: bool) -> Image:
+        old = image.grid
+        array = image.array.transpose([2 - order[2 - k] for k in range(3)])
+        array = np.flip(array, [2 - k for k in range(3) if flips[k]])
+        # The voxel that comes first now: the last one along every flipped axis.
+        first = np.zeros(3)
+        for k in range(3):
+            if flips[k]:
+                first[2 - order[k]] = old.shape[2 - order[k]] - 1
+        signs = np.where(flips, -1.0, 1.0)
+        grid = Grid(
+            shape=tuple(array.shape),
+            spacing=tuple(old.spacing[k] for k in order),
+            origin=tuple(map(float, old.index_to_physical(first))),
+            direction=tuple(map(float, (cosines[:, order] * signs).ravel())),
+        )
+        return Image(np.ascontiguousarray(array), grid)
+
+    return _each_image(case, turn)
+
+
+@step
+def unit_frame(case: Case) -> Case:
+    """Forget sizes in mm too: voxels of 1 mm, the grid's centre at the origin, no obliqueness.
+
+    For methods that live in a cube of voxels to which every scan has been stretched. Distances are
+    then in voxels of the cube; landmarks keep their place in the anatomy.
+    """
+    old = case.grid
+    grid = Grid(old.shape, origin=tuple(-(n - 1) / 2 for n in old.shape[::-1]))
+    return _reframe(case, grid)
 
 
 @step

@@ -390,3 +390,52 @@ def test_images_are_kept_as_int16_or_float32(tmp_path, given, kept):
 def test_a_folder_without_an_image_is_refused(tmp_path):
     with pytest.raises(WarplineError, match="does not exist"):
         read_case(tmp_path)
+
+
+# Orientation and frames -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        "x y z",
+        "-x -y z",  # as 14 scans of LUNA16 are stored
+        "y -z x",
+        "-z x -y",
+    ],
+)
+def test_orient_agrees_with_itk_and_moves_nothing(axes):
+    columns = []
+    for axis in axes.split():
+        column = np.zeros(3)
+        column["xyz".index(axis[-1])] = -1 if axis[0] == "-" else 1
+        columns.append(column)
+    tilt = Rotation.from_rotvec([0.1, -0.15, 0.2]).as_matrix()
+    direction = tuple((tilt @ np.transpose(columns)).ravel())
+    grid = Grid((5, 6, 7), (0.8, 1.2, 2.0), (5.0, -3.0, 2.0), direction)
+    case = prepare(a_case(grid), [{"orient": {}}])
+    np.testing.assert_allclose(case.image.array, ramp(case.grid), atol=1e-4)
+    assert (np.diag(np.reshape(case.grid.direction, (3, 3))) > 0.9).all()
+    expected = sitk.DICOMOrient(to_sitk(a_case(grid).image), "LPS")
+    np.testing.assert_array_equal(case.image.array, sitk.GetArrayFromImage(expected))
+    np.testing.assert_allclose(case.grid.origin, expected.GetOrigin(), atol=1e-6)
+    np.testing.assert_allclose(case.grid.direction, expected.GetDirection(), atol=1e-9)
+    pd.testing.assert_frame_equal(case.landmarks, landmarks())
+    labelled = case.grid.index_to_physical(np.argwhere(case.labels.array > 0)).mean(0)
+    before = a_case(grid)
+    np.testing.assert_allclose(
+        labelled, grid.index_to_physical(np.argwhere(before.labels.array > 0)).mean(0), atol=1e-6
+    )
+
+
+def test_unit_frame_keeps_voxels_and_the_landmarks_indices():
+    before, case = a_case(), prepare(a_case(), [{"unit_frame": {}}])
+    np.testing.assert_array_equal(case.image.array, before.image.array)
+    assert case.grid == Grid((10, 12, 14), origin=(-6.5, -5.5, -4.5))
+    xyz = ["x", "y", "z"]
+    np.testing.assert_allclose(
+        case.grid.physical_to_index(case.landmarks[xyz].to_numpy()),
+        GRID.physical_to_index(POINTS),
+        atol=1e-9,
+    )
+    assert case.labels.grid == case.mask.grid == case.grid
