@@ -40,7 +40,7 @@ def figure_inputs(wildcards):
 def boxplot_sources(wildcards):
     return {
         "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
-        "published": published_means(wildcards),
+        "published": published_means(wildcards, figure_spec(wildcards)["metric"]),
     }
 
 
@@ -67,8 +67,19 @@ def exploration_sources(wildcards):
     }
 
 
+def distributions_sources(wildcards):
+    return {
+        "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
+        "published": {
+            metric: published_means(wildcards, metric)
+            for metric in figure_spec(wildcards)["metrics"]
+        },
+    }
+
+
 FIGURE_SOURCES = {
     "boxplot": boxplot_sources,
+    "distributions": distributions_sources,
     "exploration": exploration_sources,
     "registration": registration_sources,
 }
@@ -82,22 +93,21 @@ def figure_cases(wildcards):
     )
 
 
-def published_means(wildcards):
-    """Method to the published mean of a figure's metric, from the table that it names."""
+def published_means(wildcards, metric):
+    """Method to the published mean of a metric on the figure's split.
+
+    From the table that the figure names, else from all of the paper's.
+    """
     spec = figure_spec(wildcards)
-    if "table" not in spec:
-        return {}
-    table = catalog.paper(wildcards.paper)["tables"][spec["table"]]
-    means = [
-        name
-        for name, column in table["columns"].items()
-        if column["metric"] == spec["metric"] and column["statistic"] == "mean"
-    ]
+    split = spec["experiments"][0]["split"]
+    tables = catalog.paper(wildcards.paper)["tables"]
     return {
         row["method"]: row["published"][name]
-        for name in means
+        for table in ([tables[spec["table"]]] if "table" in spec else tables.values())
+        for name, column in table["columns"].items()
+        if column["metric"] == metric and column["statistic"] == "mean"
         for row in table["rows"]
-        if "method" in row and name in row["published"]
+        if row.get("split") == split and name in row["published"]
     }
 
 

@@ -7,6 +7,7 @@ Imported while the Snakefile is parsed: nothing heavy here.
 
 KINDS = {
     "boxplot": "warpline.figures.boxplots:draw",
+    "distributions": "warpline.figures.distributions:draw",
     "exploration": "warpline.figures.exploration:draw",
     "registration": "warpline.figures.registration:draw",
 }

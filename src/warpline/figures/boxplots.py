@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -101,21 +103,9 @@ def metric_boxplots(
                 if not values.size:
                     continue
                 place = g * (len(methods) + 1) + m
-                _box(axes, values, place, colour(m))
-                axes.scatter(
-                    place + rng.uniform(-0.22, 0.22, values.size),
-                    values,
-                    s=6,
-                    color=colour(m),
-                    alpha=0.6,
-                    linewidths=0,
-                    zorder=3,
-                )
+                box_with_points(axes, values, place, colour(m), rng)
                 if group == EVERY and published and published.get(method) is not None:
-                    axes.scatter(
-                        place, published[method], marker="D", s=34, c="white", edgecolors="black",
-                        linewidths=1.2, zorder=5,
-                    )  # fmt: skip
+                    published_mark(axes, place, published[method])
         centres = [g * (len(methods) + 1) + (len(methods) - 1) / 2 for g in range(len(groups))]
         axes.set_xticks(centres, groups if len(groups) > 1 else [""])
         axes.tick_params(axis="x", length=0)
@@ -128,22 +118,47 @@ def metric_boxplots(
         axes.set_ylabel(axis_title or (f"{metric} ({unit})" if unit else metric))
         if title:
             axes.set_title(title, loc="left")
-        handles = [
-            Patch(facecolor=colour(m), alpha=0.85, label=name)
-            for m, name in enumerate(methods.values())
-        ]
-        if published:
-            handles.append(
-                Line2D([], [], marker="D", color="black", markerfacecolor="white",
-                       linestyle="none", label="published mean")
-            )  # fmt: skip
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=legend_columns([h.get_label() for h in handles], figure.get_figwidth()),
-            handlelength=1.2,
-        )
+        methods_legend(figure, list(methods.values()), bool(published))
         return save(figure, stem)
+
+
+def box_with_points(
+    axes: Axes, values: np.ndarray, place: float, shade: str, rng: np.random.Generator
+) -> None:
+    """A box with its values beside each other as points, at one place of the horizontal axis."""
+    _box(axes, values, place, shade)
+    axes.scatter(
+        place + rng.uniform(-0.22, 0.22, values.size),
+        values,
+        s=6,
+        color=shade,
+        alpha=0.6,
+        linewidths=0,
+        zorder=3,
+    )
+
+
+def published_mark(axes: Axes, place: float, value: float) -> None:
+    """A diamond where a paper puts its mean."""
+    axes.scatter(
+        place, value, marker="D", s=34, c="white", edgecolors="black", linewidths=1.2, zorder=5
+    )
+
+
+def methods_legend(figure: Figure, titles: Sequence[str], published: bool) -> None:
+    """Below the figure: the colours of the methods, and the diamond if there is any."""
+    handles = [Patch(facecolor=colour(m), alpha=0.85, label=name) for m, name in enumerate(titles)]
+    if published:
+        handles.append(
+            Line2D([], [], marker="D", color="black", markerfacecolor="white",
+                   linestyle="none", label="published mean")
+        )  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=legend_columns([h.get_label() for h in handles], figure.get_figwidth()),
+        handlelength=1.2,
+    )
 
 
 def _box(axes, values: np.ndarray, place: float, shade: str) -> None:

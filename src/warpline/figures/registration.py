@@ -59,7 +59,7 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
     }
     fixed, moving = (vars(read_case(sources["folders"][case])) for case in pair)
     labels = {int(value): title for value, title in sources["labels"].items()}
-    registration_figure(fixed, moving, fields, labels, stem)
+    registration_figure(fixed, moving, fields, labels, stem, plane=spec["plane"])
 
 
 def choose_pair(records: pd.DataFrame, rule: str) -> tuple[str, str]:

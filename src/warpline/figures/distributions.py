@@ -1,0 +1,96 @@
+"""Several scores of the same pairs side by side: figures 11 and 12 of Bouabid et al. 2019."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from warpline.errors import WarplineError
+from warpline.evaluate import read_records
+from warpline.figures.boxplots import (
+    PAIR,
+    box_with_points,
+    methods_legend,
+    published_mark,
+)
+from warpline.figures.style import colour, new_figure, save, style
+
+
+def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
+    """The figure of a paper file; `sources`: ``records`` (file), ``published`` (see below)."""
+    first = spec["experiments"][0]
+    frame = read_records(sources["records"])
+    score_distributions(
+        frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])],
+        spec["metrics"],
+        {entry["method"]: entry["title"] for entry in spec["experiments"]},
+        stem,
+        published=sources["published"],
+    )
+
+
+def score_distributions(
+    records: pd.DataFrame,
+    metrics: Mapping[str, str],
+    methods: Mapping[str, str],
+    stem: str | os.PathLike,
+    *,
+    published: Mapping[str, Mapping[str, float]] | None = None,
+) -> list[Path]:
+    """A panel a metric, in it a box and the pairs' points for every method.
+
+    Parameters
+    ----------
+    records
+        Tidy records; those of one dataset and split. Labels of a pair are averaged.
+    metrics
+        Metric → title of its panel.
+    methods
+        Method id → title, in the order of drawing.
+    stem
+        The files' path without suffix.
+    published
+        Metric → method id → published mean.
+
+    Returns
+    -------
+    list of Path
+        The PNG and the SVG.
+
+    Raises
+    ------
+    WarplineError
+        If no record has one of the metrics for any of the methods.
+    """
+    published = published or {}
+    with style():
+        width = max(0.9, 0.34 * len(methods)) + 1.0
+        figure = new_figure(max(5.0, width * len(metrics)), 3.2)
+        rng = np.random.default_rng(0)
+        for axes, (metric, title) in zip(
+            np.atleast_1d(figure.subplots(1, len(metrics))), metrics.items(), strict=True
+        ):
+            chosen = records[(records["metric"] == metric) & np.isfinite(records["value"])]
+            chosen = chosen[chosen["method"].isin(list(methods))]
+            if chosen.empty:
+                raise WarplineError(
+                    f"No record has a value of {metric!r} for {', '.join(methods)}.",
+                    do="Evaluate these methods, or choose another metric.",
+                )
+            for place, method in enumerate(methods):
+                values = chosen[chosen["method"] == method].groupby(PAIR)["value"].mean()
+                if len(values):
+                    box_with_points(axes, values.to_numpy(float), place, colour(place), rng)
+                if method in published.get(metric, {}):
+                    published_mark(axes, place, published[metric][method])
+            axes.set_xticks([])
+            axes.set_xlim(-0.7, len(methods) - 0.3)
+            axes.grid(axis="y", color="#E2E2E2", linewidth=0.7)
+            axes.set_title(title)
+        methods_legend(figure, list(methods.values()), any(map(bool, published.values())))
+        return save(figure, stem)
