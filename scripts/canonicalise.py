@@ -5,6 +5,7 @@ from typing import Any
 
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats import locate_all
+from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job
 
@@ -13,11 +14,17 @@ def main(
     source: str, dataset: Mapping[str, Any], cases: Sequence[Mapping[str, str]], target: str
 ) -> None:
     labels = {int(value): name for value, name in dataset["labels"].items()}
-    files = locate_all(dataset["format"], source, dataset, cases)
+    problems: list[WarplineError] = []
+    files = locate_all(dataset["format"], source, dataset, cases, problems)
     with atomic_folder(target) as folder:
         for case_id, case_files in files.items():
-            canonicalise(case_files, case_id, folder / case_id, labels=labels)
-            print(case_id, flush=True)
+            try:
+                canonicalise(case_files, case_id, folder / case_id, labels=labels)
+                print(case_id, flush=True)
+            except WarplineError as error:  # the others may have something to tell too
+                problems.append(error)
+        if problems:
+            raise together(problems, f"{len(problems)} of {len(cases)} cases are refused")
 
 
 if "snakemake" in globals():

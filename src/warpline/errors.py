@@ -1,5 +1,9 @@
 """The one error that a user is meant to read."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class WarplineError(Exception):
     """What was wrong, where, and what to do about it.
@@ -29,3 +33,26 @@ class WarplineError(Exception):
 
 def _rebuild(what: str, where: object, do: str | None) -> WarplineError:
     return WarplineError(what, where=where, do=do)
+
+
+def together(problems: Sequence[WarplineError], what: str) -> WarplineError:
+    """One error that tells of all problems; a single problem is that error itself.
+
+    Parameters
+    ----------
+    what
+        What they have in common, without its full stop.
+    """
+    if len(problems) == 1:
+        return problems[0]
+    places = {str(problem.where) for problem in problems}
+    lines = [
+        problem.what + (f" ({problem.where})" if problem.where and len(places) > 1 else "")
+        for problem in problems
+    ]
+    remedies = dict.fromkeys(problem.do for problem in problems if problem.do)
+    return WarplineError(
+        f"{what}:\n    " + "\n    ".join(dict.fromkeys(lines)),
+        where=problems[0].where if len(places) == 1 else None,
+        do="\n         ".join(remedies) or None,
+    )

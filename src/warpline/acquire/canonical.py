@@ -41,7 +41,7 @@ def canonicalise(
     WarplineError
         If a file cannot be read; if the image is constant or has values that are no numbers; if a
         label map or mask lies on another grid; if a label value is no integer or not in `labels`;
-        if a landmark lies outside the image.
+        if the label map is empty where it may not be; if a landmark lies outside the image.
     """
     image = _check_image(_read(files.image, "image", case_id), files.image, case_id)
     label_map = mask = landmarks = None
@@ -62,11 +62,11 @@ def _check_image(image: Image, path: Path, case_id: str) -> Image:
     array = image.array
     low, high = array.min(), array.max()
     integers = np.iinfo(np.int16)
-    if integers.min <= low and high <= integers.max and (array == np.rint(array)).all():
-        array = array.astype(np.int16)
+    if integers.min <= low and high <= integers.max and _all_integers(array):
+        array = array.astype(np.int16, copy=False)
     else:
         with np.errstate(over="ignore"):
-            array = array.astype(np.float32)
+            array = array.astype(np.float32, copy=False)
         _check_finite(array, path, "image", case_id)
     if low == high:
         raise WarplineError(
@@ -77,9 +77,14 @@ def _check_image(image: Image, path: Path, case_id: str) -> Image:
     return image.with_array(array)
 
 
+def _all_integers(array: np.ndarray) -> bool:
+    # Slice by slice: a scan has 200 million voxels, and comparing takes another copy of them.
+    return array.dtype.kind in "iu" or all((part == np.rint(part)).all() for part in array)
+
+
 def _check_finite(array: np.ndarray, path: Path, what: str, case_id: str) -> None:
     """Refuse values that are no finite number."""
-    if np.isfinite(array).all():
+    if array.dtype.kind in "iu" or all(np.isfinite(part).all() for part in array):
         return
     bad = np.argwhere(~np.isfinite(array))
     first = tuple(int(i) for i in bad[0][-3:])
@@ -132,11 +137,11 @@ def _describe(grid: Grid) -> str:
 def _check_labels(
     label_map: Image, files: CaseFiles, labels: Mapping[int, str], case_id: str
 ) -> Image:
-    values, counts = np.unique(label_map.array, return_counts=True)
-    if (values != np.rint(values)).any():
-        wrong = values[values != np.rint(values)][0]
+    counts = _value_counts(label_map.array)
+    wrong = [value for value in counts if value != np.rint(value)]
+    if wrong:
         raise WarplineError(
-            f"The label map of the case '{case_id}' holds {wrong:g}, which is no integer.",
+            f"The label map of the case '{case_id}' holds {wrong[0]:g}, which is no integer.",
             where=files.labels,
             do="Export it without interpolation: a label map must be resampled by nearest "
             "neighbour.",
@@ -144,8 +149,9 @@ def _check_labels(
     known = {0, *(int(value) for value in labels)}
     renamed = files.label_values or {}
     result = np.zeros(label_map.array.shape, np.uint8)
-    for value, count in zip(values, counts, strict=True):
-        target = renamed.get(int(value), int(value))
+    for value, count in counts.items():
+        kept = int(value) if files.other_values is None else files.other_values
+        target = renamed.get(int(value), kept)
         if target not in known or not 0 <= target <= 255:
             table = ", ".join(f"{key} {name}" for key, name in labels.items()) or "none"
             raise WarplineError(
@@ -154,8 +160,27 @@ def _check_labels(
                 where=files.labels,
                 do="Add the value to 'labels' in the dataset file, or correct the label map.",
             )
-        result[label_map.array == value] = target
+        if target:
+            result[label_map.array == value] = target
+    if files.needs_labels and not result.any():
+        table = ", ".join(labels.values())
+        found = ", ".join(f"{value:g}" for value in counts)
+        raise WarplineError(
+            f"The label map of the case '{case_id}' is empty: no voxel is {table}; the values in "
+            f"it are: {found}.",
+            where=files.labels,
+            do="Take the case out of the case sheet, or fetch its archive again.",
+        )
     return label_map.with_array(result)
+
+
+def _value_counts(array: np.ndarray) -> dict[float, int]:
+    """How many voxels have each value, values ascending."""
+    counts: dict[float, int] = {}
+    for part in array:  # slice by slice: np.unique sorts a copy
+        for value, count in zip(*np.unique(part, return_counts=True), strict=True):
+            counts[value.item()] = counts.get(value.item(), 0) + int(count)
+    return dict(sorted(counts.items()))
 
 
 def _read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:

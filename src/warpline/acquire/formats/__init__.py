@@ -15,13 +15,14 @@ from types import ModuleType
 from typing import Any
 
 from warpline.acquire.formats.base import CaseFiles
-from warpline.errors import WarplineError
+from warpline.errors import WarplineError, together
 from warpline.registry import lookup
 
 KNOWN = {
     "folder": "warpline.acquire.formats.folder",
     "learn2reg": "warpline.acquire.formats.learn2reg",
     "learn2reg2020": "warpline.acquire.formats.learn2reg2020",
+    "luna16": "warpline.acquire.formats.luna16",
     "msd": "warpline.acquire.formats.msd",
 }
 
@@ -36,8 +37,14 @@ def locate_all(
     folder: str | os.PathLike,
     dataset: Mapping[str, Any],
     cases: Iterable[Mapping[str, str]],
+    problems: list[WarplineError] | None = None,
 ) -> dict[str, CaseFiles]:
     """Files of all the given cases by case id.
+
+    Parameters
+    ----------
+    problems
+        Gets the errors of cases that are not there, instead of their being raised.
 
     Raises
     ------
@@ -45,19 +52,14 @@ def locate_all(
         With every case that is not there, not only the first.
     """
     found: dict[str, CaseFiles] = {}
-    problems: list[WarplineError] = []
+    missing: list[WarplineError] = []
     for case in cases:
         try:
             found[case["case"]] = get(name).locate(Path(folder), dataset, case)
         except WarplineError as error:
-            problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        lines = list(dict.fromkeys(problem.what for problem in problems))
-        raise WarplineError(
-            f"{len(problems)} cases cannot be found:\n    " + "\n    ".join(lines),
-            where=problems[0].where,
-            do=problems[0].do,
-        )
+            missing.append(error)
+    if problems is not None:
+        problems += missing
+    elif missing:
+        raise together(missing, f"{len(missing)} cases cannot be found")
     return found

@@ -26,6 +26,10 @@ class CaseFiles:
     label_values
         Value in the provider's label map to value in the dataset's table; values that are not
         named here keep theirs, and 0 is background.
+    other_values
+        What values that `label_values` does not name become; ``None``: they keep theirs.
+    needs_labels
+        A label map in which no voxel has a label is an error.
     """
 
     image: Path
@@ -34,6 +38,8 @@ class CaseFiles:
     landmarks: Path | None = None
     landmarks_in: str = "mm"
     label_values: Mapping[int, int] | None = None
+    other_values: int | None = None
+    needs_labels: bool = False
 
 
 def find_one(folder: Path, pattern: str, what: str) -> Path:

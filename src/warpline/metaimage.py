@@ -1,0 +1,112 @@
+"""Whether a MetaImage file (``.mhd`` with its data beside, ``.mha``) is whole.
+
+ITK's own answer to a data file that ends too early is obscure, and one that is too long it reads
+without a word.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+from pathlib import Path
+
+SUFFIXES = (".mhd", ".mha")
+LONGEST_HEADER = 1 << 16  # bytes
+# Bytes of an element; ITK writes the same type under several names.
+BYTES = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+    "MET_FLOAT": 4,
+    "MET_DOUBLE": 8,
+}
+
+
+def check_complete(path: str | os.PathLike) -> None:
+    """Refuse a MetaImage file whose data are not as many bytes as its header says.
+
+    Text data and data spread over a list of files are left to ITK.
+
+    Raises
+    ------
+    OSError, EOFError, zlib.error
+        If the header lacks a key, the data file is missing or has another size, or its compressed
+        content is damaged.
+    """
+    path = Path(path)
+    header, length = _read_header(path)
+    try:
+        voxels = math.prod(int(number) for number in header["DimSize"].split())
+        bytes_each = BYTES[header["ElementType"].removesuffix("_ARRAY")]
+        skip = int(header.get("HeaderSize", 0))
+        needed = voxels * bytes_each * int(header.get("ElementNumberOfChannels", 1))
+        file = header["ElementDataFile"]
+    except (KeyError, ValueError) as error:
+        raise OSError(f"its header is not that of a MetaImage: {error}") from error
+    if file.split()[0] == "LIST" or "%" in file or not _yes(header, "BinaryData", default=True):
+        return
+    local = file == "LOCAL"
+    data = path if local else path.parent / file
+    if not data.is_file():
+        raise FileNotFoundError(f"its data file '{file}' does not exist")
+    there = data.stat().st_size
+    start = length if local else 0
+    if skip == -1:  # "the data are the file's last bytes"
+        start = max(there - needed, 0)
+    else:
+        start += skip
+    if _yes(header, "CompressedData", default=False):
+        there, more = _unpacked_size(data, start, needed)
+    else:
+        there, more = there - start, there - start > needed
+    if there < needed:
+        raise EOFError(f"'{data.name}' holds {there} bytes of {needed}")
+    if more:
+        raise OSError(f"'{data.name}' holds more than the {needed} bytes of its header's DimSize")
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], int]:
+    """The header's values by key, and its length in bytes; ElementDataFile is its last key."""
+    with path.open("rb") as stream:
+        text = stream.read(LONGEST_HEADER)
+    values, length = {}, 0
+    for line in text.splitlines(keepends=True):
+        length += len(line)
+        key, _, value = line.decode("utf-8", "replace").partition("=")
+        values[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            if not value.strip():
+                break
+            return values, length
+    raise EOFError("its header names no ElementDataFile")
+
+
+def _yes(header: dict[str, str], key: str, default: bool) -> bool:
+    return header[key][:1].lower() in ("t", "1") if header.get(key) else default
+
+
+def _unpacked_size(path: Path, start: int, needed: int) -> tuple[int, bool]:
+    """Bytes that a compressed file holds, counted up to `needed`, and whether there are more.
+
+    zlib compares the content with its checksum at the end of the stream.
+    """
+    there = 0
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib's own form or gzip's
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while not unpacker.eof:
+            piece = unpacker.unconsumed_tail or stream.read(1 << 20)
+            if not piece:
+                raise EOFError(f"'{path.name}' ends before its compressed content does")
+            there += len(unpacker.decompress(piece, 1 << 22))
+            if there > needed:
+                return needed, True
+    return there, False
