@@ -12,9 +12,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import SimpleITK as sitk
+from scipy.optimize import linear_sum_assignment
 
+from warpline import metaimage
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
+from warpline.nifti import read_plain
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ class Grid:
         """All indices of the grid, (z, y, x, 3) in (z, y, x)."""
         return np.stack(np.meshgrid(*map(np.arange, self.shape), indexing="ij"), axis=-1)
 
+    def nearest_axis(self, physical: int) -> tuple[int, int]:
+        """The array axis nearest to a physical axis (0, 1, 2: x, y, z), and its sense (±1).
+
+        No two physical axes have the same one, however oblique the grid.
+        """
+        direction = np.asarray(self.direction).reshape(3, 3)
+        _, axes = linear_sum_assignment(-np.abs(direction))
+        sense = 1 if direction[physical, axes[physical]] >= 0 else -1
+        return 2 - int(axes[physical]), sense
+
     def close_to(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """Whether both grids put every voxel at the same place, to `tolerance` mm."""
         if self.shape != other.shape:
@@ -80,8 +93,8 @@ class Image:
         return replace(self, array=array)
 
 
-def grid_of(image: sitk.Image) -> Grid:
-    """The grid of a SimpleITK image."""
+def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    """The grid of a SimpleITK image, or of the file whose header a reader has read."""
     return Grid(
         shape=tuple(image.GetSize()[::-1]),
         spacing=tuple(image.GetSpacing()),
@@ -117,8 +130,16 @@ def read_image(path: str | os.PathLike) -> Image:
     if not path.exists():
         raise WarplineError("The image file does not exist.", where=path, do="Check the path.")
     try:
-        image = sitk.ReadImage(os.fspath(path))
+        plain = read_plain(path)
+        if plain is not None:
+            header = sitk.ImageFileReader()
+            header.SetFileName(os.fspath(path))
+            header.ReadImageInformation()
+            if header.GetSize() == plain.shape[::-1]:
+                return Image(plain, grid_of(header))
+        # First: what ITK says of an incomplete file is obscure, if it says anything.
         _check_complete(path)
+        image = sitk.ReadImage(os.fspath(path))
     except (RuntimeError, EOFError, OSError, zlib.error) as error:
         reason = str(error).strip().splitlines()[-1]
         raise WarplineError(
@@ -147,16 +168,18 @@ def write_image(path: str | os.PathLike, image: Image) -> None:
 
 
 def _check_complete(path: Path) -> None:
-    """Refuse a NIfTI file that ends too early.
+    """Refuse a NIfTI or MetaImage file that ends too early.
 
-    ITK reads a truncated one without a word, with zeros for what is missing, and writes one without
-    a word where the disk is full.
+    ITK reads a truncated NIfTI file without a word, with zeros for what is missing, and writes one
+    without a word where the disk is full.
 
     Raises
     ------
-    EOFError, zlib.error, gzip.BadGzipFile
+    OSError, EOFError, zlib.error, gzip.BadGzipFile
         If the file is incomplete, or its compressed content is damaged.
     """
+    if path.suffix.lower() in metaimage.SUFFIXES:
+        metaimage.check_complete(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         return
     try:

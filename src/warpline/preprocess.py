@@ -18,6 +18,7 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy.optimize import linear_sum_assignment
 
+from warpline.backgrounds import find_backgrounds
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.images import Grid, Image, from_sitk, read_image, to_sitk, write_image
@@ -161,10 +162,12 @@ def resample_to(
     if matrix is not None:
         transform.SetMatrix(matrix[:3, :3].ravel().tolist())
         transform.SetTranslation(matrix[:3, 3].tolist())
-    interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    if not nearest:
-        image = image.with_array(image.array.astype(np.float32))
-    return from_sitk(sitk.Resample(to_sitk(image), reference, transform, interpolator, float(fill)))
+    interpolator, pixel = sitk.sitkLinear, sitk.sitkFloat32
+    if nearest:
+        interpolator, pixel = sitk.sitkNearestNeighbor, sitk.sitkUnknown  # the image's own
+    return from_sitk(
+        sitk.Resample(to_sitk(image), reference, transform, interpolator, float(fill), pixel)
+    )
 
 
 def move_case(case: Case, matrix: np.ndarray, grid: Grid) -> Case:
@@ -198,11 +201,42 @@ def resample(case: Case, spacing: Sequence[float]) -> Case:
     The new grid covers the same extent: its outer faces differ from the old ones by less than a
     voxel, and its centre is the old centre.
     """
-    old = case.grid
-    extent = np.array(old.shape[::-1]) * old.spacing
+    extent = np.array(case.grid.shape[::-1]) * case.grid.spacing
     size = np.maximum(1, np.round(extent / spacing)).astype(int)
+    return _regrid(case, size, np.asarray(spacing, dtype=float))
+
+
+@step
+def resize(case: Case, shape: Sequence[int], least: int = 8) -> Case:
+    """Stretch or shrink to `shape` (z, y, x) voxels, linear for images and nearest for labels.
+
+    The outer faces stay where they are, so the spacing changes, and differently along each axis;
+    landmarks stay at their place in mm.
+
+    Raises
+    ------
+    WarplineError
+        If the scan has fewer than `least` voxels along an axis: stretching would invent most of it.
+    """
+    size = np.asarray(shape)
+    if size.shape != (3,) or not (size >= 1).all():
+        raise ValueError("'shape' is three numbers of voxels, z, y, x")
+    if min(case.grid.shape) < least:
+        raise WarplineError(
+            f"The scan has {' × '.join(map(str, case.grid.shape))} voxels (z, y, x), too few along "
+            f"an axis to be stretched to {' × '.join(map(str, shape))}: {least} are the least.",
+            where=f"case {case.id}",
+            do="Take the case off the case sheet, or set 'least' of the step 'resize'.",
+        )
+    extent = np.array(case.grid.shape) * case.grid.spacing[::-1]
+    return _regrid(case, size[::-1], (extent / size)[::-1])
+
+
+def _regrid(case: Case, size: np.ndarray, spacing: np.ndarray) -> Case:
+    """Resample onto a grid of `size` and `spacing` (x, y, z) with the case's centre and axes."""
+    old = case.grid
     middle = old.index_to_physical((np.array(old.shape) - 1) / 2)
-    matrix = np.asarray(old.direction).reshape(3, 3) * np.asarray(spacing)
+    matrix = np.asarray(old.direction).reshape(3, 3) * spacing
     grid = Grid(
         shape=tuple(int(n) for n in size[::-1]),
         spacing=tuple(float(s) for s in spacing),
@@ -329,6 +363,25 @@ def clip(case: Case, low: float | None = None, high: float | None = None) -> Cas
 
 
 @step
+def clip_background(case: Case) -> Case:
+    """Raise all that lies below the air inside a CT's field of view to the value of that air.
+
+    So a scan has one background (Bouabid et al. 2019, section 4.2). A scan without air inside its
+    field of view, such as a crop inside the body, is left as it is, and the log says so.
+    """
+    found = find_backgrounds(case.image)
+    inside = [background.value for background in found if background.inside]
+    if not inside:
+        outside = ", ".join(f"{background.value:g}" for background in found) or "no other"
+        print(f"{case.id}: no air inside the field of view ({outside} background)", flush=True)
+        return case
+    array = case.image.array
+    return replace(
+        case, image=case.image.with_array(np.maximum(array, array.dtype.type(inside[0])))
+    )
+
+
+@step
 def zscore(case: Case, over: str = "all") -> Case:
     """Subtract the mean and divide by the deviation of the voxels `over` (all or positive)."""
     if over not in ("all", "positive"):
@@ -336,7 +389,8 @@ def zscore(case: Case, over: str = "all") -> Case:
     array = _varying(case, case.image.array)
     chosen = array if over == "all" else _varying(case, array[array > 0])
     mean, deviation = chosen.mean(dtype=np.float64), chosen.std(dtype=np.float64)
-    scaled = (array - np.float32(mean)) / np.float32(deviation)
+    scaled = array - np.float32(mean)
+    scaled /= np.float32(deviation)
     return replace(case, image=case.image.with_array(scaled))
 
 
@@ -351,7 +405,7 @@ def rescale(case: Case, low: float = 0.0, high: float = 1.0) -> Case:
 
 def _varying(case: Case, array: np.ndarray) -> np.ndarray:
     """Intensities as float32, refused if they cannot be brought to another range."""
-    array = array.astype(np.float32)
+    array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         reason = "it has values that are no finite number"
     elif array.size == 0 or array.min() == array.max():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from warpline.images import Grid
 
@@ -42,7 +41,7 @@ class View:
     @classmethod
     def through(cls, grid: Grid, plane: str, mask: np.ndarray | None = None) -> View:
         """The slice through a mask's centre of mass, or through the grid's centre."""
-        axis = _array_axis(grid, PLANES[plane][0])[0]
+        axis = grid.nearest_axis(PLANES[plane][0])[0]
         if mask is not None and mask.any():
             others = tuple(k for k in range(3) if k != axis)
             profile = np.count_nonzero(mask, axis=others)
@@ -54,7 +53,7 @@ class View:
     @property
     def normal(self) -> int:
         """Array axis along the normal."""
-        return _array_axis(self.grid, PLANES[self.plane][0])[0]
+        return self.grid.nearest_axis(PLANES[self.plane][0])[0]
 
     @property
     def _sides(self) -> tuple[tuple[int, bool], tuple[int, bool]]:
@@ -62,7 +61,7 @@ class View:
         _, columns, rows = PLANES[self.plane]
         result = []
         for physical, sense in (rows, columns):
-            axis, sign = _array_axis(self.grid, physical)
+            axis, sign = self.grid.nearest_axis(physical)
             result.append((axis, sign != sense))
         return tuple(result)
 
@@ -136,10 +135,3 @@ class View:
             min(bottom, box[2] + pad),
             max(top, box[3] - pad),
         )
-
-
-def _array_axis(grid: Grid, physical: int) -> tuple[int, int]:
-    """The array axis nearest to a physical axis (0, 1, 2: x, y, z), and its sense (±1)."""
-    direction = np.asarray(grid.direction).reshape(3, 3)
-    _, axes = linear_sum_assignment(-np.abs(direction))
-    return 2 - int(axes[physical]), 1 if direction[physical, axes[physical]] >= 0 else -1
