@@ -184,7 +184,9 @@ class Catalog:
                     table["rows"] += self._extra_rows(table["rows"])
             _check_names(paper, name)
             for key, figure in paper["figures"].items():
-                if "dataset" in figure:
+                if "method" in figure:
+                    self.method(figure["method"])
+                if figure["kind"] == "exploration":
                     self._check_explored(figure["dataset"], f"'{name}', key 'figures.{key}'")
                 for row in figure["experiments"]:
                     row.setdefault("title", self.method(row["method"])["title"])
@@ -338,10 +340,12 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
     """Refuse, before anything is computed, a table or figure that names what is not there."""
     for key, table in paper["tables"].items():
         ids = [row["id"] for row in table["rows"]]
-        twice = sorted({row for row in ids if ids.count(row) > 1})
+        places = [(row["set"], row["id"]) for row in table["rows"]]
+        twice = sorted({place for place in places if places.count(place) > 1})
         if twice:
             raise WarplineError(
-                f"The row id '{twice[0]}' stands twice.", where=f"'{name}', key 'tables.{key}.rows'"
+                f"The row id '{twice[0][1]}' stands twice in one set.",
+                where=f"'{name}', key 'tables.{key}.rows'",
             )
         if table["reference"] is not None and table["reference"] not in ids:
             raise WarplineError(

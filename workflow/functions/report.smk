@@ -8,7 +8,20 @@ def run_values(paper):
         "scale": catalog.scale,
         "device": catalog.device,
         "seed": ", ".join(map(str, sorted(seeds))) or "–",
+        "weights": weights_in_words(paper),
     }
+
+
+def weights_in_words(paper):
+    """The weights of the losses at this run's scale, which may differ from the published ones."""
+    parts = []
+    for _, name in trainings_of(paper):
+        method = catalog.method(name)
+        weights = [f"{method['loss']['regularisation']['weight']:g}"]
+        dice = method["loss"].get("dice", {}).get("weight", 0)
+        weights += [f"{dice:g}"] if dice else []
+        parts.append(f"{method['title']}: {' and '.join(weights)}")
+    return f"Weights of regularity (and Dice) in this run: {'; '.join(parts)}."
 
 
 def figure_spec(wildcards):
@@ -77,7 +90,17 @@ def distributions_sources(wildcards):
     }
 
 
+def architecture_sources(wildcards):
+    spec = figure_spec(wildcards)
+    steps = catalog.dataset(spec["dataset"]).spec["prepare"]
+    shapes = [
+        v["shape"] for step in steps for v in step.values() if "shape" in (v or {})
+    ]
+    return {"network": catalog.method(spec["method"])["network"], "shape": shapes[-1]}
+
+
 FIGURE_SOURCES = {
+    "architecture": architecture_sources,
     "boxplot": boxplot_sources,
     "distributions": distributions_sources,
     "exploration": exploration_sources,

@@ -6,6 +6,7 @@ Imported while the Snakefile is parsed: nothing heavy here.
 """
 
 KINDS = {
+    "architecture": "warpline.figures.architecture:draw",
     "boxplot": "warpline.figures.boxplots:draw",
     "distributions": "warpline.figures.distributions:draw",
     "exploration": "warpline.figures.exploration:draw",
