@@ -46,8 +46,8 @@ def check_complete(path: str | os.PathLike) -> None:
     try:
         voxels = math.prod(int(number) for number in header["DimSize"].split())
         bytes_each = BYTES[header["ElementType"].removesuffix("_ARRAY")]
-        skip = int(header.get("HeaderSize", 0))
-        needed = voxels * bytes_each * int(header.get("ElementNumberOfChannels", 1))
+        skip = int(header.get("HeaderSize") or 0)
+        needed = voxels * bytes_each * int(header.get("ElementNumberOfChannels") or 1)
         file = header["ElementDataFile"]
     except (KeyError, ValueError) as error:
         raise OSError(f"its header is not that of a MetaImage: {error}") from error
@@ -64,7 +64,8 @@ def check_complete(path: str | os.PathLike) -> None:
     else:
         start += skip
     if _yes(header, "CompressedData", default=False):
-        there, more = _unpacked_size(data, start, needed)
+        stored = int(header.get("CompressedDataSize") or there - start)
+        there, more = _unpacked_size(data, start, stored, needed)
     else:
         there, more = there - start, there - start > needed
     if there < needed:
@@ -93,17 +94,21 @@ def _yes(header: dict[str, str], key: str, default: bool) -> bool:
     return header[key][:1].lower() in ("t", "1") if header.get(key) else default
 
 
-def _unpacked_size(path: Path, start: int, needed: int) -> tuple[int, bool]:
-    """Bytes that a compressed file holds, counted up to `needed`, and whether there are more.
+def _unpacked_size(path: Path, start: int, stored: int, needed: int) -> tuple[int, bool]:
+    """Bytes that `stored` compressed bytes hold, counted up to `needed`, and whether it is more.
 
-    zlib compares the content with its checksum at the end of the stream.
+    ITK reads no more than `stored` bytes, and puts zeros where content is missing. zlib compares
+    the content with its checksum at the end of the stream.
     """
     there = 0
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib's own form or gzip's
     with path.open("rb") as stream:
         stream.seek(start)
         while not unpacker.eof:
-            piece = unpacker.unconsumed_tail or stream.read(1 << 20)
+            piece = unpacker.unconsumed_tail
+            if not piece:
+                piece = stream.read(min(stored, 1 << 20))
+                stored -= len(piece)
             if not piece:
                 raise EOFError(f"'{path.name}' ends before its compressed content does")
             there += len(unpacker.decompress(piece, 1 << 22))
