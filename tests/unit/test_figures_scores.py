@@ -1,0 +1,68 @@
+"""Score distributions and architectures: what is drawn is what was measured or built."""
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from warpline import networks
+from warpline.errors import WarplineError
+from warpline.evaluate import records as tidy
+from warpline.evaluate import row
+from warpline.figures import distributions
+from warpline.figures.architecture import Layer, architecture_figure, layers_of
+from warpline.figures.distributions import score_distributions
+
+
+def scores() -> pd.DataFrame:
+    """Two methods on three pairs; Dice of two labels a pair."""
+    frames = []
+    for number, method in enumerate(("a", "b")):
+        for pair in range(3):
+            rows = [row("mse", number + pair / 10)]
+            rows += [row("dice", 0.5 + pair / 10 + lung / 100, "", str(lung)) for lung in (0, 2)]
+            frames.append(tidy(rows, "d", method, "test", "atlas", f"c{pair}"))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_every_pair_is_a_point_and_labels_are_averaged(tmp_path, monkeypatch):
+    drawn, marks = [], []
+    monkeypatch.setattr(
+        distributions, "box_with_points", lambda axes, values, *_: drawn.append(values)
+    )
+    monkeypatch.setattr(distributions, "published_mark", lambda axes, *at: marks.append(at))
+    paths = score_distributions(
+        scores(),
+        {"mse": "MSE", "dice": "Dice"},
+        {"a": "A", "b": "B"},
+        tmp_path / "f",
+        published={"dice": {"b": 0.9}, "mse": {}},
+    )
+    np.testing.assert_allclose(drawn[0], [0.0, 0.1, 0.2])
+    np.testing.assert_allclose(drawn[1], [1.0, 1.1, 1.2])
+    np.testing.assert_allclose(drawn[3], [0.51, 0.61, 0.71])
+    assert marks == [(1, 0.9)]
+    assert matplotlib.image.imread(paths[0]).std() > 0
+
+
+def test_a_metric_without_records_is_named(tmp_path):
+    with pytest.raises(WarplineError, match="'tre' for a"):
+        score_distributions(scores(), {"tre": "TRE"}, {"a": "A"}, tmp_path / "f")
+
+
+def test_layers_are_those_that_run(tmp_path):
+    network = networks.build("bouabid2019", {"encoder": [4, 6], "decoder": [5, 7, 3, 2]})
+    assert layers_of(network) == [
+        Layer(2, 4, 2),
+        Layer(4, 6, 4),
+        Layer(6, 5, 4),
+        Layer(5 + 4, 7, 2),
+        Layer(7, 3, 2),
+        Layer(3 + 2, 2, 1),
+        Layer(2, 3, 1),
+    ]
+    paths = architecture_figure(network, (64, 64, 48), tmp_path / "f")
+    assert matplotlib.image.imread(paths[0]).std() > 0
+    text = paths[1].read_text()
+    assert "64 × 64 × 48" in text
+    assert "16 × 16 × 12" in text
