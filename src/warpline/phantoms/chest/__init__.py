@@ -1,0 +1,9 @@
+"""A phantom of the chest in CT: anatomy, breathing, scanner, all known exactly.
+
+`subject` makes one scan, `breathing` the two phases of one subject with the true fields.
+"""
+
+from warpline.phantoms.chest.model import HU2020
+from warpline.phantoms.chest.phantom import Breath, Scan, breathing, subject, whole_chest_grid
+
+__all__ = ["HU2020", "Breath", "Scan", "breathing", "subject", "whole_chest_grid"]

@@ -1,0 +1,223 @@
+"""Airways, arteries and veins as trees whose topology every subject shares.
+
+In each lobe a tree fills the volume: a branch heads for the centre of the points it has to serve,
+and the points are halved, again and again (after Tawhai et al. 2004, "CT-based geometry analysis
+and finite element models of the human and ovine bronchial tree"). It is grown once, in the mean
+chest, from a fixed seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from warpline.phantoms.chest import anatomy
+from warpline.phantoms.chest.trunks import AIRWAYS, ARTERIES, VEINS, Trunks
+
+BASE_SEED = 20190
+VESSEL_DEPTH, AIRWAY_DEPTH = 8, 6  # generations below the lobar branch
+# A variant subject misses some branches, of this generation below the lobar one and beyond.
+FIRST_VARIANT = 5
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree as nodes; the branch to a node comes from its parent.
+
+    Attributes
+    ----------
+    kind
+        ``airway``, ``artery`` or ``vein``.
+    ids
+        One per node; a landmark at a bifurcation has the id of its node.
+    position
+        (n, 3) mm in the mean chest.
+    radius
+        (n, 2) mm, of the lumen at the start and the end of the branch.
+    parent
+        (n,), −1 for the root; parents come before children.
+    generation
+        (n,), branches from the root.
+    depth
+        (n,), generations below the lobar branch; 0 for that and all before it.
+    """
+
+    kind: str
+    ids: tuple[str, ...]
+    position: np.ndarray
+    radius: np.ndarray
+    parent: np.ndarray
+    generation: np.ndarray
+    depth: np.ndarray
+
+    def bifurcations(self) -> np.ndarray:
+        """Indices of the nodes with at least two children."""
+        children = np.bincount(self.parent[self.parent >= 0], minlength=len(self.ids))
+        return np.flatnonzero(children >= 2)
+
+    def keep(self, where: np.ndarray) -> Tree:
+        """The tree of some of the nodes; with a node its ancestors must be kept."""
+        number = np.cumsum(where) - 1
+        parent = self.parent[where]
+        return Tree(
+            self.kind,
+            tuple(name for name, kept in zip(self.ids, where, strict=True) if kept),
+            self.position[where],
+            self.radius[where],
+            np.where(parent >= 0, number[parent], -1),
+            self.generation[where],
+            self.depth[where],
+        )
+
+    def variant(self, rng: np.random.Generator, variation: float) -> Tree:
+        """This tree in one subject: nodes a little elsewhere, some peripheral branches missing."""
+        n = len(self.ids)
+        length = np.linalg.norm(self.position - self.position[self.parent], axis=1)
+        shift = np.clip(rng.standard_normal((n, 3)), -2, 2) * (0.05 * variation * length[:, None])
+        position = self.position + shift * (self.depth > 0)[:, None]
+        missing = rng.random(n) < 0.04 * min(variation, 2.0)
+        missing &= self.depth >= FIRST_VARIANT
+        for node in range(n):
+            missing[node] |= self.parent[node] >= 0 and missing[self.parent[node]]
+        moved = Tree(
+            self.kind, self.ids, position, self.radius, self.parent, self.generation, self.depth
+        )
+        return moved.keep(~missing)
+
+
+@lru_cache(maxsize=1)
+def mean_trees() -> dict[str, Tree]:
+    """The trees of the mean chest by kind."""
+    served = _points_to_serve()
+    bronchi = _grow("airway", AIRWAYS, served, shrink=0.79, order=0)
+    return {
+        "airway": bronchi.keep(bronchi.depth <= AIRWAY_DEPTH),
+        "artery": _beside(bronchi, ARTERIES),
+        "vein": _grow("vein", VEINS, served, shrink=0.79, order=1),
+    }
+
+
+def _points_to_serve(spacing: float = 5.0) -> dict[str, np.ndarray]:
+    """For each lobe, points (n, 3) spread over it."""
+    axes = (np.arange(-150, 150, spacing), np.arange(-110, 115, spacing))
+    x, y, z = np.meshgrid(*axes, np.arange(-195, 105, spacing), indexing="ij")
+    rng = np.random.default_rng(BASE_SEED)
+    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    points += rng.uniform(-spacing / 2, spacing / 2, points.shape)
+    where = anatomy.InCavity.of(tuple(points.T))
+    points = points[where.distance < 0]
+    distance = anatomy.lung_distance(tuple(points.T), anatomy.InCavity.of(tuple(points.T)))
+    points = points[distance < -2.5]
+    lobe = anatomy.lobes(tuple(points.T))
+    return {name: points[lobe == label] for label, name in anatomy.LOBES.items()}
+
+
+def _trunk_nodes(trunks: Trunks) -> tuple[list, dict[str, int]]:
+    """Rows (id, position, radii, parent, generation, depth) of the nodes by hand."""
+    rows, number = [], {}
+    for name, (parent, point, radii) in trunks.nodes.items():
+        up = number[parent] if parent else -1
+        # The trachea is one generation, whatever points it has.
+        trachea = name.startswith("trachea") or name == "carina"
+        generation = 0 if parent is None or trachea else rows[up][4] + 1
+        number[name] = len(rows)
+        rows.append((name, np.array(point, dtype=np.float64), radii, up, generation, 0))
+    return rows, number
+
+
+def _tree(kind: str, rows: list) -> Tree:
+    ids, position, radius, parent, generation, depth = zip(*rows, strict=True)
+    return Tree(
+        kind,
+        tuple(ids),
+        np.array(position),
+        np.array(radius, dtype=np.float64),
+        np.array(parent),
+        np.array(generation),
+        np.array(depth),
+    )
+
+
+def _grow(
+    kind: str, trunks: Trunks, served: dict[str, np.ndarray], shrink: float, order: int
+) -> Tree:
+    """The nodes by hand and a volume-filling tree below each lobe's root.
+
+    `order` turns the planes that halve the points, so that veins run between the arteries.
+    """
+    rows, number = _trunk_nodes(trunks)
+    for lobe, root in trunks.roots.items():
+        start = number[root]
+        first = rows[rows[start][3]][1]
+        pending = [(start, served[lobe], rows[start][1] - first, 0)]
+        while pending:
+            node, points, heading, depth = pending.pop()
+            if depth == VESSEL_DEPTH or len(points) < 4:
+                continue
+            position, (_, radius) = rows[node][1], rows[node][2]
+            heading = heading / np.linalg.norm(heading)
+            for part, half in enumerate(_halves(points, heading, order and depth == 0)):
+                way = half.mean(axis=0) - position
+                # Long at first, to the middle of what is served at the end.
+                way = _turned(way * (0.42 if depth < 2 else 0.5), heading)
+                name = rows[node][0] + ("_" if depth == 0 else "") + str(part + 1)
+                end = radius * shrink
+                row = (name, position + way, (radius * 0.92, end), node)
+                rows.append((*row, rows[node][4] + 1, depth + 1))
+                pending.append((len(rows) - 1, half, way, depth + 1))
+    return _tree(kind, rows)
+
+
+def _halves(points: np.ndarray, heading: np.ndarray, turned: bool) -> list[np.ndarray]:
+    """The points on either side of a plane through the branch, across their widest extent."""
+    offset = points - points.mean(axis=0)
+    offset = offset - np.outer(offset @ heading, heading) * 0.75
+    _, axes = np.linalg.eigh(offset.T @ offset)
+    normal = axes[:, 1 if turned else 2]
+    # A sign of its own, so that the halves' order does not hang on the eigenvector's.
+    normal = normal * np.sign(normal @ np.array([0.31, 0.52, 0.79]))
+    along = offset @ normal
+    return [points[along >= np.median(along)], points[along < np.median(along)]]
+
+
+def _turned(way: np.ndarray, heading: np.ndarray, most: float = 1.1) -> np.ndarray:
+    """The way, at an angle of at most `most` rad to the heading."""
+    length = np.linalg.norm(way)
+    along = way @ heading
+    across = way - along * heading
+    width = np.linalg.norm(across)
+    if np.arctan2(width, along) <= most or width < 1e-9:
+        return way
+    return length * (np.cos(most) * heading + np.sin(most) * across / width)
+
+
+def _beside(bronchi: Tree, trunks: Trunks) -> Tree:
+    """The arteries: their own trunks, then beside the bronchi, somewhat wider than them."""
+    rows, number = _trunk_nodes(trunks)
+    place = {}
+    for node, name in enumerate(bronchi.ids):
+        arterial = name.replace("airway", "artery")
+        if bronchi.depth[node] == 0:
+            if arterial in number:
+                place[node] = number[arterial]
+            continue
+        up = place[bronchi.parent[node]]
+        radius = rows[up][2][1]
+        end = max(radius * 0.8, 0.45)
+        lumen = bronchi.radius[node, 1]
+        side = 1.0 if "_L_" in name else -1.0
+        beside = np.array([0.75 * side, -0.2, 0.63]) * (lumen * 1.25 + 0.4 + end)
+        place[node] = len(rows)
+        rows.append(
+            (
+                arterial,
+                bronchi.position[node] + beside,
+                (radius * 0.92, end),
+                up,
+                rows[up][4] + 1,
+                int(bronchi.depth[node]),
+            )
+        )
+    return _tree("artery", rows)
