@@ -4,17 +4,49 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job
 from warpline.preprocess import prepare, read_case, write_case
+from warpline.registry import lookup
 
 
-def main(source: str, cases: Sequence[str], steps: Sequence[Mapping[str, Any]], target: str):
+def main(
+    source: str,
+    cases: Sequence[str],
+    steps: Sequence[Mapping[str, Any]],
+    target: str,
+    explore: bool = False,
+) -> None:
+    problems: list[WarplineError] = []
     with atomic_folder(target) as folder:
         for case_id in cases:
-            case = prepare(read_case(Path(source) / case_id), steps)
-            write_case(folder / case_id, case)
-            print(f"{case_id}: {case.grid.shape} voxels of {case.grid.spacing} mm", flush=True)
+            try:
+                one_case(Path(source) / case_id, steps, folder / case_id, explore)
+            except WarplineError as error:  # the others may have something to tell too
+                problems.append(error)
+        if problems:
+            raise together(problems, f"{len(problems)} of {len(cases)} cases cannot be prepared")
+
+
+def one_case(source: Path, steps: Sequence[Mapping[str, Any]], target: Path, explore: bool) -> None:
+    """Prepare one case and, if asked to, describe it as it was and as it became."""
+    if not explore:
+        case = prepare(read_case(source), steps)
+        write_case(target, case)
+    else:
+        # By name, so that who does not explore is not prepared again when this code changes.
+        exploration = lookup("exploration", {"exploration": "warpline.exploration"}, "module")
+        canonical = read_case(source)
+        names = [next(iter(step)) for step in steps]
+        until = names.index("clip_background") + 1 if "clip_background" in names else 0
+        clipped = prepare(canonical, steps[:until])
+        case = prepare(clipped, steps[until:])
+        write_case(target, case)
+        exploration.write_description(
+            target, exploration.describe(canonical, case, clipped if until else None)
+        )
+    print(f"{target.name}: {case.grid.shape} voxels of {case.grid.spacing} mm", flush=True)
 
 
 if "snakemake" in globals():
@@ -24,4 +56,5 @@ if "snakemake" in globals():
             snakemake.params.cases,  # noqa: F821
             snakemake.params.steps,  # noqa: F821
             snakemake.output[0],  # noqa: F821
+            snakemake.params.explore,  # noqa: F821
         )

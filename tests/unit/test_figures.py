@@ -17,8 +17,8 @@ from warpline.figures import registration
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
 from warpline.figures.registration import registration_figure
-from warpline.figures.slices import View
 from warpline.images import Grid, Image, from_sitk, to_sitk
+from warpline.slices import View
 
 ORIENTATIONS = ("LPS", "RAS", "PIR", "SLA", "AIL", "IRP")
 

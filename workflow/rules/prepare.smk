@@ -18,6 +18,10 @@ rule prepare:
     params:
         cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
         steps=lambda w: catalog.dataset(w.dataset).spec["prepare"],
-        code=code_of("prepare.py"),
+        explore=lambda w: catalog.dataset(w.dataset).spec["explore"],
+        code=lambda w: code_of(
+            "prepare.py",
+            *["warpline.exploration"] * catalog.dataset(w.dataset).spec["explore"],
+        ),
     script:
         "../../scripts/prepare.py"

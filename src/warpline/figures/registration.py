@@ -22,10 +22,10 @@ from warpline.errors import WarplineError
 from warpline.evaluate import read_records
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
-from warpline.figures.slices import View
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 from warpline.images import Image
 from warpline.preprocess import read_case
+from warpline.slices import View
 
 PANEL = 2.1  # inches, the longer side of a panel
 GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.06, 0.42, 0.3, 0.4, 0.95
