@@ -1,4 +1,4 @@
-"""The map between a subject and the mean chest: smooth, in closed form, with an exact derivative."""
+"""The map between a subject and the mean chest: smooth, closed, with an exact derivative."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Motion:
 
     def volume_ratio(self, points: Points) -> np.ndarray:
         """Volume at inhale over volume at exhale, at points of the exhaled chest."""
-        x, y, z = points
+        _, y, z = points
         level = self._level(z)
         widening, _ = self._wall_parts(y, level)
         ratio = (1 + widening) * (1 - self.front * level * _front_slope(y))

@@ -145,7 +145,7 @@ def field_of_view(grid: Grid) -> np.ndarray:
 
 def _add_noise(hu: np.ndarray, grid: Grid, noise: float, rng: np.random.Generator) -> None:
     """Noise that reconstruction has smoothed in the slice, more where the rays lose more."""
-    sx, sy, sz = grid.spacing
+    sx, sy, _ = grid.spacing
     dense = np.clip(hu + 1000, 0, 2000) * np.float32(WATER_PER_MM / 1000)
     along_x = dense.sum(axis=2) * np.float32(sx)
     along_y = dense.sum(axis=1) * np.float32(sy)

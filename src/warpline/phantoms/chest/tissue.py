@@ -238,7 +238,7 @@ def _soft(points: Points, width: float, body: Body, texture: np.ndarray) -> np.n
 
 def _heart(hu: np.ndarray, points: Points, width: float) -> None:
     distance = anatomy.heart_distance(points)
-    x, y, z = points
+    x, _, z = points
     _over(hu, np.abs(distance) - 0.9, max(width, 1.0), 15.0)
     # Fat under the pericardium, thicker in the groove between atria and ventricles and at the apex.
     long = sum(
