@@ -2,7 +2,7 @@
 
 A case is described by the job that prepares it, since that job has it in memory; figures need the
 descriptions alone. Stages: ``before`` is the canonical scan, ``clipped`` the one right after the
-preparation step `clip_background` (in HU, on the prepared grid), ``prepared`` the prepared one.
+preparation step `clip_background` (in HU), ``prepared`` the prepared one.
 """
 
 from __future__ import annotations

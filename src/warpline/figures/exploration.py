@@ -95,7 +95,7 @@ def _norm_by_height(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figur
         axes.set(xlabel="Height (mm)", ylabel=title, ylim=(0, None))
         axes.grid(color="#E2E2E2", linewidth=0.7)
         text = _scans(len(height))
-        if len(height) > 2 and height.nunique() > 1 and norm.nunique() > 1:
+        if len(height) >= 5 and height.nunique() > 1 and norm.nunique() > 1:
             text += f", Spearman ρ = {spearmanr(height, norm).statistic:.2f}"
         axes.set_title(text, loc="left", size=9)
     return figure
@@ -190,7 +190,12 @@ def _clipping(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
         )
         for stage, title in STAGES.items()
     ]
-    figure = _sheet(rows, ["Axial", "Coronal", "Sagittal"], window=_wide(records), below=2.3)
+    figure = _sheet(
+        rows,
+        ["Axial", "Coronal", "Sagittal"],
+        window=_wide(records[records["case"] == case]),
+        below=2.3,
+    )
     for axes in figure.axes[:: len(PLANES)]:
         axes.axhline(part * axial["before"].size[0], color=colour(1), linewidth=1.0, dashes=(4, 2))
     width, height = figure.get_size_inches()
