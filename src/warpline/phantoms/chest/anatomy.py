@@ -22,6 +22,7 @@ from warpline.phantoms.chest.shapes import (
     bump,
     capsule,
     ellipsoid,
+    soft_minimum,
     step,
 )
 
@@ -236,9 +237,9 @@ def skin_distance(points: Points, body: Body) -> np.ndarray:
     if body.breast > 0:
         size = body.breast
         mirrored = (np.abs(x), y, z)
-        reach = (46 + 10 * size, 24 + 22 * size, 46 + 8 * size)
-        breast = ellipsoid(mirrored, (76, -88 - body.fat, -42), reach)
-        distance = np.minimum(distance, breast)
+        reach = (50 + 12 * size, 17 + 17 * size, 50 + 10 * size)
+        breast = ellipsoid(mirrored, (80, -88 - body.fat, -42), reach)
+        distance = soft_minimum(distance, breast, 14.0)
     return distance
 
 
@@ -258,9 +259,9 @@ def diaphragm(points: Points) -> np.ndarray:
         square = ((x - x0) / a) ** 2 + uy * uy
         # Deeper behind than in front.
         deep = 1 + 0.35 * uy
-        dome = height - (16 * square + 27 * square * square) * deep
+        dome = height - (30 * square + 20 * square * square) * deep
         higher = dome > top
-        steep = (32 * np.sqrt(square) + 108 * square * np.sqrt(square)) * deep / (0.5 * (a + b))
+        steep = np.sqrt(square) * (60 + 80 * square) * deep / (0.5 * (a + b))
         slope = np.where(higher, steep, slope)
         top = np.where(higher, dome, top)
     return (z - top) / np.sqrt(1 + slope * slope)
@@ -269,12 +270,16 @@ def diaphragm(points: Points) -> np.ndarray:
 def _apex(points: Points) -> np.ndarray:
     """Distance to the domes of the lungs' apices, positive above."""
     x, y, z = points
-    u, v = (np.abs(x) - 46) / 26, (y - 26) / 30
+    u, v = (np.abs(x) - 46) / 29, (y - 24) / 44
     return (z - 97 + 11 * (u * u + v * v)) * 0.75
 
 
 def heart_distance(points: Points) -> np.ndarray:
     """Distance to the pericardium."""
+    # It rests on the diaphragm: flatter, and reaching further, below than above.
+    x, y, z = points
+    under = np.minimum(z - HEART[2], 0)
+    points = (x, y, z - 0.3 * under)
     ventricles = ellipsoid(points, HEART, (66, 45, 45), HEART_TURN)
     right_atrium = ellipsoid(points, (-19, -13, -54), (28, 31, 37))
     left_atrium = ellipsoid(points, (2, 12, -47), (37, 20, 23))
@@ -289,7 +294,9 @@ def mediastinum(points: Points) -> np.ndarray:
     half = 4 + 11 * bump(y, 14, 38) + 14 * step(z, 35, 85) + 10 * step(y, 20, 55) * step(z, -60, 0)
     distance = np.abs(x - 2 - 3 * np.sin(z / 50)) - half
     distance = np.minimum(distance, heart_distance(points) - 1)
-    # Fat beside the heart, over the diaphragm.
+    # Fat under the heart and beside it, over the diaphragm.
+    under = np.maximum(heart_distance((x, y, np.maximum(z, HEART[2] - 12))), z - HEART[2])
+    distance = np.minimum(distance, under + 2)
     for centre, radii in (((-34, -62, -104), (22, 18, 20)), ((58, -62, -108), (24, 16, 18))):
         distance = np.minimum(distance, ellipsoid(points, centre, radii))
     for start, end, radius in sheath():

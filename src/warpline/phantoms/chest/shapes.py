@@ -68,6 +68,12 @@ def coverage(distance: np.ndarray, width: float) -> np.ndarray:
     return np.clip(0.5 - distance / width, 0, 1)
 
 
+def soft_minimum(first: np.ndarray, second: np.ndarray, width: float) -> np.ndarray:
+    """The union of two shapes, the edge between them filled over `width` mm."""
+    gap = np.maximum(width - np.abs(first - second), 0)
+    return np.minimum(first, second) - gap * gap / (4 * width)
+
+
 def ellipsoid(
     points: Points, centre: Sequence[float], radii: Sequence[float], turn: np.ndarray | None = None
 ) -> np.ndarray:

@@ -170,7 +170,7 @@ def _wall(
     streak *= np.clip(0.55 + 0.5 * grain, 0, 1) / max(1.0, width / 2.5)
     hu += streak * coverage(ragged, width) * (FAT - hu)
     if body.breast > 0:
-        gland = ellipsoid((np.abs(x), y, z), (74, -94 - body.fat, -42), (26, 15, 26))
+        gland = ellipsoid((np.abs(x), y, z), (80, -96 - body.fat, -42), (28, 10, 28))
         _over(hu, gland + 5 * grain, 6.0, 20 + 15 * grain)
     _over(hu, -2.0 - skin, max(width, 1.0), SKIN)
 
@@ -209,7 +209,7 @@ def _soft(points: Points, width: float, body: Body, texture: np.ndarray) -> np.n
     grain = _sample(texture, points, 4.7)
     hu = np.full(len(x), FAT, dtype=np.float32) + 12 * grain
     # Muscles and thyroid in the root of the neck.
-    neck = step(z, 72, 100) * np.clip(0.62 + 0.5 * grain, 0, 1)
+    neck = step(z, 72, 100) * np.clip(0.8 + 0.3 * grain, 0, 1)
     hu += neck * (MUSCLE - hu)
     _over(hu, ellipsoid((np.abs(x), y, z), (17, 2, 112), (8, 10, 20)), width, 95.0)
     # Remnants of the thymus; the oesophagus, with a trace of gas; lymph nodes.
@@ -232,7 +232,6 @@ def _soft(points: Points, width: float, body: Body, texture: np.ndarray) -> np.n
     part = tuple(p[below] for p in points)
     value = _abdomen(part, top[below], width, body, grain[below])
     hu[below] += coverage(top[below], width) * (value - hu[below])
-    # Pleura on ribs and diaphragm.
     return hu
 
 

@@ -18,6 +18,8 @@ from warpline.phantoms.chest.trunks import AIRWAYS, ARTERIES, VEINS, Trunks
 
 BASE_SEED = 20190
 VESSEL_DEPTH, AIRWAY_DEPTH = 8, 6  # generations below the lobar branch
+# How far towards the middle of what it serves a branch goes, by generation below the lobar one.
+REACH = (0.42, 0.42, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9)
 # A variant subject misses some branches, of this generation below the lobar one and beyond.
 FIRST_VARIANT = 5
 
@@ -160,11 +162,11 @@ def _grow(
             heading = heading / np.linalg.norm(heading)
             for part, half in enumerate(_halves(points, heading, order and depth == 0)):
                 way = half.mean(axis=0) - position
-                # Long at first, to the middle of what is served at the end.
-                way = _turned(way * (0.42 if depth < 2 else 0.5), heading)
+                # Short of the middle of what is served at first, up to it at the end.
+                way = _turned(way * REACH[depth], heading)
                 name = rows[node][0] + ("_" if depth == 0 else "") + str(part + 1)
                 end = radius * shrink
-                row = (name, position + way, (radius * 0.92, end), node)
+                row = (name, position + way, (radius * 0.9, end), node)
                 rows.append((*row, rows[node][4] + 1, depth + 1))
                 pending.append((len(rows) - 1, half, way, depth + 1))
     return _tree(kind, rows)
@@ -182,7 +184,7 @@ def _halves(points: np.ndarray, heading: np.ndarray, turned: bool) -> list[np.nd
     return [points[along >= np.median(along)], points[along < np.median(along)]]
 
 
-def _turned(way: np.ndarray, heading: np.ndarray, most: float = 1.1) -> np.ndarray:
+def _turned(way: np.ndarray, heading: np.ndarray, most: float = 1.2) -> np.ndarray:
     """The way, at an angle of at most `most` rad to the heading."""
     length = np.linalg.norm(way)
     along = way @ heading
