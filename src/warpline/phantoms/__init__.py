@@ -9,7 +9,10 @@ from typing import Any
 
 from warpline.registry import lookup
 
-KNOWN = {"hippocampus": "warpline.phantoms.mirror:write_hippocampus"}
+KNOWN = {
+    "hippocampus": "warpline.phantoms.mirror:write_hippocampus",
+    "luna16": "warpline.phantoms.luna16:write_luna16",
+}
 
 
 def write(

@@ -32,7 +32,7 @@ def write_hippocampus(
     ``spec["parameters"]`` are keyword arguments of `warpline.phantoms.hippocampus.subject`.
     """
     parameters = dict(spec.get("parameters") or {})
-    _check_parameters(parameters, hippocampus.subject)
+    check_parameters(parameters, hippocampus.subject)
     seed = int(spec.get("seed", 0))
 
     def make(case: str) -> hippocampus.Subject:
@@ -84,7 +84,7 @@ def write_msd_archive(
             subject = make(case)
             _add(tar, f"{task}/imagesTr/{stems[case]}", _nifti(subject.image))
             _add(tar, f"{task}/labelsTr/{stems[case]}", _nifti(subject.labels))
-    _enter_checksum(path)
+    enter_checksum(path)
     return path
 
 
@@ -103,7 +103,7 @@ def _nifti(image: Image) -> bytes:
         return gzip.compress(path.read_bytes(), compresslevel=6, mtime=0)
 
 
-def _enter_checksum(path: Path) -> None:
+def enter_checksum(path: Path) -> None:
     """Add or replace a file's line in the ``SHA256SUMS`` beside it."""
     sums = path.with_name("SHA256SUMS")
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
@@ -111,7 +111,8 @@ def _enter_checksum(path: Path) -> None:
     write_text(sums, "\n".join(sorted([*other, f"{checksum(path)}  {path.name}"])) + "\n")
 
 
-def _check_parameters(parameters: Mapping[str, Any], function: Callable) -> None:
+def check_parameters(parameters: Mapping[str, Any], function: Callable) -> None:
+    """Refuse parameters of a phantom that are no keyword arguments of what makes it."""
     known = [
         name
         for name, parameter in inspect.signature(function).parameters.items()
