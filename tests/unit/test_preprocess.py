@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -163,6 +165,74 @@ def test_integers_are_interpolated_not_cut_off():
 def test_outside_the_image_is_the_fill():
     grid = Grid((1, 1, 4), origin=(-2, 0, 0))
     assert resample_to(of(5, 6).image, grid, fill=-1).array.ravel().tolist() == [-1, -1, 5, 6]
+
+
+# Resizing ---------------------------------------------------------------------------------------
+
+
+@given(
+    shape=st.tuples(*[st.integers(8, 14)] * 3),
+    target=st.tuples(*[st.integers(1, 20)] * 3),
+    spacing=st.tuples(*[st.floats(0.3, 4)] * 3),
+    turn=st.tuples(*[st.floats(-3, 3)] * 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_resizing_keeps_the_outer_faces(shape, target, spacing, turn):
+    direction = tuple(Rotation.from_rotvec(turn).as_matrix().ravel())
+    grid = Grid(shape, spacing, (5.0, -3.0, 2.0), direction)
+    case = Case("a", Image(np.zeros(shape, np.int16), grid))
+    new = prepare(case, [{"resize": {"shape": list(target)}}]).grid
+    assert new.shape == target
+    assert new.direction == grid.direction
+    for corner in np.ndindex(2, 2, 2):
+        faces = [g.index_to_physical(np.array(corner) * g.shape - 0.5) for g in (grid, new)]
+        np.testing.assert_allclose(*faces, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(20, 24, 28), (9, 7, 30), (10, 12, 14)])
+def test_resizing_is_simpleitk_s(shape):
+    rng = np.random.default_rng(0)
+    array = (1000 * ndimage.gaussian_filter(rng.standard_normal(GRID.shape), 1)).astype(np.int16)
+    case = prepare(a_case(array=array), [{"resize": {"shape": list(shape)}}])
+    reference = sitk.Image([int(n) for n in shape[::-1]], sitk.sitkFloat32)
+    size = np.array(GRID.shape[::-1])
+    spacing = size * GRID.spacing / np.array(shape[::-1])
+    reference.SetSpacing(spacing.tolist())
+    reference.SetDirection(GRID.direction)
+    old = to_sitk(Image(array, GRID))
+    # The first voxel's centre lies half a new voxel from the corner where the old voxels begin.
+    corner = spacing / np.array(GRID.spacing) / 2 - 0.5
+    reference.SetOrigin(old.TransformContinuousIndexToPhysicalPoint(corner.tolist()))
+    arguments = reference, sitk.Transform(), sitk.sitkLinear, float(array.min()), sitk.sitkFloat32
+    expected = sitk.GetArrayFromImage(sitk.Resample(old, *arguments))
+    np.testing.assert_allclose(case.image.array, expected, atol=1e-2)
+    np.testing.assert_allclose(case.grid.origin, reference.GetOrigin(), atol=1e-9)
+    labels = to_sitk(a_case().labels)
+    nearest = sitk.Resample(labels, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    assert (case.labels.array == sitk.GetArrayFromImage(nearest)).all()
+    assert case.labels.grid == case.mask.grid == case.grid
+
+
+def test_resizing_moves_nothing():
+    case = prepare(a_case(), [{"resize": {"shape": [21, 9, 16]}}])
+    inside = GRID.physical_to_index(case.grid.index_to_physical(case.grid.indices()))
+    inner = ((inside >= 0) & (inside <= np.array(GRID.shape) - 1)).all(-1)
+    np.testing.assert_allclose(case.image.array[inner], ramp(case.grid)[inner], atol=1e-3)
+    assert case.landmarks.equals(landmarks())
+
+
+def test_a_scan_too_small_to_be_stretched_is_refused():
+    case = Case("007", Image(np.arange(7 * 9 * 9.0).reshape(7, 9, 9), Grid((7, 9, 9))))
+    message = refusal(case, {"resize": {"shape": [64, 32, 16]}})
+    for part in ("7 × 9 × 9", "64 × 32 × 16", "8 are the least", "case 007", "'least'"):
+        assert part in message
+    step = {"resize": {"shape": [64, 32, 16], "least": 7}}
+    assert prepare(case, [step]).grid.shape == (64, 32, 16)
+
+
+@pytest.mark.parametrize("shape", [[4, 4], [4, 0, 4], 16])
+def test_a_shape_that_is_none_is_refused(shape):
+    assert "three numbers of voxels" in refusal(a_case(), {"resize": {"shape": shape}})
 
 
 # Padding and cropping ---------------------------------------------------------------------------
