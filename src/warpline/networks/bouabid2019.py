@@ -16,10 +16,11 @@ from torch import nn
 
 from warpline.fields.integration import integrate_gradients
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.layers import Conv3d
 
 
 def _convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.Sequential:
-    layer = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1)
+    layer = Conv3d(inputs, outputs, 3, stride=stride, padding=1)
     nn.init.kaiming_normal_(layer.weight, a=slope)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True))
@@ -67,7 +68,7 @@ class Network(RegistrationNetwork):
             _convolution(channels, first, slope), _convolution(first, second, slope)
         )
         self.full = _convolution(second + 2 * inputs, full, slope)
-        self.last = nn.Conv3d(full, 3, 3, padding=1)
+        self.last = Conv3d(full, 3, 3, padding=1)
         # Training starts next to the identity, which is a logit of zero.
         nn.init.normal_(self.last.weight, std=1e-5)
         nn.init.zeros_(self.last.bias)

@@ -15,6 +15,7 @@ from torch import nn
 
 from warpline.fields.integration import integrate_gradients
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.layers import Conv3d
 
 ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -29,7 +30,7 @@ def _unit(convolution: nn.Module, channels: int, activation: str) -> nn.Sequenti
 def _convolutions(inputs: int, outputs: int, count: int, activation: str) -> nn.Sequential:
     channels = [inputs] + [outputs] * count
     return nn.Sequential(
-        *(_unit(nn.Conv3d(a, b, 3, padding=1), b, activation) for a, b in pairwise(channels))
+        *(_unit(Conv3d(a, b, 3, padding=1), b, activation) for a, b in pairwise(channels))
     )
 
 
@@ -43,11 +44,9 @@ class InputBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, activation: str):
         super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv3d(inputs, outputs, 3, padding=1), ACTIVATIONS[activation]()
-        )
+        self.first = nn.Sequential(Conv3d(inputs, outputs, 3, padding=1), ACTIVATIONS[activation]())
         self.second = nn.Sequential(
-            nn.Conv3d(outputs, outputs, 3, padding=1), ACTIVATIONS[activation]()
+            Conv3d(outputs, outputs, 3, padding=1), ACTIVATIONS[activation]()
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -62,9 +61,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.input = InputBlock(inputs, channels[0], act)
         self.levels = nn.ModuleList(
-            nn.Sequential(
-                _unit(nn.Conv3d(a, b, 2, stride=2), b, act), _convolutions(b, b, count, act)
-            )
+            nn.Sequential(_unit(Conv3d(a, b, 2, stride=2), b, act), _convolutions(b, b, count, act))
             for a, b, count in zip(channels, channels[1:], counts, strict=False)
         )
 
@@ -128,10 +125,10 @@ class Network(RegistrationNetwork):
             for i in reversed(range(len(convolutions)))
         )
         self.heads = nn.ModuleList(
-            nn.Conv3d(channels[i], 3, 3, padding=1)
+            Conv3d(channels[i], 3, 3, padding=1)
             for i in reversed(range(1 if deep_supervision else len(channels), len(channels)))
         )
-        self.last = nn.Conv3d(channels[0], 3, 3, padding=1)
+        self.last = Conv3d(channels[0], 3, 3, padding=1)
         # A zero logit is the identity, so training starts from it.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
