@@ -202,11 +202,11 @@ def _mask(scan: Any, trachea: bool) -> np.ndarray:
         index = np.argwhere(lungs)
         low, high = index.min(axis=0), index.max(axis=0)
         middle = (low + high) // 2
-        third = (high[2] - low[2]) // 6
-        box = (
+        _, deep, wide = high - low
+        box = (  # not as far forward as the breastbone, before which there is air too
             slice(middle[0], high[0] + 1),
-            slice(low[1], high[1] + 1),
-            slice(middle[2] - third, middle[2] + third + 1),
+            slice(low[1] + deep // 4, high[1] + 1),
+            slice(middle[2] - wide // 6, middle[2] + wide // 6 + 1),
         )
         mask[box][(scan.image.array[box] < -900) & (lungs[box] == 0)] = TRACHEA
     return mask
