@@ -99,10 +99,10 @@ def slab_points(grid: Grid, start: int, stop: int) -> Points:
 def _paint_tubes(hu: np.ndarray, chest: Chest, grid: Grid, motion: Motion | None) -> None:
     volume = np.zeros(grid.shape, np.uint8)
     for value, pieces in _layers(chest):
-        for start, end, radius in pieces:
-            ends = chest.from_mean(np.concatenate([start, end]), motion)
-            half = len(start)
-            tubes.paint(volume, grid, ends[:half], ends[half:], radius * chest.map.scale)
+        start, end, radius = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        ends = chest.from_mean(np.concatenate([start, end]), motion)
+        half = len(start)
+        tubes.paint(volume, grid, ends[:half], ends[half:], radius * chest.map.scale)
         for k in range(grid.shape[0]):
             covered = volume[k] > 0
             if covered.any():

@@ -17,9 +17,9 @@ from warpline.phantoms.chest import anatomy
 from warpline.phantoms.chest.trunks import AIRWAYS, ARTERIES, VEINS, Trunks
 
 BASE_SEED = 20190
-VESSEL_DEPTH, AIRWAY_DEPTH = 8, 6  # generations below the lobar branch
+VESSEL_DEPTH, AIRWAY_DEPTH = 9, 6  # generations below the lobar branch
 # How far towards the middle of what it serves a branch goes, by generation below the lobar one.
-REACH = (0.42, 0.42, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9)
+REACH = (0.42, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9)
 # A variant subject misses some branches, of this generation below the lobar one and beyond.
 FIRST_VARIANT = 5
 
@@ -101,7 +101,7 @@ def mean_trees() -> dict[str, Tree]:
     }
 
 
-def _points_to_serve(spacing: float = 5.0) -> dict[str, np.ndarray]:
+def _points_to_serve(spacing: float = 4.5) -> dict[str, np.ndarray]:
     """For each lobe, points (n, 3) spread over it."""
     axes = (np.arange(-150, 150, spacing), np.arange(-110, 115, spacing))
     x, y, z = np.meshgrid(*axes, np.arange(-195, 105, spacing), indexing="ij")
