@@ -17,9 +17,10 @@ from warpline.phantoms.chest import anatomy
 from warpline.phantoms.chest.trunks import AIRWAYS, ARTERIES, VEINS, Trunks
 
 BASE_SEED = 20190
-VESSEL_DEPTH, AIRWAY_DEPTH = 9, 6  # generations below the lobar branch
+VESSEL_DEPTH, AIRWAY_DEPTH = 8, 6  # generations below the lobar branch
+SHRINK = 0.79  # a branch's radius over its parent's
 # How far towards the middle of what it serves a branch goes, by generation below the lobar one.
-REACH = (0.42, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9)
+REACH = (0.42, 0.42, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9)
 # A variant subject misses some branches, of this generation below the lobar one and beyond.
 FIRST_VARIANT = 5
 
@@ -92,28 +93,48 @@ class Tree:
 @lru_cache(maxsize=1)
 def mean_trees() -> dict[str, Tree]:
     """The trees of the mean chest by kind."""
-    served = _points_to_serve()
-    bronchi = _grow("airway", AIRWAYS, served, shrink=0.79, order=0)
+    served, room = _points_to_serve()
+    bronchi = _grow("airway", AIRWAYS, served, room, turned=False)
     return {
         "airway": bronchi.keep(bronchi.depth <= AIRWAY_DEPTH),
         "artery": _beside(bronchi, ARTERIES),
-        "vein": _grow("vein", VEINS, served, shrink=0.79, order=1),
+        "vein": _grow("vein", VEINS, served, room, turned=True),
     }
 
 
-def _points_to_serve(spacing: float = 4.5) -> dict[str, np.ndarray]:
-    """For each lobe, points (n, 3) spread over it."""
-    axes = (np.arange(-150, 150, spacing), np.arange(-110, 115, spacing))
-    x, y, z = np.meshgrid(*axes, np.arange(-195, 105, spacing), indexing="ij")
+@dataclass(frozen=True)
+class _Room:
+    """Where a branch may go: not through the heart, to serve what lies behind it."""
+
+    free: np.ndarray  # (x, y, z) bool
+    corner: np.ndarray
+    spacing: float
+
+    def holds(self, start: np.ndarray, way: np.ndarray) -> bool:
+        """Whether the further half of a straight branch stays in the lungs."""
+        points = start + np.array([0.5, 0.75, 1.0])[:, None] * way
+        index = np.rint((points - self.corner) / self.spacing).astype(int)
+        index = np.clip(index, 0, np.array(self.free.shape) - 1)
+        return bool(self.free[tuple(index.T)].all())
+
+
+def _points_to_serve(spacing: float = 5.0) -> tuple[dict[str, np.ndarray], _Room]:
+    """For each lobe, points (n, 3) spread over it; and the room that there is for branches."""
+    corner, far = np.array([-150.0, -110.0, -195.0]), np.array([150.0, 115.0, 105.0])
+    axes = [np.arange(a, b, spacing) for a, b in zip(corner, far, strict=True)]
+    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    points = nodes.reshape(-1, 3).copy()
     rng = np.random.default_rng(BASE_SEED)
-    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
-    points += rng.uniform(-spacing / 2, spacing / 2, points.shape)
-    where = anatomy.InCavity.of(tuple(points.T))
-    points = points[where.distance < 0]
-    distance = anatomy.lung_distance(tuple(points.T), anatomy.InCavity.of(tuple(points.T)))
-    points = points[distance < -2.5]
+    points += rng.uniform(-spacing / 3, spacing / 3, points.shape)
+    cavity = anatomy.InCavity.of(tuple(points.T))
+    inside = np.flatnonzero(cavity.distance < 0)
+    distance = anatomy.lung_distance(tuple(points[inside].T), cavity[inside])
+    free = np.zeros(len(points), dtype=bool)
+    free[inside[distance < -1.5]] = True
+    points = points[inside[distance < -2.5]]
     lobe = anatomy.lobes(tuple(points.T))
-    return {name: points[lobe == label] for label, name in anatomy.LOBES.items()}
+    served = {name: points[lobe == label] for label, name in anatomy.LOBES.items()}
+    return served, _Room(free.reshape(nodes.shape[:3]), corner, spacing)
 
 
 def _trunk_nodes(trunks: Trunks) -> tuple[list, dict[str, int]]:
@@ -143,11 +164,11 @@ def _tree(kind: str, rows: list) -> Tree:
 
 
 def _grow(
-    kind: str, trunks: Trunks, served: dict[str, np.ndarray], shrink: float, order: int
+    kind: str, trunks: Trunks, served: dict[str, np.ndarray], room: _Room, turned: bool
 ) -> Tree:
     """The nodes by hand and a volume-filling tree below each lobe's root.
 
-    `order` turns the planes that halve the points, so that veins run between the arteries.
+    `turned` changes the plane that halves a lobe's points, so that veins run between the arteries.
     """
     rows, number = _trunk_nodes(trunks)
     for lobe, root in trunks.roots.items():
@@ -160,12 +181,14 @@ def _grow(
                 continue
             position, (_, radius) = rows[node][1], rows[node][2]
             heading = heading / np.linalg.norm(heading)
-            for part, half in enumerate(_halves(points, heading, order and depth == 0)):
+            for part, half in enumerate(_halves(points, heading, turned and depth == 0)):
                 way = half.mean(axis=0) - position
                 # Short of the middle of what is served at first, up to it at the end.
                 way = _turned(way * REACH[depth], heading)
+                if not room.holds(position, way):
+                    way = _round_the_corner(position, half, room, way)
                 name = rows[node][0] + ("_" if depth == 0 else "") + str(part + 1)
-                end = radius * shrink
+                end = radius * SHRINK
                 row = (name, position + way, (radius * 0.9, end), node)
                 rows.append((*row, rows[node][4] + 1, depth + 1))
                 pending.append((len(rows) - 1, half, way, depth + 1))
@@ -182,6 +205,21 @@ def _halves(points: np.ndarray, heading: np.ndarray, turned: bool) -> list[np.nd
     normal = normal * np.sign(normal @ np.array([0.31, 0.52, 0.79]))
     along = offset @ normal
     return [points[along >= np.median(along)], points[along < np.median(along)]]
+
+
+def _round_the_corner(
+    position: np.ndarray, points: np.ndarray, room: _Room, way: np.ndarray
+) -> np.ndarray:
+    """A way to the points, when the straight one to their middle leaves the lung."""
+    distance = np.linalg.norm(points - position, axis=1)
+    for part in (0.5, 0.25, 0.1, 0.03):
+        near = points[distance <= np.quantile(distance, part)]
+        # An actual point: the middle of a bent cloud need not lie in it.
+        middle = near[np.argmin(np.linalg.norm(near - near.mean(axis=0), axis=1))]
+        for reach in (0.8, 0.5):
+            if room.holds(position, reach * (middle - position)):
+                return reach * (middle - position)
+    return 0.3 * way
 
 
 def _turned(way: np.ndarray, heading: np.ndarray, most: float = 1.2) -> np.ndarray:
