@@ -15,6 +15,7 @@ import numpy as np
 
 from warpline.datasets import ATLAS, Pair
 from warpline.errors import WarplineError
+from warpline.exploration import RECORDS
 from warpline.files import write_json
 from warpline.preprocess import read_case, write_case
 
@@ -43,8 +44,10 @@ def nearest_median(measurements: Mapping[str, Sequence[float]]) -> str:
 def make_atlas(folders: Mapping[str, str | os.PathLike], target: str | os.PathLike) -> str:
     """Choose the atlas among prepared cases and write it, with a note of its source.
 
-    A single candidate is taken as it is; of several the one nearest their median volume (of all
-    labels, else of the mask, in mm³) and median Frobenius norm of the intensities.
+    A single candidate is taken as it is; of several the one nearest their median volume and norm:
+    those of the scan before its preparation where the dataset is explored (lung volume in ml,
+    Frobenius norm of the positive HU), else those of the prepared case (volume of all labels,
+    else of the mask; Frobenius norm).
 
     Parameters
     ----------
@@ -60,21 +63,30 @@ def make_atlas(folders: Mapping[str, str | os.PathLike], target: str | os.PathLi
     """
     measurements = {}
     if len(folders) > 1:
-        for case_id, folder in folders.items():
-            case = read_case(folder)
-            region = case.labels if case.labels is not None else case.mask
-            voxels = case.image.array.size if region is None else np.count_nonzero(region.array)
-            volume = voxels * float(np.prod(case.grid.spacing))
-            measurements[case_id] = (volume, float(np.linalg.norm(case.image.array.astype(float))))
+        measurements = {case_id: _measure(Path(folder)) for case_id, folder in folders.items()}
         chosen = nearest_median(measurements)
     else:
         (chosen,) = folders
     case = read_case(folders[chosen])
     write_case(Path(target) / ATLAS, case)
     volume, norm = measurements.get(chosen, (None, None))
-    note = {"case": chosen, "candidates": len(folders), "volume_mm3": volume, "norm": norm}
+    note = {"case": chosen, "candidates": len(folders), "volume_ml": volume, "norm": norm}
     write_json(Path(target) / ATLAS / SOURCE, note)
     return chosen
+
+
+def _measure(folder: Path) -> tuple[float, float]:
+    """(volume in ml, norm) of a prepared case."""
+    if (folder / RECORDS).exists():
+        rows = json.loads((folder / RECORDS).read_text(encoding="utf-8"))
+        before = {row["name"]: row["value"] for row in rows if row["stage"] == "before"}
+        if "lung_volume" in before:
+            return before["lung_volume"], before["frobenius"]
+    case = read_case(folder)
+    region = case.labels if case.labels is not None else case.mask
+    voxels = case.image.array.size if region is None else np.count_nonzero(region.array)
+    volume = voxels * float(np.prod(case.grid.spacing)) / 1000
+    return volume, float(np.linalg.norm(case.image.array.astype(float)))
 
 
 def atlas_source(folder: str | os.PathLike) -> str:

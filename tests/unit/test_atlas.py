@@ -56,6 +56,18 @@ def test_the_atlas_is_a_copy_of_the_middle_case(tmp_path):
     assert json.loads((tmp_path / "made" / ATLAS / "atlas.json").read_text())["candidates"] == 5
 
 
+def test_an_explored_case_is_measured_as_the_scanner_saw_it(tmp_path):
+    folders = {f"c{n}": case_of(tmp_path, f"c{n}", n, 1.0) for n in (1, 2, 3)}
+    for name, volume in (("c1", 5000.0), ("c2", 6000.0), ("c3", 4000.0)):
+        rows = [
+            {"stage": "before", "name": "lung_volume", "value": volume},
+            {"stage": "before", "name": "frobenius", "value": 1.0},
+            {"stage": "prepared", "name": "norm", "value": 8.0},
+        ]
+        (folders[name] / "exploration.json").write_text(json.dumps(rows))
+    assert make_atlas(folders, tmp_path / "made") == "c1"
+
+
 def test_a_single_candidate_is_the_atlas(tmp_path):
     assert make_atlas({"x": case_of(tmp_path, "x", 2, 1.0)}, tmp_path / "made") == "x"
 
