@@ -138,9 +138,9 @@ def _slices(
     for name in views:
         plane = name if name in PLANES else "axial"
         axis, sense = image.grid.nearest_axis(PLANES[plane][0])
-        part = LEVELS.get(name, 0.5)
-        count = image.grid.shape[axis]
-        position = min(count - 1, int((part if sense > 0 else 1 - part) * count))
+        last = image.grid.shape[axis] - 1
+        position = min(last, int(LEVELS.get(name, 0.5) * (last + 1)))
+        position = position if sense > 0 else last - position
         pixels = View(image.grid, plane, position).cut(image.array)
         steps = [-(-n // PIXELS) for n in pixels.shape]
         kept = np.rint(pixels[:: steps[0], :: steps[1]]).clip(-32768, 32767).astype(np.int16)
