@@ -55,10 +55,10 @@ def find_backgrounds(image: Image, counts: np.ndarray | None = None) -> list[Bac
     """The backgrounds of a CT scan in HU, the lowest first; at most one of them is inside.
 
     Below −1100 HU nothing is real but noise, so a single value that many voxels have is a constant
-    outside the field of view. A constant in the range of air is outside too, if it fills whole
-    regions and there is a peak of air beside it; otherwise it is air itself, saturated. Air is the
-    highest peak between −1100 and −960 HU, if it is more than a windpipe; where nothing marks the
-    outside, it has to reach the edge of the slices.
+    outside the field of view. A constant in the range of air is air itself, saturated, unless there
+    is a peak of air apart from it; then it is outside too, if it fills whole regions, and otherwise
+    where the noise is cut off. Air is the highest peak between −1100 and −960 HU, if it is more
+    than a windpipe; where nothing marks the outside, it has to reach the edge of the slices.
 
     Parameters
     ----------
@@ -76,14 +76,13 @@ def find_backgrounds(image: Image, counts: np.ndarray | None = None) -> list[Bac
     for value in _constants(counts, *AIR):
         others = _without(rest, value)
         beside = _peak(others, total)
-        if _fills_regions(planes, value):
-            if beside is not None and _apart(others, value, beside):
-                constants.append(value)
-                rest, air = others, beside
-            else:
-                air = value
-        elif beside is None or counts[value - LOWEST] > 2 * _smooth(others)[beside - LOWEST]:
+        if beside is None or not _apart(others, value, beside):
             air = value
+            continue
+        air = beside
+        if _fills_regions(planes, value):
+            constants.append(value)
+            rest = others
     if air is not None and not constants and not _reaches_the_edge(planes, air):
         air = None
     found = [Background(float(v), float(counts[v - LOWEST] / total), False) for v in constants]
@@ -142,15 +141,18 @@ def _peak(counts: np.ndarray, total: int) -> int | None:
 
 
 def _apart(counts: np.ndarray, constant: int, air: int) -> bool:
-    """Whether a peak of air is more than what is left of air that saturates at the constant.
+    """Whether a peak of air is more than what is left of air that mostly saturates at the constant.
 
     It is if there is a valley between them, or if there is air below the constant.
     """
+    constant, air = constant - LOWEST, air - LOWEST
     smooth = _smooth(counts)
-    low, high = sorted((constant - LOWEST, air - LOWEST))
-    valley = smooth[low : high + 1].min() < 0.5 * smooth[air - LOWEST]
-    below = counts[constant - LOWEST - 2 * NEAR : constant - LOWEST].sum()
-    about = counts[air - LOWEST - NEAR : air - LOWEST + NEAR].sum()
+    towards = 1 if air > constant else -1
+    beside = counts[constant + towards : constant + 4 * towards : towards].mean()
+    between = smooth[constant + SMOOTHING * towards : air : towards]
+    valley = min([beside, *between]) < 0.5 * smooth[air]
+    below = counts[constant - 2 * NEAR : constant].sum()
+    about = counts[air - NEAR : air + NEAR].sum()
     return bool((valley and abs(air - constant) > SMOOTHING) or below > 0.02 * about)
 
 

@@ -20,6 +20,7 @@ AIR = {
     "noisy": (lambda rng: rng.normal(-1000, 12, SHAPE), -1000, 6),
     "very noisy": (lambda rng: rng.normal(-995, 30, SHAPE), -995, 12),
     "saturated": (lambda rng: np.maximum(rng.normal(-1022, 9, SHAPE), -1024), -1024, 0),
+    "cut off": (lambda rng: np.maximum(rng.normal(-1002, 14, SHAPE), -1024), -1002, 7),
     "flat": (lambda rng: np.full(SHAPE, -1024.0), -1024, 0),
 }
 
@@ -138,9 +139,10 @@ def clipped(image: Image) -> np.ndarray:
     return prepare(Case("a", image), [{"clip_background": {}}]).image.array
 
 
+@pytest.mark.parametrize("air", AIR)
 @pytest.mark.parametrize("outside", [None, -2048, -3024])
-def test_clipping_leaves_one_background_and_all_else_as_it_was(outside):
-    image = scan(outside=outside)
+def test_clipping_leaves_one_background_and_all_else_as_it_was(outside, air):
+    image = scan(air, outside=outside)
     before = image.array.copy()
     _, inside = values(image)
     array = clipped(image)

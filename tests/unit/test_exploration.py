@@ -212,15 +212,21 @@ def words(path: Path) -> str:
     return "\n".join(part.split("-->")[0].strip() for part in text.split("<!--")[1:])
 
 
+@pytest.fixture(scope="module", params=[1, 5])
+def drawn(request, tmp_path_factory):
+    """A cohort of so many scans."""
+    cases = [scan(name=f"c{k}", slices=12 + 3 * k, body=40 + k) for k in range(request.param)]
+    return request.param, *cohort(tmp_path_factory.mktemp("cohort"), cases)
+
+
 @pytest.mark.parametrize("plot", PLOTS)
-@pytest.mark.parametrize("number", [1, 5])
-def test_every_plot_is_drawn_of_one_and_of_several_scans(tmp_path, plot, number):
-    cases = [scan(name=f"c{k}", slices=12 + 3 * k, body=40 + k) for k in range(number)]
-    records, slices = cohort(tmp_path, cases)
+def test_every_plot_is_drawn_of_one_and_of_several_scans(tmp_path, monkeypatch, plot, drawn):
+    monkeypatch.setattr("warpline.figures.style.DPI", 80)
+    number, records, slices = drawn
     png, svg = explore(records, slices, plot, tmp_path / "figure")
     picture = matplotlib.image.imread(png)[..., :3]
     assert picture.std() > 0.02
-    assert max(picture.shape) <= 2000
+    assert max(picture.shape) <= 800
     if plot in ("heights", "norms", "norm_by_height"):
         assert ("1 scan" if number == 1 else "5 scans") in words(svg)
 

@@ -96,7 +96,7 @@ def _norm_by_height(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figur
         axes.grid(color="#E2E2E2", linewidth=0.7)
         text = _scans(len(height))
         if len(height) >= 5 and height.nunique() > 1 and norm.nunique() > 1:
-            text += f", Spearman ρ = {spearmanr(height, norm).statistic:.2f}"
+            text += f", Spearman ρ = {spearmanr(height, norm).statistic:.2f}".replace("-", "−")
         axes.set_title(text, loc="left", size=9)
     return figure
 
