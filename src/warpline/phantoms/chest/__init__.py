@@ -3,7 +3,23 @@
 `subject` makes one scan, `breathing` the two phases of one subject with the true fields.
 """
 
-from warpline.phantoms.chest.model import HU2020
-from warpline.phantoms.chest.phantom import Breath, Scan, breathing, subject, whole_chest_grid
+from warpline.phantoms.chest.model import HU2020, Chest
+from warpline.phantoms.chest.phantom import (
+    Breath,
+    Scan,
+    breathing,
+    model,
+    subject,
+    whole_chest_grid,
+)
 
-__all__ = ["HU2020", "Breath", "Scan", "breathing", "subject", "whole_chest_grid"]
+__all__ = [
+    "HU2020",
+    "Breath",
+    "Chest",
+    "Scan",
+    "breathing",
+    "model",
+    "subject",
+    "whole_chest_grid",
+]

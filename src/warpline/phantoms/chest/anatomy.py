@@ -146,7 +146,7 @@ class Body:
     breast: float = 0.0
     bone: float = 1.0
     gas: float = 8.0
-    parenchyma: float = -868.0
+    parenchyma: float = -875.0
     gradient: float = 45.0
     vessels: float = 1.0
 
@@ -161,7 +161,7 @@ class Body:
             breast=float(np.clip(0.6 + 0.3 * d[2], 0.2, 1.0)) * min(variation, 1.0) * female,
             bone=1 + 0.12 * d[3],
             gas=8 + 8 * d[4],
-            parenchyma=-868 + 11 * d[5],
+            parenchyma=-875 + 11 * d[5],
             gradient=45 + 9 * d[6],
             vessels=1 + 0.05 * d[7],
         )
@@ -291,8 +291,10 @@ def mediastinum(points: Points) -> np.ndarray:
     """Distance to the surface between the lungs and what lies between them."""
     x, y, z = points
     # The midline: thin in front of the heart, wide at the trachea and at the thoracic inlet.
-    half = 4 + 11 * bump(y, 14, 38) + 14 * step(z, 35, 85) + 10 * step(y, 20, 55) * step(z, -60, 0)
-    distance = np.abs(x - 2 - 3 * np.sin(z / 50)) - half
+    half = (
+        2.5 + 12.5 * bump(y, 14, 38) + 14 * step(z, 35, 85) + 10 * step(y, 20, 55) * step(z, -60, 0)
+    )
+    distance = np.abs(x - 2 - 4 * np.sin(z / 40 + y / 60) + 0.06 * np.minimum(y, 0)) - half
     distance = np.minimum(distance, heart_distance(points) - 1)
     # Fat under the heart and beside it, over the diaphragm.
     under = np.maximum(heart_distance((x, y, np.maximum(z, HEART[2] - 12))), z - HEART[2])

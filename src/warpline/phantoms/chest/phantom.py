@@ -110,6 +110,20 @@ def whole_chest_grid(shape: Sequence[int], spacing: float | Sequence[float] | No
     return Grid(shape, spacing, origin)
 
 
+def model(seed: Seed, *, variation: float = 1.0) -> Chest:
+    """The subject that `subject` and `breathing` scan, with its exact maps.
+
+    All subjects are maps of one mean chest, so two of them are maps of each other: a point ``p`` of
+    one lies in the other at ``other.from_mean(one.to_mean(p))``.
+
+    Raises
+    ------
+    WarplineError
+        If the variation is not possible.
+    """
+    return Chest.random(np.random.default_rng(seed).spawn(5)[0], variation)
+
+
 def subject(
     seed: Seed,
     *,

@@ -256,7 +256,8 @@ def _abdomen(
     x, y, z = points
     hu = np.full(len(x), FAT, dtype=np.float32) + 10 * grain
     liver = ellipsoid(points, (-62, -6, -165), (112, 98, 84))
-    liver = np.maximum(liver, x - 48 + 0.55 * (z + 100) * (z < -100) * -0.6)
+    # Its left edge recedes towards the feet.
+    liver = np.maximum(liver, x - 48 - 0.33 * np.minimum(z + 100, 0))
     _over(hu, liver, width, LIVER + 3 * grain)
     spleen = ellipsoid(points, (92, 42, -148), (32, 46, 40))
     _over(hu, spleen, width, SPLEEN + 3 * grain)

@@ -20,7 +20,7 @@ BASE_SEED = 20190
 VESSEL_DEPTH, AIRWAY_DEPTH = 8, 6  # generations below the lobar branch
 SHRINK = 0.79  # a branch's radius over its parent's
 # How far towards the middle of what it serves a branch goes, by generation below the lobar one.
-REACH = (0.42, 0.42, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9)
+REACH = (0.5, 0.5, 0.55, 0.6, 0.7, 0.8, 0.95, 1.1)
 # A variant subject misses some branches, of this generation below the lobar one and beyond.
 FIRST_VARIANT = 5
 
