@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from warpline.catalog import Catalog, Experiment
+from warpline.datasets import ATLAS
 from warpline.errors import WarplineError
 
 ROOT = Path(__file__).parents[2]
@@ -58,15 +59,24 @@ def test_every_file_of_the_project_loads(scale):
         for file in method["parameter_files"]:
             assert (ROOT / file).is_file()
     for name in names("papers"):
-        assert catalog.paper(name)["tables"]
+        tables = catalog.paper(name)["tables"].values()
+        assert tables
+        sets = {
+            (row["dataset"], row["method"], row["split"]): row["set"]
+            for table in tables
+            for row in table["rows"]
+            if "method" in row
+        }
         for experiment in catalog.experiments(name):
             batches = catalog.registration_batches(experiment)
             pairs = catalog.dataset(experiment.dataset).pairs(experiment.split)
             assert [pair for batch in batches.values() for pair in batch] == pairs
             if catalog.method(experiment.method)["kind"] == "network":
                 cases, _ = catalog.training_cases(experiment.dataset, experiment.method)
-                measured = {case for pair in pairs for case in pair}
-                assert not measured & set(cases), "training must not see what is measured"
+                measured = {case for pair in pairs for case in pair} - {ATLAS}
+                place = (experiment.dataset, experiment.method, experiment.split)
+                if sets.get(place) != "train":  # a row that says so may show the training set
+                    assert not measured & set(cases), "training must not see what is measured"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config" / "examples").glob("*.yaml")))
