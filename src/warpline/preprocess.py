@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from warpline.backgrounds import find_backgrounds
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
-from warpline.images import Grid, Image, from_sitk, read_image, to_sitk, write_image
+from warpline.images import Grid, Image, adopt, read_image, to_sitk, write_image
 from warpline.registry import nearest
 
 
@@ -165,7 +165,7 @@ def resample_to(
     interpolator, pixel = sitk.sitkLinear, sitk.sitkFloat32
     if nearest:
         interpolator, pixel = sitk.sitkNearestNeighbor, sitk.sitkUnknown  # the image's own
-    return from_sitk(
+    return adopt(
         sitk.Resample(to_sitk(image), reference, transform, interpolator, float(fill), pixel)
     )
 

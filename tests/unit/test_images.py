@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image, from_sitk, grid_of, read_image, to_sitk, write_image
+from warpline.images import Grid, Image, adopt, from_sitk, grid_of, read_image, to_sitk, write_image
 
 number = st.floats(-100, 100)
 
@@ -117,6 +118,21 @@ def test_grids_are_close_if_all_their_voxels_are(change, close):
 def test_an_array_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="does not lie on grid"):
         Image(np.zeros((2, 3, 4)), Grid((4, 3, 2)))
+
+
+def test_an_adopted_image_outlives_the_object_that_held_it():
+    expected = numbers(oblique()).astype(np.float32)
+    image = adopt(to_sitk(Image(expected, oblique())) + 0.0)
+    gc.collect()
+    [np.full(oblique().shape, 7, np.float32) for _ in range(50)]  # who frees the memory loses it
+    assert (image.array == expected).all()
+    part = image.array[1:]
+    del image
+    gc.collect()
+    [np.full(oblique().shape, 7, np.float32) for _ in range(50)]
+    assert (part == expected[1:]).all()
+    part[:] = 3
+    assert (part == 3).all()
 
 
 # Files ------------------------------------------------------------------------------------------
