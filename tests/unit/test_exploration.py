@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warpline.catalog import Catalog
 from warpline.errors import WarplineError
 from warpline.exploration import (
     PIXELS,
@@ -26,7 +27,8 @@ from warpline.figures.exploration import PLOTS, explore
 from warpline.images import Grid, Image
 from warpline.preprocess import Case, prepare, read_case, write_case
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
 STEPS = [
     {"clip_background": {}},
     {"resample": {"spacing": [2, 2, 2]}},
@@ -298,3 +300,46 @@ def test_every_bad_case_of_a_batch_is_named_and_nothing_is_left(tmp_path):
         assert part in message
     assert "good" not in message
     assert not (tmp_path / "prepared").exists()
+
+
+# The configuration ------------------------------------------------------------------------------
+
+
+def refusal(figure: dict, dataset: dict | None = None) -> str:
+    """What the catalog says of a paper with this figure."""
+    override = {
+        "papers": {"estienne2020": {"figures": {"seen": {"title": "Seen", **figure}}}},
+        "datasets": {"hippocampus": dataset or {}},
+    }
+    with pytest.raises(WarplineError) as error:
+        Catalog({"override": override}, ROOT).paper("estienne2020")
+    return str(error.value)
+
+
+def test_an_exploration_needs_a_dataset_that_is_described():
+    figure = {"kind": "exploration", "plot": "heights", "dataset": "hippocampus"}
+    message = refusal(figure)
+    for part in ("'hippocampus', which is not described", "figures.seen", "explore: true"):
+        assert part in message
+    assert "Did you mean 'hippocampus'?" in refusal({**figure, "dataset": "hipocampus"})
+    override = {
+        "papers": {"estienne2020": {"figures": {"seen": {"title": "Seen", **figure}}}},
+        "datasets": {"hippocampus": {"explore": True}},
+    }
+    catalog = Catalog({"override": override}, ROOT)
+    assert catalog.paper("estienne2020")["figures"]["seen"]["plot"] == "heights"
+    assert catalog.experiments("estienne2020") == Catalog({}, ROOT).experiments("estienne2020")
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ({"kind": "exploration", "dataset": "hippocampus"}, "'plot' is a required property"),
+        ({"kind": "exploration", "plot": "heights"}, "'dataset' is a required property"),
+        ({"kind": "exploration", "plot": "hights", "dataset": "x"}, "did you mean 'heights'"),
+        ({"kind": "boxplot", "metric": "dice"}, "figures.seen.experiments"),
+        ({"kind": "explorations", "plot": "heights"}, "did you mean 'exploration'"),
+    ],
+)
+def test_a_figure_s_keys_are_those_of_its_kind(figure, message):
+    assert message in refusal(figure)
