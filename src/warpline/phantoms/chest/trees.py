@@ -204,7 +204,8 @@ def _halves(points: np.ndarray, heading: np.ndarray, turned: bool) -> list[np.nd
     # A sign of its own, so that the halves' order does not hang on the eigenvector's.
     normal = normal * np.sign(normal @ np.array([0.31, 0.52, 0.79]))
     along = offset @ normal
-    return [points[along >= np.median(along)], points[along < np.median(along)]]
+    upper = along >= np.median(along)
+    return [points[upper], points[~upper]]
 
 
 def _round_the_corner(
