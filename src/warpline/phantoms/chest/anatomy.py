@@ -25,6 +25,7 @@ from warpline.phantoms.chest.shapes import (
     soft_minimum,
     step,
 )
+from warpline.phantoms.chest.trunks import AIRWAYS, ARTERIES, GREAT_VESSELS, VEINS
 
 RUL, RML, RLL, LUL, LLL = 1, 2, 3, 4, 5
 LOBES = {RUL: "R_upper", RML: "R_middle", RLL: "R_lower", LUL: "L_upper", LLL: "L_lower"}
@@ -309,8 +310,6 @@ def mediastinum(points: Points) -> np.ndarray:
 @lru_cache(maxsize=1)
 def sheath() -> tuple[tuple[tuple, tuple, tuple[float, float]], ...]:
     """Great vessels and central airways with the fat around them: capsules no lung goes into."""
-    from warpline.phantoms.chest.trunks import AIRWAYS, ARTERIES, GREAT_VESSELS, VEINS
-
     capsules = []
     for points, radii, pad in (
         *((p, r, 2.5) for _, p, r in GREAT_VESSELS),
