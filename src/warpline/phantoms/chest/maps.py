@@ -68,7 +68,6 @@ class SubjectMap:
         steep = np.linalg.norm(lift, axis=1) @ (np.exp(-0.5) / sigma)
         lift *= min(1.0, MOST_BUMPS / max(steep, 1e-9))
         phase = rng.uniform(0, 2 * np.pi, WAVES)
-        # The waves' and bumps' mean displacement would only shift the subject.
         return cls(matrix, shift, amplitude, wave, phase, lift, centre, sigma)
 
     @property

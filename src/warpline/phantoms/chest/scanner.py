@@ -126,7 +126,6 @@ def acquire(hu: np.ndarray, grid: Grid, scanner: Scanner, rng: np.random.Generat
     if scanner.outside is not None:
         image[:, ~field_of_view(grid)] = int(scanner.outside)
     if scanner.border is not None:
-        # Rows above the head of the field of view's circle: real padding is one-sided or both.
         rows = max(1, round(0.03 * grid.shape[1]))
         image[:, :rows] = int(scanner.border)
         image[:, -rows:] = int(scanner.border)
@@ -149,7 +148,6 @@ def _add_noise(hu: np.ndarray, grid: Grid, noise: float, rng: np.random.Generato
     dense = np.clip(hu + 1000, 0, 2000) * np.float32(WATER_PER_MM / 1000)
     along_x = dense.sum(axis=2) * np.float32(sx)
     along_y = dense.sum(axis=1) * np.float32(sy)
-    # The reconstruction smooths over about 0.7 mm; a coarse grid is a binned one, with less noise.
     for z in range(grid.shape[0]):
         loss = 0.5 * (along_x[z][:, None] + along_y[z][None, :])
         level = np.exp(0.28 * (np.minimum(loss, 9.0) - 3.0)).astype(np.float32)
