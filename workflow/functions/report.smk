@@ -69,6 +69,11 @@ def registration_sources(wildcards):
             for e in figure_spec(wildcards)["experiments"]
         },
         "labels": catalog.dataset(dataset).spec["labels"],
+        "unit": (
+            "voxels"
+            if {"unit_frame": {}} in catalog.dataset(dataset).spec["prepare"]
+            else "mm"
+        ),
     }
 
 

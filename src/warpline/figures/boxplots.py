@@ -139,9 +139,32 @@ def box_with_points(
 
 
 def published_mark(axes: Axes, place: float, value: float) -> None:
-    """A diamond where a paper puts its mean."""
+    """A diamond where a paper puts its mean; its value with an arrow, if far outside the axis.
+
+    Draw it after the boxes: what is far depends on them.
+    """
+    low, high = axes.get_ylim()
+    if not low - (high - low) < value < high + (high - low):
+        above = value > high
+        axes.text(
+            place,
+            1.0 if above else 0.0,
+            f"{value:g} {'↑' if above else '↓'}",
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="top" if above else "bottom",
+            size=8,
+        )
+        return
     axes.scatter(
-        place, value, marker="D", s=34, c="white", edgecolors="black", linewidths=1.2, zorder=5
+        place,
+        value,
+        marker="D",
+        s=34,
+        c="white",
+        edgecolors="black",
+        linewidths=1.2,
+        zorder=5,
     )
 
 

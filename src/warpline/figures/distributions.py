@@ -86,6 +86,7 @@ def score_distributions(
                 values = chosen[chosen["method"] == method].groupby(PAIR)["value"].mean()
                 if len(values):
                     box_with_points(axes, values.to_numpy(float), place, colour(place), rng)
+            for place, method in enumerate(methods):
                 if method in published.get(metric, {}):
                     published_mark(axes, place, published[metric][method])
             axes.set_xticks([])

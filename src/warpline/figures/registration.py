@@ -39,7 +39,7 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
     """The figure of a paper file.
 
     `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
-    name → folder of its field), ``labels`` (value → name).
+    name → folder of its field), ``labels`` (value → name), ``unit`` (of the prepared grids).
     """
     first, last = spec["experiments"][0], spec["experiments"][-1]
     frame = read_records(sources["records"])
@@ -59,7 +59,9 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
     }
     fixed, moving = (vars(read_case(sources["folders"][case])) for case in pair)
     labels = {int(value): title for value, title in sources["labels"].items()}
-    registration_figure(fixed, moving, fields, labels, stem, plane=spec["plane"])
+    registration_figure(
+        fixed, moving, fields, labels, stem, plane=spec["plane"], unit=sources["unit"]
+    )
 
 
 def choose_pair(records: pd.DataFrame, rule: str) -> tuple[str, str]:
@@ -86,6 +88,7 @@ def registration_figure(
     stem: str | os.PathLike,
     *,
     plane: str = "sagittal",
+    unit: str = "mm",
 ) -> list[Path]:
     """Draw what each method makes of one pair.
 
@@ -108,13 +111,15 @@ def registration_figure(
     plane
         ``sagittal``, ``coronal`` or ``axial``; the slice goes through the fixed labels' centre of
         mass (of the mask, if there are no labels).
+    unit
+        What a length of 1 on the cases' grids is.
 
     Returns
     -------
     list of Path
         The PNG and the SVG.
     """
-    scene = _Scene(fixed, moving, labels, plane)
+    scene = _Scene(fixed, moving, labels, plane, unit)
     moving_panels, fixed_panels = scene.before(), scene.target()
     if len(fields) == 1:
         title, field = next(iter(fields.items()))
@@ -146,8 +151,9 @@ class _Scene:
         moving: Mapping[str, Any],
         labels: Mapping[int, str],
         plane: str,
+        unit: str,
     ):
-        self.moving, self.names = moving, labels
+        self.moving, self.names, self.unit = moving, labels, unit
         self.unmoved = DisplacementField.identity(fixed["image"].grid)
         self.fixed_labels = _labels(fixed, None)
         self.moving_labels = _labels(moving, self.unmoved)
@@ -242,7 +248,7 @@ def _compose(
                 axes.set_title(headings[position][column], pad=5)
             if position == column == 0:
                 _orient(axes, scene.view)
-                _scale_bar(axes, window)
+                _scale_bar(axes, window, scene.unit)
             if drawn is not None and mappable is None:
                 mappable = drawn
                 left = LEFT + 4 * w + 3 * GAP + 0.07
@@ -339,14 +345,14 @@ def _orient(axes: Axes, view: View) -> None:
         )
 
 
-def _scale_bar(axes: Axes, window: tuple[float, float, float, float]) -> None:
+def _scale_bar(axes: Axes, window: tuple[float, float, float, float], unit: str) -> None:
     width = window[1] - window[0]
     length = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n <= max(width / 3, 1))
     x, y = window[0] + 0.05 * width, window[2] - 0.05 * (window[2] - window[3])
     for shade, thickness in (("black", 4.0), ("white", 2.0)):
         axes.plot([x, x + length], [y, y], color=shade, linewidth=thickness, solid_capstyle="butt")
     axes.annotate(
-        f"{length} mm",
+        f"{length} {unit}",
         (x, y),
         (0, 4),
         textcoords="offset points",
