@@ -118,6 +118,14 @@ def figures_of(paper):
     ]
 
 
+def explorations_of(paper):
+    return [
+        f"{RESULTS}/{paper}/figures/{name}.png"
+        for name, figure in catalog.paper(paper)["figures"].items()
+        if figure["kind"] == "exploration"
+    ]
+
+
 def trainings_of(paper):
     """(dataset, method) of every network that a paper's experiments use, pretraining included."""
     found, waiting = [], [(e.dataset, e.method) for e in catalog.experiments(paper)]
