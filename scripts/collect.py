@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from warpline.evaluate import read_records, write_records
 from warpline.jobs import job
+from warpline.records import read_records, write_records
 
 
 def main(sources: Sequence[str], target: str) -> None:

@@ -9,10 +9,11 @@ import torch
 
 from warpline.atlas import without_self
 from warpline.datasets import Pair, pair_name
-from warpline.evaluate import evaluate_pair, records, row, write_records
+from warpline.evaluate import evaluate_pair
 from warpline.fields.io import read_field
 from warpline.jobs import job
 from warpline.preprocess import read_case
+from warpline.records import records, row, write_records
 
 
 def main(

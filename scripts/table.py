@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warpline.evaluate import read_records
 from warpline.jobs import job
+from warpline.records import read_records
 from warpline.tables import Table, build, write_all
 
 

@@ -88,6 +88,8 @@ class Dataset:
         cases = self.split(rule.get("split", split))
         if rule["from"] == "sheet":
             pairs = _read_pairs(Path(rule["file"]), set(cases), self.name)
+        elif rule["from"] == "patient":
+            pairs = self._two_of_each_patient(cases)
         else:
             pairs = list(PAIR_RULES[rule["from"]](cases))
         if not pairs:
@@ -97,6 +99,27 @@ class Dataset:
                 do="Give it at least two cases.",
             )
         return pairs[: rule["limit"]] if rule.get("limit") else pairs
+
+    def _two_of_each_patient(self, cases: list[str]) -> list[Pair]:
+        """The two scans of each patient; the one that the sheet names first is fixed."""
+        patients: dict[str, list[str]] = {}
+        for case in cases:
+            patients.setdefault(self.row(case)["patient"], []).append(case)
+        for patient, scans in patients.items():
+            if len(scans) != 2:
+                raise WarplineError(
+                    f"The patient '{patient}' has {len(scans)} cases in its split; pairs from "
+                    "'patient' need two.",
+                    where=self.spec["case_sheet"],
+                    do="Give both scans the same 'patient', the fixed one first. Where 'cases' "
+                    "limits a split, an even number keeps patients whole.",
+                )
+        return [(fixed, moving) for fixed, moving in patients.values()]
+
+    def patients_of(self, cases: Iterable[str]) -> list[Mapping[str, str]]:
+        """All rows of the given cases' patients."""
+        wanted = {self.row(case)["patient"] for case in cases}
+        return [row for row in self.cases if row["patient"] in wanted]
 
     def batches(self) -> dict[str, list[str]]:
         """Cases by the job that prepares them: the case's id, or ``b000`` … for several."""

@@ -10,14 +10,14 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 
 from warpline.errors import WarplineError
-from warpline.evaluate import records as tidy
-from warpline.evaluate import row
 from warpline.fields.physical import DisplacementField
 from warpline.figures import registration
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
 from warpline.figures.registration import registration_figure
 from warpline.images import Grid, Image, from_sitk, to_sitk
+from warpline.records import records as tidy
+from warpline.records import row
 from warpline.slices import View
 
 ORIENTATIONS = ("LPS", "RAS", "PIR", "SLA", "AIL", "IRP")

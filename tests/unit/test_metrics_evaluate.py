@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from warpline import evaluate
+from warpline import evaluate, records
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
@@ -187,21 +187,21 @@ def test_grids_must_agree(pair):
 
 
 def some_records():
-    rows = [evaluate.row("dice", 0.5, "", "head"), evaluate.row("sdlogj", 0.1)]
-    return evaluate.records(rows, "hippocampus", "identity", "val", "h1", "h2")
+    rows = [records.row("dice", 0.5, "", "head"), records.row("sdlogj", 0.1)]
+    return records.records(rows, "hippocampus", "identity", "val", "h1", "h2")
 
 
 def test_records_survive_the_disk(tmp_path):
     frame = some_records()
-    assert list(frame.columns) == list(evaluate.COLUMNS)
-    evaluate.write_records(frame, tmp_path / "a" / "records.parquet")
-    pd.testing.assert_frame_equal(evaluate.read_records(tmp_path / "a" / "records.parquet"), frame)
+    assert list(frame.columns) == list(records.COLUMNS)
+    records.write_records(frame, tmp_path / "a" / "records.parquet")
+    pd.testing.assert_frame_equal(records.read_records(tmp_path / "a" / "records.parquet"), frame)
 
 
 def test_no_rows_are_records_too(tmp_path):
-    empty = evaluate.records([], "d", "m", "s", "f", "g")
-    evaluate.write_records(empty, tmp_path / "records.parquet")
-    assert evaluate.read_records(tmp_path / "records.parquet").empty
+    empty = records.records([], "d", "m", "s", "f", "g")
+    records.write_records(empty, tmp_path / "records.parquet")
+    assert records.read_records(tmp_path / "records.parquet").empty
 
 
 @pytest.mark.parametrize(
@@ -216,16 +216,16 @@ def test_no_rows_are_records_too(tmp_path):
 def test_wrong_records_are_refused(tmp_path, spoil, message):
     wrong = spoil(some_records())
     with pytest.raises(WarplineError, match=message):
-        evaluate.write_records(wrong, tmp_path / "records.parquet")
+        records.write_records(wrong, tmp_path / "records.parquet")
     assert list(tmp_path.iterdir()) == []
     wrong.to_parquet(tmp_path / "wrong.parquet")
     with pytest.raises(WarplineError, match=message):
-        evaluate.read_records(tmp_path / "wrong.parquet")
+        records.read_records(tmp_path / "wrong.parquet")
 
 
 def test_unreadable_records_say_so(tmp_path):
     with pytest.raises(WarplineError, match="do not exist"):
-        evaluate.read_records(tmp_path / "none.parquet")
+        records.read_records(tmp_path / "none.parquet")
     (tmp_path / "cut.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(WarplineError, match="cannot be read"):
-        evaluate.read_records(tmp_path / "cut.parquet")
+        records.read_records(tmp_path / "cut.parquet")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.evaluate import records as tidy
-from warpline.evaluate import row
+from warpline.records import records as tidy
+from warpline.records import row
 from warpline.statistics import bootstrap_interval, paired_test
 from warpline.tables import Table, build, to_csv, to_html, to_latex, to_markdown, write_all
 

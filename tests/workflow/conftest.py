@@ -15,21 +15,41 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "src", "workflow")
 
+
+def trains(path: Path) -> bool:
+    """Whether a method file, or the one that it extends, is a network's recipe."""
+    method = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "extends" in method:
+        return trains(path.with_name(f"{method['extends']}.yaml"))
+    return method["kind"] == "network"
+
+
 # The demo with fewer cases and one epoch: every rule, no learning worth the name.
 TINY = {
     "scale": "demo",
     "threads": 1,
     "memory_mb": 1000,
     "override": {
-        "datasets": {"hippocampus": {"cases": {"train": 3, "val": 2}, "cases_per_job": 3}},
+        "datasets": {
+            "hippocampus": {"cases": {"train": 3, "val": 2}, "cases_per_job": 3},
+            "luna16": {
+                "phantom": {"parameters": {"size": 32, "spacing_xy": [11.0, 12.5]}},
+                "cases": {"train": 3, "test": 2},
+                "cases_per_job": 5,
+                "prepare": [
+                    {"orient": {}},
+                    {"clip_background": {}},
+                    {"resample": {"spacing": [8, 8, 8]}},
+                    {"resize": {"shape": [16, 16, 16]}},
+                    {"zscore": {}},
+                    {"unit_frame": {}},
+                ],
+            },
+        },
         "methods": {
-            name: {"training": {"epochs": 1, "batch_size": 3}}
-            for name in (
-                "estienne2020-task4-baseline",
-                "estienne2020-task4-sym",
-                "estienne2020-task4-unsupervised",
-                "estienne2020-task4-pretrain",
-            )
+            path.stem: {"training": {"epochs": 1, "batch_size": 3 if "2020" in path.stem else 1}}
+            for path in sorted((ROOT / "config" / "methods").glob("*.yaml"))
+            if trains(path)
         },
     },
 }

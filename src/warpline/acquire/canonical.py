@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from warpline.acquire.formats.base import CaseFiles
+from warpline.acquire.landmarks import read_landmarks
 from warpline.acquire.nifti import stored_floats
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image, read_image
@@ -52,7 +51,7 @@ def canonicalise(
         mask = _on_grid(files.mask, image.grid, files.image, "mask", case_id)
         mask = mask.with_array((mask.array != 0).astype(np.uint8))
     if files.landmarks is not None:
-        landmarks = _read_landmarks(files, image.grid, case_id)
+        landmarks = read_landmarks(files, image.grid, case_id)
     case = Case(case_id, image, label_map, mask, landmarks)
     write_case(target_folder, case)
     return case
@@ -181,51 +180,3 @@ def _value_counts(array: np.ndarray) -> dict[float, int]:
         for value, count in zip(*np.unique(part, return_counts=True), strict=True):
             counts[value.item()] = counts.get(value.item(), 0) + int(count)
     return dict(sorted(counts.items()))
-
-
-def _read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
-    """Landmarks ``id, x, y, z`` in mm, LPS."""
-    path = files.landmarks
-    try:
-        if files.landmarks_in == "voxel":
-            table = _read_voxel_table(path)
-        else:
-            table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True)
-            table = table[["id", "x", "y", "z"]]
-        points = table[["x", "y", "z"]].to_numpy(dtype=np.float64)
-    except (KeyError, ValueError) as error:
-        form = "lines of x, y, z" if files.landmarks_in == "voxel" else "the columns id, x, y, z"
-        raise WarplineError(
-            f"The landmarks of the case '{case_id}' cannot be read; {form} are needed, separated "
-            "by commas.",
-            where=path,
-        ) from error
-    if table["id"].duplicated().any():
-        name = table["id"][table["id"].duplicated()].iloc[0]
-        raise WarplineError(f"The landmark id '{name}' stands twice.", where=path)
-    if files.landmarks_in == "voxel":
-        points = grid.index_to_physical(points[:, ::-1])
-    index = grid.physical_to_index(points)
-    outside = ~((index >= -0.5) & (index <= np.asarray(grid.shape) - 0.5)).all(axis=1)
-    if outside.any():
-        names = ", ".join(table["id"][outside].head(5))
-        raise WarplineError(
-            f"{outside.sum()} of {len(table)} landmarks of the case '{case_id}' lie outside its "
-            f"image: {names}{' …' if outside.sum() > 5 else ''}.",
-            where=path,
-            do="Landmarks are needed in mm in the LPS frame of the image (RAS: change the signs "
-            "of x and y)."
-            if files.landmarks_in == "mm"
-            else "Check that these landmarks belong to this image.",
-        )
-    return pd.DataFrame(
-        {"id": table["id"], "x": points[:, 0], "y": points[:, 1], "z": points[:, 2]}
-    )
-
-
-def _read_voxel_table(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
-    table = pd.DataFrame(rows, columns=["x", "y", "z"])
-    table.insert(0, "id", [str(number) for number in range(1, len(table) + 1)])
-    return table

@@ -1,4 +1,4 @@
-"""Unpacking archives that nobody has to trust."""
+"""Unpacking archives that nobody has to trust; files that are none are put in their place."""
 
 from __future__ import annotations
 
@@ -16,6 +16,22 @@ from pathlib import Path, PurePosixPath
 from warpline.errors import WarplineError
 from warpline.files import atomic_folder
 
+# What some providers offer file by file, told by its name: a page of HTML under the name of an
+# archive is still refused.
+PLAIN = (
+    ".mha",
+    ".mhd",
+    ".raw",
+    ".zraw",
+    ".nii",
+    ".nii.gz",
+    ".nrrd",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+)
+
 _CORRUPT = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -31,7 +47,8 @@ def unpack(
 ) -> Path:
     """Unpack a zip or tar (plain or compressed) archive; `folder` is complete or absent.
 
-    macOS resource files (``._*``, ``__MACOSX``) are left out.
+    A file whose name ends as an image or a table (`PLAIN`) is copied into the folder. macOS
+    resource files (``._*``, ``__MACOSX``) are left out.
 
     Parameters
     ----------
@@ -49,7 +66,11 @@ def unpack(
         with archive.open("rb") as stream:
             is_zip = stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
         with atomic_folder(folder) as temporary:
-            (_unpack_zip if is_zip else _unpack_tar)(archive, temporary, limit)
+            if archive.name.lower().endswith(PLAIN):
+                _Admission(archive, limit).admit(archive.name, archive.stat().st_size, "file")
+                shutil.copyfile(archive, temporary / archive.name)
+            else:
+                (_unpack_zip if is_zip else _unpack_tar)(archive, temporary, limit)
     except FileNotFoundError as error:
         if archive.exists():
             raise

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
-from warpline.evaluate import read_records
 from warpline.figures.boxplots import (
     PAIR,
     box_with_points,
@@ -19,6 +18,7 @@ from warpline.figures.boxplots import (
     published_mark,
 )
 from warpline.figures.style import colour, new_figure, save, style
+from warpline.records import read_records
 
 
 def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:

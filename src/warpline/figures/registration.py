@@ -19,12 +19,12 @@ from matplotlib.patheffects import withStroke
 
 from warpline.datasets import pair_name
 from warpline.errors import WarplineError
-from warpline.evaluate import read_records
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 from warpline.images import Image
 from warpline.preprocess import read_case
+from warpline.records import read_records
 from warpline.slices import View
 
 PANEL = 2.1  # inches, the longer side of a panel

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from warpline.fields.integration import integrate_gradients
-from warpline.networks import Prediction, RegistrationNetwork
 from warpline.layers import Conv3d
+from warpline.networks import Prediction, RegistrationNetwork
 
 
 def _convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.Sequential:

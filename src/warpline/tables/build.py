@@ -114,7 +114,7 @@ def build(
     Parameters
     ----------
     records
-        Tidy records (`warpline.evaluate.COLUMNS`) of all the table's experiments.
+        Tidy records (`warpline.records.COLUMNS`) of all the table's experiments.
     table
         `columns`, `rows` and `reference` (row id), as in ``config/papers/<paper>.yaml``. A row
         without `method` stands as published; a column with ``optional: true`` is left out if no

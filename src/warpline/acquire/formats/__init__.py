@@ -2,7 +2,8 @@
 
 A format is a module with one function, ``locate(folder, dataset, case) -> CaseFiles``: `folder`
 holds the unpacked archives, `dataset` is the dataset file's content, `case` a row of its case sheet
-(`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``, ``landmarks``).
+(`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``, ``landmarks``). Besides
+what is in the file, `dataset` has ``patients``: all the sheet's rows of these cases' patients.
 A new format is one more module and its line in `KNOWN`.
 """
 
@@ -20,6 +21,7 @@ from warpline.registry import lookup
 
 KNOWN = {
     "folder": "warpline.acquire.formats.folder",
+    "followup": "warpline.acquire.formats.followup",
     "learn2reg": "warpline.acquire.formats.learn2reg",
     "learn2reg2020": "warpline.acquire.formats.learn2reg2020",
     "luna16": "warpline.acquire.formats.luna16",

@@ -21,8 +21,12 @@ class CaseFiles:
     Attributes
     ----------
     landmarks_in
-        ``"mm"``: a table with the columns id, x, y, z in mm, LPS. ``"voxel"``: lines of x, y, z
-        indices of the image from 0, without a header.
+        ``"mm"``: a table with the columns id, x, y, z in mm, LPS, or a file of elastix' (see
+        `warpline.acquire.landmarks`). ``"voxel"``: lines of x, y, z indices of the image from 0,
+        without a header.
+    drop_outside
+        Landmarks outside the image are left out and counted in the log, unless all are; else they
+        are an error.
     label_values
         Value in the provider's label map to value in the dataset's table; values that are not
         named here keep theirs, and 0 is background.
@@ -37,6 +41,7 @@ class CaseFiles:
     mask: Path | None = None
     landmarks: Path | None = None
     landmarks_in: str = "mm"
+    drop_outside: bool = False
     label_values: Mapping[int, int] | None = None
     other_values: int | None = None
     needs_labels: bool = False
