@@ -1,0 +1,293 @@
+"""RegNet: the displacement of a patch's centre voxel, written fully convolutional.
+
+Sokooti et al. 2017, section 2.2.1. The network is defined on patches: 29³ voxels at full resolution
+and every second voxel of a cube of 53, so 27³, around the same centre. No layer pads. Where the
+paper is silent (widths, the order of pooling and merging) the layers follow its authors' published
+practice.
+
+**Dense inference.** Sliding the patch over a volume repeats nearly all of the work. Here a whole
+tile goes through at once and every intermediate value is computed once. From the pooling on, and in
+all of the low resolution, a patch's samples are two voxels apart: the eight sub-lattices of even
+and odd voxels never meet, and each is a plain convolution of its own (shift-and-stitch; on a CPU
+faster than dilated kernels over the whole lattice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise, product
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from warpline.networks import Prediction, RegistrationNetwork
+
+# Voxels of a patch relative to its centre, along each axis.
+FULL = range(-14, 15)
+LOW = range(-26, 27, 2)
+# What a tile needs around it, before and after, along each axis. 2 × 2 × 2 pooling of 19 voxels
+# leaves the last out, so the high-resolution side sees one voxel less behind than ahead.
+FULL_MARGIN = (14, 13)
+LOW_MARGIN = (26, 26)
+LATTICES = 8
+
+
+@dataclass
+class Patches:
+    """Patches of a pair around common centres.
+
+    `moving`, `fixed`: (B, 1, 29, 29, 29); `moving_low`, `fixed_low`: (B, 1, 27, 27, 27), every
+    second voxel.
+    """
+
+    moving: torch.Tensor
+    fixed: torch.Tensor
+    moving_low: torch.Tensor
+    fixed_low: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.moving)
+
+    def map(self, function) -> Patches:
+        """The patches with `function` applied to each of the four tensors."""
+        return replace(self, **{f.name: function(getattr(self, f.name)) for f in fields(self)})
+
+    @classmethod
+    def cut(cls, moving: torch.Tensor, fixed: torch.Tensor, centres: torch.Tensor) -> Patches:
+        """Cut patches out of two volumes (z, y, x) around `centres` (B, 3), indices (z, y, x).
+
+        Voxels outside a volume take the value of the nearest border voxel.
+        """
+        return cls(
+            *(
+                _gather(volume, centres, offsets)[:, None]
+                for offsets in (FULL, LOW)
+                for volume in (moving, fixed)
+            )
+        )
+
+
+class Unit(nn.Module):
+    """Convolution without padding, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3):
+        super().__init__()
+        self.convolution = nn.Conv3d(inputs, outputs, kernel)
+        # Of the framework that the paper names, Lasagne, with its default.
+        self.norm = nn.BatchNorm3d(outputs, eps=1e-4)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            return F.relu(self.norm(self.convolution(features)))
+        # With fixed statistics the normalisation is part of the kernel.
+        norm = self.norm
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = self.convolution.weight * scale[:, None, None, None, None]
+        bias = (self.convolution.bias - norm.running_mean) * scale + norm.bias
+        weight = weight.contiguous(memory_format=torch.channels_last_3d)
+        return F.relu_(F.conv3d(features, weight, bias))
+
+
+def _units(*channels: int) -> nn.Sequential:
+    return nn.Sequential(*(Unit(a, b) for a, b in pairwise(channels)))
+
+
+class Resolution(nn.Module):
+    """One resolution's pipeline: layers on each image alone, then layers on both.
+
+    With early fusion the images are channels of one input from the start.
+    """
+
+    def __init__(self, alone: Sequence[int], together: Sequence[int], early: bool):
+        super().__init__()
+        if early:
+            self.alone = nn.ModuleList([_units(2, *(2 * width for width in alone))])
+        else:
+            self.alone = nn.ModuleList(_units(1, *alone) for _ in range(2))
+        self.together = _units(2 * alone[-1], *together)
+        self.channels = together[-1]
+
+    def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+        """Features of both images, five layers or more, each smaller by two voxels."""
+        images = [moving, fixed] if len(self.alone) == 2 else [torch.cat([moving, fixed], dim=1)]
+        parts = zip(self.alone, images, strict=True)
+        # No name for the parts: they are freed before the layers that follow.
+        return self.together(torch.cat([layers(image) for layers, image in parts], dim=1))
+
+
+class Network(RegistrationNetwork):
+    """RegNet in its three designs; displacements in voxels of the grid, meant to be of 1 mm.
+
+    Patches go through `displacements`, which is what is trained. A volume (`both`, `forward`) gets
+    its whole field: at every voxel the answer of the patch around it, voxels outside the volume
+    taking the value of the nearest border voxel. So a volume of any size will do, also one smaller
+    than the patches. In evaluation the volume is worked off in tiles, on which the answer does not
+    depend. In training mode it is one tile, so that batch statistics are those of the whole volume.
+
+    Parameters
+    ----------
+    low_resolution
+        Use the second, downsampled patch; False is the paper's design "1Scale".
+    fusion
+        ``late``: the first layers see each image alone; ``early``: the images are stacked as
+        channels. The early layers are then twice as wide, so that all that follows is the same.
+    alone
+        Channels of the three layers on each image alone.
+    together_full, together_low
+        Channels of the two and six layers after the images have met, at each resolution.
+    joined
+        Channels of the four layers after the resolutions have met.
+    connected
+        Width of the first fully connected layer; the second gives the displacement.
+    air, span
+        Intensities (HU) go in as ``(image − air) / span``; *code* of the authors.
+    memory_mb
+        What a tile may take, in MiB, beside the images and the field.
+    """
+
+    def __init__(
+        self,
+        low_resolution: bool = True,
+        fusion: str = "late",
+        alone: Sequence[int] = (16, 16, 16),
+        together_full: Sequence[int] = (25, 30),
+        together_low: Sequence[int] = (25, 25, 25, 30, 30, 30),
+        joined: Sequence[int] = (60, 70, 75, 150),
+        connected: int = 150,
+        air: float = -1000.0,
+        span: float = 4095.0,
+        memory_mb: float = 2048,
+    ):
+        super().__init__()
+        if fusion not in ("late", "early"):
+            raise TypeError(f"'fusion' is 'late' or 'early', not '{fusion}'")
+        counts = {"alone": 3, "together_full": 2, "together_low": 6, "joined": 4}
+        for name, count in counts.items():
+            if len(locals()[name]) != count:
+                raise TypeError(f"'{name}' needs {count} widths, one for each layer")
+        self.full = Resolution(alone, together_full, fusion == "early")
+        self.low = Resolution(alone, together_low, fusion == "early") if low_resolution else None
+        channels = self.full.channels + (self.low.channels if self.low else 0)
+        self.joined = _units(channels, *joined)
+        self.connected = Unit(joined[-1], connected, kernel=1)
+        self.last = nn.Conv3d(connected, 3, 1)
+        self.air, self.span = air, span
+        self.memory_mb = memory_mb
+        # Channels alive at once, at worst: two inputs of a concatenation and its output.
+        self._wide = 4 * max(*alone, *together_full)
+        if self._bytes((2, 2, 2)) > memory_mb * 2**20:
+            least = self._bytes((2, 2, 2)) / 2**20
+            raise TypeError(f"'memory_mb' is below {least:.0f}, the need of the smallest tile")
+
+    def displacements(self, patches: Patches) -> torch.Tensor:
+        """Displacements (B, 3), components (z, y, x), of the patches' centres, in voxels."""
+        patches = patches.map(self._normalised)
+        features = F.max_pool3d(self.full(patches.moving, patches.fixed), 2)
+        low = None if self.low is None else (patches.moving_low, patches.fixed_low)
+        return self._join(features, low)[:, :, 0, 0, 0]
+
+    def both(
+        self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
+    ) -> tuple[Prediction, Prediction | None]:
+        """The dense field of each direction; the pair's order is all that differs."""
+        return self._dense(moving, fixed), self._dense(fixed, moving) if backward else None
+
+    def _dense(self, moving: torch.Tensor, fixed: torch.Tensor) -> Prediction:
+        shape = tuple(moving.shape[2:])
+        tile = tuple(size + size % 2 for size in shape) if self.training else self.tile(shape)
+        field = moving.new_empty(len(moving), 3, *shape, dtype=torch.float32)
+        for start in product(*(range(0, n, t) for n, t in zip(shape, tile, strict=True))):
+            stop = [min(s + t, n) for s, t, n in zip(start, tile, shape, strict=True)]
+            place = [slice(a, b) for a, b in zip(start, stop, strict=True)]
+            out = self._tile(moving, fixed, start, tile)
+            field[:, :, *place] = out[:, :, *(slice(p.stop - p.start) for p in place)]
+        return Prediction([field])
+
+    def _tile(
+        self, moving: torch.Tensor, fixed: torch.Tensor, start: Sequence[int], tile: Sequence[int]
+    ) -> torch.Tensor:
+        """Displacements (B, 3, z, y, x) of an even-sized tile; `start` is its first voxel."""
+
+        def around(margin: tuple[int, int]) -> list[torch.Tensor]:
+            ranges = [
+                range(s - margin[0], s + t + margin[1]) for s, t in zip(start, tile, strict=True)
+            ]
+            return [self._normalised(_box(image, ranges)) for image in (moving, fixed)]
+
+        pooled = F.max_pool3d(self.full(*around(FULL_MARGIN)), 2, stride=1)
+        # Batch statistics must see all lattices together; without them one at a time needs less.
+        groups = 1 if self.training else LATTICES
+        features = _split(pooled).chunk(groups)
+        del pooled
+        lows: Iterator = iter([None] * groups)
+        if self.low is not None:
+            lows = zip(*(_split(image).chunk(groups) for image in around(LOW_MARGIN)), strict=True)
+        parts = [self._join(part, low) for part, low in zip(features, lows, strict=True)]
+        return _merge(torch.cat(parts))
+
+    def _join(
+        self, features: torch.Tensor, low: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> torch.Tensor:
+        """From the pooled features, and the low-resolution images, on one lattice to the answer."""
+        if low is not None:
+            features = torch.cat([features, self.low(*low)], dim=1)
+        return self.last(self.connected(self.joined(features)))
+
+    def _normalised(self, image: torch.Tensor) -> torch.Tensor:
+        return (image - self.air) / self.span
+
+    def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The even-sized tile (z, y, x) in which a volume is worked off within the memory limit."""
+        pieces = [1, 1, 1]
+        while True:
+            tile = tuple(-(-n // k) + -(-n // k) % 2 for n, k in zip(shape, pieces, strict=True))
+            if self._bytes(tile) <= self.memory_mb * 2**20:
+                return tile
+            longest = max(range(3), key=tile.__getitem__)
+            pieces[longest] += 1
+
+    def _bytes(self, tile: Sequence[int]) -> float:
+        """Memory of a tile: its widest stage, which is that of the full resolution."""
+        voxels = 1
+        for size in tile:
+            voxels *= size + sum(FULL_MARGIN)
+        return 4.0 * self._wide * voxels
+
+
+def _gather(volume: torch.Tensor, centres: torch.Tensor, offsets: range) -> torch.Tensor:
+    """Values (B, n, n, n) of `volume` (z, y, x) at `offsets` from `centres` (B, 3)."""
+    steps = torch.tensor(list(offsets), device=volume.device)
+    z, y, x = (
+        (centres[:, axis, None].to(volume.device) + steps).clamp(0, volume.shape[axis] - 1)
+        for axis in range(3)
+    )
+    return volume[z[:, :, None, None], y[:, None, :, None], x[:, None, None, :]]
+
+
+def _box(image: torch.Tensor, ranges: Sequence[range]) -> torch.Tensor:
+    """A box of `image` (B, 1, z, y, x) that may reach beyond it; the border's values go on."""
+    for axis, wanted in enumerate(ranges, start=2):
+        index = torch.tensor(list(wanted), device=image.device)
+        image = image.index_select(axis, index.clamp(0, image.shape[axis] - 1))
+    return image
+
+
+def _split(features: torch.Tensor) -> torch.Tensor:
+    """The eight lattices of even and odd voxels, one after the other along the batch.
+
+    (B, C, 2z, 2y, 2x) → (8B, C, z, y, x), channels last in memory.
+    """
+    batch, channels, *shape = features.shape
+    z, y, x = (size // 2 for size in shape)
+    blocks = features.reshape(batch, channels, z, 2, y, 2, x, 2)
+    lattices = blocks.permute(3, 5, 7, 0, 2, 4, 6, 1).reshape(8 * batch, z, y, x, channels)
+    return lattices.permute(0, 4, 1, 2, 3)
+
+
+def _merge(lattices: torch.Tensor) -> torch.Tensor:
+    """The inverse of `_split`."""
+    total, channels, z, y, x = lattices.shape
+    blocks = lattices.reshape(2, 2, 2, total // 8, channels, z, y, x)
+    return blocks.permute(3, 4, 5, 0, 6, 1, 7, 2).reshape(total // 8, channels, 2 * z, 2 * y, 2 * x)
