@@ -205,6 +205,15 @@ def test_flipped_bits(tmp_path, suffix):
         unpack(archive, tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["scan.mha", "points.txt", "scan.nii.gz", "SCAN.MHA"])
+def test_a_single_file_is_put_in_its_place(tmp_path, name):
+    (tmp_path / name).write_bytes(DATA)
+    assert everything(unpack(tmp_path / name, tmp_path / "out")) == {name: DATA}
+    with pytest.raises(WarplineError, match="more than the allowed 1000 bytes"):
+        unpack(tmp_path / name, tmp_path / "small", limit=1000)
+    assert not (tmp_path / "small").exists()
+
+
 def test_what_is_no_archive(tmp_path):
     (tmp_path / "page").write_text("<html>Not found</html>")
     with pytest.raises(WarplineError, match="neither zip nor tar"):

@@ -271,3 +271,26 @@ def test_no_case_may_be_called_atlas(tmp_path):
     message = refusal(read_case_sheet, sheet(tmp_path, "case\tsplit\natlas\ttrain\n"))
     assert "atlas" in message
     assert "line 2" in message
+
+
+# Two scans of each patient ----------------------------------------------------------------------
+
+
+def patients(*names: tuple[str, str]) -> Dataset:
+    rows = [{"case": case, "patient": patient, "split": "val"} for case, patient in names]
+    spec = {"case_sheet": "cases.tsv", "pairs": {"val": {"from": "patient"}}, "cases_per_job": 1}
+    return Dataset("followup", spec, tuple(rows))
+
+
+def test_the_first_scan_of_each_patient_is_fixed():
+    found = patients(("a0", "a"), ("b0", "b"), ("b1", "b"), ("a1", "a"))
+    assert found.pairs("val") == [("a0", "a1"), ("b0", "b1")]
+    assert [row["case"] for row in found.patients_of(["a1"])] == ["a0", "a1"]
+
+
+def test_a_patient_without_two_scans():
+    text = refusal(patients(("a0", "a"), ("b0", "b"), ("b1", "b")).pairs, "val")
+    assert "The patient 'a' has 1 cases in its split" in text
+    assert "cases.tsv" in text
+    three = patients(("a0", "a"), ("a1", "a"), ("a2", "a"))
+    assert "'a' has 3 cases" in refusal(three.pairs, "val")

@@ -85,6 +85,11 @@ rule canonicalise:
         dataset=lambda w: {
             key: catalog.dataset(w.dataset).spec[key]
             for key in ("format", "labels", "case_sheet")
+        }
+        | {
+            "patients": catalog.dataset(w.dataset).patients_of(
+                catalog.dataset(w.dataset).batches()[w.batch]
+            )
         },
         cases=lambda w: [
             catalog.dataset(w.dataset).row(case)

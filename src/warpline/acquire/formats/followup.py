@@ -1,0 +1,64 @@
+"""Pairs of scans of one patient with corresponding landmarks.
+
+A case is one scan; ``patient`` in the case sheet ties the two together. The columns hold paths
+relative to the folder, or to an unpacked archive. Landmark files correspond line by line, so both
+sides must have as many; those outside the image are left out on both sides, since pairs of
+landmarks are matched by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from warpline.acquire.formats import folder as own
+from warpline.acquire.formats.base import CaseFiles
+from warpline.acquire.landmarks import count_elastix
+from warpline.errors import WarplineError
+
+
+def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+    """Files of a case.
+
+    Raises
+    ------
+    WarplineError
+        If a file is not there, or the patient's other scan has another number of landmarks.
+    """
+    files = own.locate(folder, dataset, _placed(folder, case))
+    if files.landmarks is not None:
+        _check_counts(files.landmarks, folder, dataset, case)
+    return replace(files, drop_outside=True)
+
+
+def _placed(folder: Path, case: Mapping[str, str]) -> dict[str, str]:
+    """The row with its paths relative to the folder, whichever archive they lie in."""
+    placed = dict(case)
+    for column in own.COLUMNS:
+        path = case.get(column)
+        if path and not (folder / path).is_file():
+            within = [found for found in sorted(folder.glob("*/")) if (found / path).is_file()]
+            if len(within) == 1:
+                placed[column] = str((within[0] / path).relative_to(folder))
+    return placed
+
+
+def _check_counts(
+    landmarks: Path, folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]
+) -> None:
+    number = count_elastix(landmarks)
+    for row in dataset.get("patients", ()):
+        if row["patient"] != case["patient"] or row["case"] == case["case"]:
+            continue
+        path = folder / _placed(folder, row).get("landmarks", "")
+        other = count_elastix(path) if path.is_file() else None
+        if None not in (number, other) and number != other:
+            raise WarplineError(
+                f"The cases '{case['case']}' and '{row['case']}' of the patient "
+                f"'{case['patient']}' have {number} and {other} landmarks; they must correspond "
+                "line by line.",
+                where=f"{landmarks}, {path}",
+                do="Correct the files, or leave the column 'landmarks' of both cases empty.",
+            )

@@ -1,0 +1,152 @@
+"""Landmark files as providers write them → ids and points in mm."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from warpline.acquire.formats.base import CaseFiles
+from warpline.errors import WarplineError
+from warpline.images import Grid
+
+KINDS = ("point", "index")
+
+
+def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
+    """Landmarks ``id, x, y, z`` in mm, LPS, of a case's image.
+
+    Three forms: a table with the columns id, x, y, z (mm); lines of x, y, z indices; and the file
+    of elastix, told by its first line: ``point`` (mm) or ``index`` (voxels from 0), then the
+    number of points, then a line of x, y, z for each. Where there are no ids, they are counted
+    from 1.
+
+    Raises
+    ------
+    WarplineError
+        If the file cannot be read, an id stands twice, or landmarks lie outside the image.
+    """
+    path = files.landmarks
+    kind = elastix_kind(path)
+    in_voxels = kind == "index" or (kind is None and files.landmarks_in == "voxel")
+    read = _read_elastix if kind else _read_table
+    table = read(files, case_id)
+    if table["id"].duplicated().any():
+        name = table["id"][table["id"].duplicated()].iloc[0]
+        raise WarplineError(f"The landmark id '{name}' stands twice.", where=path)
+    values = table[["x", "y", "z"]].to_numpy(dtype=np.float64)
+    points = grid.index_to_physical(values[:, ::-1]) if in_voxels else values
+    inside = _inside(grid, points)
+    if not inside.all():
+        other = values if in_voxels else grid.index_to_physical(values[:, ::-1])
+        swapped = kind is not None and bool(_inside(grid, other).all())
+        _report_outside(table["id"][~inside], inside, files, kind, swapped, case_id)
+    table = pd.DataFrame(
+        {"id": table["id"], "x": points[:, 0], "y": points[:, 1], "z": points[:, 2]}
+    )
+    return table[inside].reset_index(drop=True)
+
+
+def elastix_kind(path: Path) -> str | None:
+    """``point`` or ``index`` if the file's first line says so, as in elastix' landmark files."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        first = stream.readline().strip()
+    return first if first in KINDS else None
+
+
+def count_elastix(path: Path) -> int | None:
+    """How many landmarks an elastix file announces; None for another file."""
+    if elastix_kind(path) is None:
+        return None
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        stream.readline()
+        second = stream.readline().strip()
+    return int(second) if second.isdecimal() else None
+
+
+def _inside(grid: Grid, points: np.ndarray) -> np.ndarray:
+    index = grid.physical_to_index(points)
+    return ((index >= -0.5) & (index <= np.asarray(grid.shape) - 0.5)).all(axis=1)
+
+
+def _report_outside(
+    ids: pd.Series,
+    inside: np.ndarray,
+    files: CaseFiles,
+    kind: str | None,
+    swapped: bool,
+    case_id: str,
+) -> None:
+    """Refuse landmarks outside the image, or tell that they are left out."""
+    names = ", ".join(ids.head(5)) + (" …" if len(ids) > 5 else "")
+    what = f"{len(ids)} of {len(inside)} landmarks of the case '{case_id}' lie outside its image"
+    if files.drop_outside and inside.any() and not swapped:
+        print(f"{what} and are left out: {names}", flush=True)
+        return
+    if swapped or kind == "index":
+        meant = {
+            "point": "voxel indices: then the first line must be 'index'",
+            "index": "points in mm: then the first line must be 'point'",
+        }[kind]
+        do = f"The file says '{kind}'; the numbers {'are' if swapped else 'may be'} {meant}."
+    elif files.landmarks_in == "voxel":
+        do = "Check that these landmarks belong to this image."
+    else:
+        do = (
+            "Landmarks are needed in mm in the LPS frame of the image (RAS: change the signs of x "
+            "and y)"
+            + ("; if they are voxel indices, the first line must be 'index'." if kind else ".")
+        )
+    raise WarplineError(f"{what}: {names}.", where=files.landmarks, do=do)
+
+
+def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
+    path = files.landmarks
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    rows = [line.split() for line in lines[2:] if line.strip()]
+    try:
+        number = int(lines[1])
+        values = np.array([[float(value) for value in row] for row in rows]).reshape(-1, 3)
+    except (IndexError, ValueError) as error:
+        raise WarplineError(
+            f"The landmarks of the case '{case_id}' cannot be read: after '{lines[0].strip()}' "
+            "come their number and a line of x y z for each.",
+            where=path,
+        ) from error
+    if number != len(values) or not np.isfinite(values).all():
+        raise WarplineError(
+            f"The landmark file of the case '{case_id}' announces {number} points and has "
+            f"{np.isfinite(values).all(axis=1).sum()}.",
+            where=path,
+            do="Fetch or export the file again: it is incomplete, or its second line is wrong.",
+        )
+    table = pd.DataFrame(values, columns=["x", "y", "z"])
+    table.insert(0, "id", [str(k) for k in range(1, number + 1)])
+    return table
+
+
+def _read_table(files: CaseFiles, case_id: str) -> pd.DataFrame:
+    path, in_voxels = files.landmarks, files.landmarks_in == "voxel"
+    try:
+        if in_voxels:
+            return _read_voxel_table(path)
+        table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True)
+        table = table[["id", "x", "y", "z"]]
+        return table.astype(dict.fromkeys("xyz", np.float64))
+    except (KeyError, ValueError) as error:
+        form = "lines of x, y, z" if in_voxels else "the columns id, x, y, z"
+        raise WarplineError(
+            f"The landmarks of the case '{case_id}' cannot be read; {form} are needed, separated "
+            "by commas.",
+            where=path,
+        ) from error
+
+
+def _read_voxel_table(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
+    table = pd.DataFrame(rows, columns=["x", "y", "z"])
+    table.insert(0, "id", [str(number) for number in range(1, len(table) + 1)])
+    return table
