@@ -33,7 +33,11 @@ TINY = {
         "datasets": {
             "hippocampus": {"cases": {"train": 3, "val": 2}, "cases_per_job": 3},
             "luna16": {
-                "phantom": {"parameters": {"size": 32, "spacing_xy": [11.0, 12.5]}},
+                "phantom": {
+                    "kind": "luna16",
+                    "seed": 2019,
+                    "parameters": {"size": 32, "spacing_xy": [11.0, 12.5]},
+                },
                 "cases": {"train": 3, "test": 2},
                 "cases_per_job": 5,
                 "prepare": [
