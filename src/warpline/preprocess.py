@@ -22,6 +22,7 @@ from warpline.backgrounds import find_backgrounds
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.images import Grid, Image, adopt, read_image, to_sitk, write_image
+from warpline.lungs import segment_lungs as find_lungs
 from warpline.registry import nearest
 
 
@@ -379,6 +380,23 @@ def clip_background(case: Case) -> Case:
     return replace(
         case, image=case.image.with_array(np.maximum(array, array.dtype.type(inside[0])))
     )
+
+
+@step
+def segment_lungs(case: Case) -> Case:
+    """Fill in the mask of a chest CT that has none: its lungs. The log says so.
+
+    Intensities must still be in HU: before any step that normalises them.
+    """
+    if case.mask is not None:
+        return case
+    try:
+        mask = find_lungs(case.image)
+    except WarplineError as error:
+        raise WarplineError(error.what, where=f"case {case.id}", do=error.do) from error
+    volume = float(mask.array.sum() * np.prod(case.grid.spacing)) / 1e6
+    print(f"{case.id}: no lung mask; the lungs are segmented ({volume:.2f} l)", flush=True)
+    return replace(case, mask=mask)
 
 
 @step
