@@ -12,14 +12,11 @@ from warpline import networks, provenance
 from warpline.atlas import atlas_source, without_self
 from warpline.datasets import ATLAS, Pair
 from warpline.files import checksum, write_json
-from warpline.inference import check_size
 from warpline.jobs import job
-from warpline.training.augmentation import Augmentation
+from warpline.training import objectives
 from warpline.training.checkpoints import load_weights, save_weights
-from warpline.training.data import CaseMemory, read_cases
 from warpline.training.devices import claim
 from warpline.training.loop import settings_of, train, use_best, write_history
-from warpline.training.registration import RegistrationObjective
 
 
 def main(
@@ -46,29 +43,11 @@ def main(
     pairs = without_self(pairs, folders)
     if ATLAS in cases:
         cases = [case for case in cases if case != atlas_source(folders[ATLAS])]
-    validation_cases = sorted({case for pair in pairs for case in pair})
-    objective_cases = CaseMemory(read_cases(folders, cases), sorted(labels), network.stride)
-    check_size(network, objective_cases.shape)
-    validation = None
-    if pairs:
-        validation_list = read_cases(folders, validation_cases)
-        validation = CaseMemory(validation_list, sorted(labels), network.stride)
-    else:
+    if not pairs:
         print("no validation: the dataset has no pairs for training.validation.split", flush=True)
     started = time.monotonic()
     with claim(device) as chosen:
-        objective = RegistrationObjective(
-            objective_cases.to(chosen),
-            validation.to(chosen) if validation else None,
-            pairs,
-            loss=recipe["loss"],
-            batch_size=training["batch_size"],
-            symmetric=training["symmetric"],
-            augmentation=Augmentation(**training["augmentation"]),
-            masked=training["masked"],
-            seed=recipe["seed"],
-            atlas=ATLAS if training["pairing"] == "atlas" else None,
-        )
+        objective = objectives.build(recipe, network, folders, cases, pairs, labels, chosen)
         settings = settings_of(training, recipe["seed"], validated=bool(pairs))
         result = train(network, objective, settings, state, device=chosen, label=label)
     if training["selection"] == "best":

@@ -258,3 +258,25 @@ def test_the_learning_rate_decays_with_every_step(tmp_path):
         patch.setattr(torch.optim.Adam, "step", spy)
         train(network, Scripted([1.0] * 4), settings, tmp_path)
     assert rates == pytest.approx([0.1, 0.1 / 1.5, 0.1 / 2, 0.1 / 2.5])
+
+
+def test_the_learning_rate_falls_by_a_factor_after_every_epoch(tmp_path):
+    rates = []
+
+    class Long(Scripted):
+        steps_per_epoch = 3
+
+    settings = Settings(
+        epochs=3, learning_rate=0.1, schedule="exponential", factor=1.25, validate_every=0
+    )
+    network = small_network()
+    original = torch.optim.Adam.step
+
+    def spy(optimiser, *arguments, **more):
+        rates.append(optimiser.param_groups[0]["lr"])
+        return original(optimiser, *arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        train(network, Long([1.0] * 9), settings, tmp_path)
+    assert rates == pytest.approx([0.1] * 3 + [0.1 / 1.25] * 3 + [0.1 / 1.25**2] * 3)

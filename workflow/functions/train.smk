@@ -20,8 +20,11 @@ def training_folders(wildcards):
 
 
 def training_code(wildcards):
-    network = catalog.method(wildcards.method)["network"]["name"]
-    return code_of("train.py", f"warpline.networks.{network}")
+    recipe = catalog.method(wildcards.method)
+    network, objective = recipe["network"]["name"], recipe["training"]["objective"]
+    return code_of(
+        "train.py", f"warpline.networks.{network}", f"warpline.training.{objective}"
+    )
 
 
 def state_folder(wildcards):

@@ -57,7 +57,9 @@ class Settings:
     decay
         The learning rate is divided by ``1 + decay · steps done``.
     schedule
-        ``constant``, or ``cosine`` from the learning rate down to 2 % of it.
+        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``.
+    factor
+        The exponential schedule divides the learning rate by it after every epoch.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision.
     validate_every
@@ -75,6 +77,7 @@ class Settings:
     weight_decay: float = 0.0
     decay: float = 0.0
     schedule: str = "constant"
+    factor: float = 1.25
     precision: str = "single"
     validate_every: int = 1
     monitor: str = "val"
@@ -164,7 +167,7 @@ def train(
     last_save = time.monotonic()
     with _terminate_flag() as terminated:
         while step < total and not _out_of_patience(settings, best_epoch, step // per_epoch):
-            _set_learning_rate(optimiser, settings, step, total)
+            _set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step))
             batch = objective.batch(step)
             with _autocast(device, settings.precision):
@@ -244,11 +247,14 @@ def _seed(seed: int, step: int) -> int:
 
 
 def _set_learning_rate(
-    optimiser: torch.optim.Optimizer, settings: Settings, step: int, total: int
+    optimiser: torch.optim.Optimizer, settings: Settings, step: int, per_epoch: int
 ) -> None:
     rate = settings.learning_rate / (1.0 + settings.decay * step)
     if settings.schedule == "cosine":
-        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * step / total))
+        done = step / (settings.epochs * per_epoch)
+        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done))
+    if settings.schedule == "exponential":
+        rate /= settings.factor ** (step // per_epoch)
     for group in optimiser.param_groups:
         group["lr"] = rate
 
@@ -284,6 +290,7 @@ def settings_of(training: Mapping[str, Any], seed: int, validated: bool) -> Sett
         weight_decay=training["optimiser"]["weight_decay"],
         decay=training["optimiser"]["decay"],
         schedule=training["schedule"],
+        factor=training["factor"],
         precision=training["precision"],
         validate_every=training["validation"]["every"] if validated else 0,
         monitor=training["monitor"],

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from warpline import losses
+from warpline.datasets import ATLAS, Pair
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
+from warpline.inference import check_size
 from warpline.networks import Prediction, RegistrationNetwork
 from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory
+from warpline.training.data import CaseMemory, read_cases
 
 SIMILARITIES = {
     "local_ncc": losses.local_ncc,
@@ -190,3 +192,41 @@ class RegistrationObjective:
                 size = (warped + labels[1:]).sum((0, 2, 3, 4))
                 values.setdefault("dice", []).append(float((overlap / size.clamp_min(1)).mean()))
         return {name: float(np.mean(v)) for name, v in values.items()}
+
+
+def from_recipe(
+    recipe: Mapping[str, Any],
+    network: RegistrationNetwork,
+    folders: Mapping[str, str],
+    cases: Sequence[str],
+    pairs: Sequence[Pair],
+    labels: Mapping[int, str],
+    device: torch.device,
+) -> RegistrationObjective:
+    """The objective of a recipe with ``objective: registration``; see `objectives.build`.
+
+    Raises
+    ------
+    WarplineError
+        If the cases differ in shape or are too small for the network, or as the objective does.
+    """
+    training = recipe["training"]
+    memory = CaseMemory(read_cases(folders, cases), sorted(labels), network.stride)
+    check_size(network, memory.shape)
+    validation = None
+    if pairs:
+        validation_cases = sorted({case for pair in pairs for case in pair})
+        validation_list = read_cases(folders, validation_cases)
+        validation = CaseMemory(validation_list, sorted(labels), network.stride).to(device)
+    return RegistrationObjective(
+        memory.to(device),
+        validation,
+        pairs,
+        loss=recipe["loss"],
+        batch_size=training["batch_size"],
+        symmetric=training["symmetric"],
+        augmentation=Augmentation(**training["augmentation"]),
+        masked=training["masked"],
+        seed=recipe["seed"],
+        atlas=ATLAS if training["pairing"] == "atlas" else None,
+    )

@@ -1,0 +1,439 @@
+"""Training on synthetic fields: patches of images deformed by a field that is known.
+
+Sokooti et al. 2017, sections 2.2.2 and 2.3.2; class balance after its authors' practice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from warpline.datasets import Pair
+from warpline.errors import WarplineError
+from warpline.images import Grid, Image
+from warpline.networks.sokooti2017 import Patches
+from warpline.preprocess import Case, read_case
+from warpline.synthetic import SyntheticPair, synthetic_pair
+
+ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
+# What the random generators are for; each gets the seed, its purpose and its place.
+FIELD, DRAW, ORDER, SHUFFLE, NOISE, VALIDATION = range(6)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How examples are drawn; the keys of ``training.sampling`` in a recipe.
+
+    Attributes
+    ----------
+    fields
+        Synthetic fields of an image; the same in every epoch.
+    patches
+        Patches of a synthetic pair, drawn anew in every epoch.
+    validation_patches
+        Patches of a validation image's synthetic pair; always the same, kept in memory.
+    frequencies
+        Of the fields, taken in turn. When all have had their turn the moving image itself is
+        deformed first, then it is not, and so on: six fields of three frequencies are three of the
+        image as it is and three of deformed versions of it.
+    classes
+        Limits of |u| in mm. Between 0 and the first limit, and between each and the next, lies the
+        same number of patches; beyond the last lies none.
+    flips
+        Every patch comes four times an epoch: as it is and flipped along x, y and z.
+    noise
+        Standard deviation of the Gaussian noise on both images' patches, in units of the images.
+    held
+        Synthetic pairs in memory at a time, among which a batch is mixed.
+    """
+
+    fields: int = 6
+    patches: int = 2100
+    validation_patches: int = 100
+    frequencies: Sequence[str] = ("low", "medium", "high")
+    classes: Sequence[float] = (1.5, 4.0, 8.0)
+    flips: bool = True
+    noise: float = 5.0
+    held: int = 4
+
+    @property
+    def versions(self) -> int:
+        """How often a patch comes in an epoch."""
+        return 4 if self.flips else 1
+
+
+@dataclass
+class Drawn:
+    """A synthetic pair's images and the patches drawn from it; the field itself is not kept.
+
+    `moving`, `fixed`: (z, y, x) float32; `centres` (n, 3), indices (z, y, x); `displacements`
+    (n, 3), components (z, y, x), voxels; `matrix` (3, 3) from those to mm, (x, y, z).
+    """
+
+    moving: torch.Tensor
+    fixed: torch.Tensor
+    centres: torch.Tensor
+    displacements: torch.Tensor
+    matrix: torch.Tensor
+
+
+@dataclass
+class Batch:
+    """Patches, the displacements (B, 3) of their centres in voxels, and (B, 3, 3) to mm."""
+
+    patches: Patches
+    displacements: torch.Tensor
+    matrices: torch.Tensor
+
+
+class CaseFolders(Sequence):
+    """Prepared cases, read when they are asked for: a training set need not fit into memory."""
+
+    def __init__(self, folders: Mapping[str, str], ids: Sequence[str]):
+        self.folders = [Path(folders[case_id]) for case_id in ids]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def __getitem__(self, index: int) -> Case:
+        return read_case(self.folders[index])
+
+
+class SyntheticObjective:
+    """Patches of synthetic pairs, and the error of the displacements of their centres.
+
+    An epoch takes every field of every training image once, in random order. `held` pairs at a
+    time are made and their patches mixed; then the next are made. So memory does not grow with the
+    number of patches, and as all of it follows from seed and step, a training that is taken up in
+    the middle makes the pairs of that step again and goes on as if it had not been stopped.
+
+    Parameters
+    ----------
+    training, validation
+        Cases with a lung mask; validation may be empty. They may differ in shape.
+    error
+        ``name``: ``mae`` (the paper) or ``huber`` (its authors' code); further keys go to the
+        function. Both are summed over the axes, in voxels.
+    make_pair
+        `warpline.synthetic.synthetic_pair`, or what does the same.
+    """
+
+    def __init__(
+        self,
+        training: Sequence[Case],
+        validation: Sequence[Case],
+        *,
+        error: Mapping[str, Any],
+        batch_size: int,
+        sampling: Sampling,
+        seed: int,
+        device: torch.device | str = "cpu",
+        make_pair: Callable[..., SyntheticPair] = synthetic_pair,
+    ):
+        if not len(training):
+            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        self.training, self.validation = training, validation
+        for cases in (training, validation):
+            for case in cases:
+                _check(case)
+        self.arguments = dict(error)
+        self.error = ERRORS[self.arguments.pop("name")]
+        self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
+        self.device, self.make_pair = torch.device(device), make_pair
+        self.block_steps = self._block_steps()
+        self._block: tuple[tuple[int, int], list[Drawn], np.ndarray] | None = None
+        self._validation: list[Batch] | None = None
+
+    def _block_steps(self) -> list[int]:
+        """Steps of each block of held pairs of an epoch."""
+        sampling = self.sampling
+        pairs = len(self.training) * sampling.fields
+        sizes = [min(sampling.held, pairs - i) for i in range(0, pairs, sampling.held)]
+        steps = [n * sampling.patches * sampling.versions // self.batch_size for n in sizes]
+        if min(steps) == 0:
+            raise WarplineError(
+                f"A batch of {self.batch_size} needs more patches than {min(sizes)} synthetic "
+                f"pairs give.",
+                where="training.batch_size, training.sampling of the recipe",
+                do="Raise 'patches', or lower the batch size.",
+            )
+        return steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """One epoch uses every patch of every field once in each of its versions."""
+        return sum(self.block_steps)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; a function of the seed and the step alone."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        block = 0
+        while within >= self.block_steps[block]:
+            within -= self.block_steps[block]
+            block += 1
+        pairs, order = self._pairs_of(epoch, block)
+        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
+        # An example's number: pair, patch, version.
+        which, rest = np.divmod(chosen, self.sampling.patches * self.sampling.versions)
+        patch, version = np.divmod(rest, self.sampling.versions)
+        parts = []
+        for number in np.unique(which):
+            mine = which == number
+            parts.append(_cut(pairs[number], patch[mine], version[mine]))
+        return self._noisy(_joined(parts), (self.seed, NOISE, step))
+
+    def _pairs_of(self, epoch: int, block: int) -> tuple[list[Drawn], np.ndarray]:
+        """The pairs held in a block of an epoch, and the order of their examples."""
+        if self._block is None or self._block[0] != (epoch, block):
+            self._block = None  # the old pairs go before the new ones come
+            sampling = self.sampling
+            rng = np.random.default_rng((self.seed, ORDER, epoch))
+            order = rng.permutation(len(self.training) * sampling.fields)
+            chosen = order[block * sampling.held : (block + 1) * sampling.held]
+            drawn = []
+            for number in map(int, chosen):
+                image, field = divmod(number, sampling.fields)
+                drawn.append(
+                    self._draw(
+                        self.training[image],
+                        field,
+                        (self.seed, FIELD, image, field),
+                        (self.seed, DRAW, epoch, number),
+                        sampling.patches,
+                    )
+                )
+            rng = np.random.default_rng((self.seed, SHUFFLE, epoch, block))
+            examples = rng.permutation(len(drawn) * sampling.patches * sampling.versions)
+            self._block = (epoch, block), drawn, examples
+        return self._block[1:]
+
+    def _draw(
+        self, case: Case, field: int, field_seed: tuple, draw_seed: tuple, count: int
+    ) -> Drawn:
+        """A synthetic pair of a case, and `count` patches drawn from its lungs."""
+        turn, frequency = divmod(field, len(self.sampling.frequencies))
+        pair = self.make_pair(
+            case.image,
+            case.mask,
+            frequency=self.sampling.frequencies[frequency],
+            seed=field_seed,
+            deform_moving=turn % 2 == 1,
+            threads=torch.get_num_threads(),
+        )
+        matrix = _to_mm(case.grid)
+        rng = np.random.default_rng(draw_seed)
+        mask = case.mask if pair.mask is None else pair.mask
+        if not mask.array.any():
+            mask = case.mask  # lungs of a few voxels that were deformed away
+        classes = self.sampling.classes
+        index = draw_balanced(pair.displacement, mask.array, matrix, classes, count, rng)
+        centres = np.stack(np.unravel_index(index, case.grid.shape), axis=1)
+        return Drawn(
+            torch.from_numpy(pair.moving.array).to(self.device),
+            torch.from_numpy(pair.fixed.array).to(self.device),
+            torch.from_numpy(centres).to(self.device),
+            torch.from_numpy(pair.displacement.reshape(3, -1)[:, index].T.copy()).to(self.device),
+            torch.from_numpy(matrix).float().to(self.device),
+        )
+
+    def _noisy(self, batch: Batch, seed: tuple) -> Batch:
+        """Fresh noise on every image; the two resolutions of one get their own."""
+        if not self.sampling.noise:
+            return batch
+        generator = torch.Generator()
+        generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+        def add(part: torch.Tensor) -> torch.Tensor:
+            noise = torch.randn(part.shape, generator=generator).to(part.device)
+            return part + self.sampling.noise * noise
+
+        batch.patches = batch.patches.map(add)
+        return batch
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict]:
+        """Mean over the patches of the error of their displacement, summed over the axes."""
+        return self._error(network.displacements(batch.patches), batch), {}
+
+    def _error(self, displacements: torch.Tensor, batch: Batch) -> torch.Tensor:
+        # In single precision, whatever the network computes in.
+        return 3.0 * self.error(displacements.float(), batch.displacements, **self.arguments)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Loss, and mean absolute error in mm along x, y and z and in sum (``mae``)."""
+        if self._validation is None:
+            self._validation = self._validation_batches()
+        sums = {"loss": 0.0, "mae": 0.0, "mae_x": 0.0, "mae_y": 0.0, "mae_z": 0.0}
+        for batch in self._validation:
+            found = network.displacements(batch.patches).float()
+            sums["loss"] += float(self._error(found, batch)) * len(found)
+            difference = (found - batch.displacements)[:, :, None]
+            axes = (batch.matrices @ difference)[:, :, 0].abs().sum(0)
+            for name, value in zip(("mae_x", "mae_y", "mae_z"), axes, strict=True):
+                sums[name] += float(value)
+            sums["mae"] += float(axes.sum())
+        count = sum(len(batch.patches) for batch in self._validation)
+        return {name: value / count for name, value in sums.items()}
+
+    def _validation_batches(self) -> list[Batch]:
+        """Patches of every field of every validation image, without noise of their own."""
+        batches, count = [], self.sampling.validation_patches
+        for image, case in enumerate(self.validation):
+            for field in range(self.sampling.fields):
+                place = (image, field)
+                drawn = self._draw(
+                    case,
+                    field,
+                    (self.seed, VALIDATION, FIELD, *place),
+                    (self.seed, VALIDATION, DRAW, *place),
+                    count,
+                )
+                for start in range(0, count, self.batch_size):
+                    patch = np.arange(start, min(start + self.batch_size, count))
+                    batches.append(_cut(drawn, patch, np.zeros_like(patch)))
+        return batches
+
+
+def draw_balanced(
+    displacement: np.ndarray,
+    mask: np.ndarray,
+    matrix: np.ndarray,
+    classes: Sequence[float],
+    count: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw voxels within a mask, the same number from each class of |u|.
+
+    Parameters
+    ----------
+    displacement
+        (3, z, y, x), voxels, components (z, y, x).
+    mask
+        (z, y, x); drawn where it is not 0.
+    matrix
+        3×3, from voxel steps (z, y, x) to mm (x, y, z).
+    classes
+        Upper limits in mm, rising; the first class begins at 0.
+    count
+        The number of voxels; where a class is empty, the others share its part, and where all are
+        (a small volume that moves as a whole), any voxel will do. A class with too few voxels gives
+        them several times.
+
+    Returns
+    -------
+    numpy.ndarray
+        (count,) flat indices.
+    """
+    inside = np.flatnonzero(mask)
+    u = displacement.reshape(3, -1)[:, inside]
+    length = np.sqrt(np.square(matrix.astype(np.float32) @ u).sum(axis=0))
+    kind = np.searchsorted(classes, length, side="right")
+    members = [inside[kind == k] for k in range(len(classes))]
+    members = [voxels for voxels in members if len(voxels)]
+    members = members or [inside]
+    shares = np.full(len(members), count // len(members))
+    # What is left over goes to the classes at random: always to the first would favour it.
+    shares[rng.permutation(len(members))[: count % len(members)]] += 1
+    parts = [
+        rng.choice(voxels, share, replace=share > len(voxels))
+        for voxels, share in zip(members, shares, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _cut(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:
+    """Patches of one pair; version 0 as it is, 1, 2, 3 flipped along z, y, x."""
+    index = torch.from_numpy(patch).to(drawn.centres.device)
+    patches = Patches.cut(drawn.moving, drawn.fixed, drawn.centres[index])
+    displacements = drawn.displacements[index]
+    for axis in range(3):
+        rows = torch.from_numpy(np.flatnonzero(version == axis + 1)).to(index.device)
+        if len(rows):
+            patches = patches.map(
+                lambda part, rows=rows, axis=axis: part.index_copy(
+                    0, rows, part[rows].flip(2 + axis)
+                )
+            )
+            displacements[rows, axis] *= -1
+    return Batch(patches, displacements, drawn.matrix.expand(len(index), 3, 3))
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    patches = Patches(
+        *(
+            torch.cat([getattr(part.patches, name) for part in parts])
+            for name in ("moving", "fixed", "moving_low", "fixed_low")
+        )
+    )
+    return Batch(
+        patches,
+        torch.cat([part.displacements for part in parts]),
+        torch.cat([part.matrices for part in parts]),
+    )
+
+
+def _to_mm(grid: Grid) -> np.ndarray:
+    """3×3 from (z, y, x) voxel steps to (x, y, z) mm."""
+    return grid.matrix[:, ::-1].copy()
+
+
+def _check(case: Case) -> None:
+    mask: Image | None = case.mask
+    if mask is None or not mask.array.any():
+        state = "has no lung mask" if mask is None else "has a lung mask without any voxel"
+        raise WarplineError(
+            f"The case {state}; synthetic training draws its patches from the lungs.",
+            where=f"case {case.id}",
+            do="Give the dataset lung masks, or add a step that segments them to its 'prepare'.",
+        )
+
+
+def from_recipe(
+    recipe: Mapping[str, Any],
+    network: nn.Module,
+    folders: Mapping[str, str],
+    cases: Sequence[str],
+    pairs: Sequence[Pair],
+    labels: Mapping[int, str],
+    device: torch.device,
+) -> SyntheticObjective:
+    """The objective of a recipe with ``objective: synthetic``; see `objectives.build`.
+
+    Validation takes each case of the pairs on its own; labels are not used.
+
+    Raises
+    ------
+    WarplineError
+        If the recipe has no ``loss.error``, the network takes no patches or a case has no mask.
+    """
+    if "error" not in recipe["loss"]:
+        raise WarplineError(
+            "Synthetic training needs the error that it is to lower.",
+            where="loss of the recipe",
+            do="Write 'loss: {error: {name: mae}}'.",
+        )
+    if not hasattr(network, "displacements"):
+        raise WarplineError(
+            f"The network '{recipe['network']['name']}' is not made for patches, as synthetic "
+            f"training is.",
+            where="training.objective, network.name of the recipe",
+            do="Use the network sokooti2017, or 'objective: registration'.",
+        )
+    training = recipe["training"]
+    validation = sorted({case for pair in pairs for case in pair})
+    return SyntheticObjective(
+        CaseFolders(folders, cases),
+        CaseFolders(folders, validation),
+        error=recipe["loss"]["error"],
+        batch_size=training["batch_size"],
+        sampling=Sampling(**training.get("sampling", {})),
+        seed=recipe["seed"],
+        device=device,
+    )

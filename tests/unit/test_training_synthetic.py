@@ -1,0 +1,392 @@
+"""Synthetic training: which patches come when, that they are right, and what memory holds."""
+
+import math
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from warpline import networks
+from warpline.errors import WarplineError
+from warpline.fields.sampling import warp
+from warpline.images import Grid, Image
+from warpline.networks.sokooti2017 import Patches
+from warpline.preprocess import Case, write_case
+from warpline.synthetic import SyntheticPair
+from warpline.training import objectives
+from warpline.training.loop import Settings, train
+from warpline.training.synthetic import Batch, Sampling, SyntheticObjective, draw_balanced
+
+torch.set_num_threads(1)
+SHAPE = (14, 16, 12)
+NARROW = {
+    "alone": [2, 2, 2],
+    "together_full": [2, 2],
+    "together_low": [2, 2, 2, 2, 2, 2],
+    "joined": [3, 3, 3, 4],
+    "connected": 4,
+    "air": 0.0,
+    "span": 1.0,
+}
+FEW = Sampling(fields=3, patches=12, validation_patches=6, noise=0.0, held=2)
+
+
+def lung_case(name: str, seed: int, spacing=(1.0, 1.0, 1.0)) -> Case:
+    grid = Grid(SHAPE, spacing)
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:-2, 3:-3, 2:-2] = 1
+    image = Image(rng.standard_normal(SHAPE).astype(np.float32), grid)
+    return Case(name, image, mask=Image(mask, grid))
+
+
+def known_pair(image, mask, *, frequency, seed, deform_moving, threads) -> SyntheticPair:
+    """The stretch u = (z/2 − 3, 0, x/4) in mm; the fixed image holds a patch's index in its values.
+
+    What the pair was made with goes into the moving image, so that a test can see it.
+    """
+    index = np.arange(math.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    z, _, x = np.indices(SHAPE, dtype=np.float32)
+    u = (
+        np.stack([z / 2 - 3, 0 * z, x / 4])
+        / np.asarray(image.grid.spacing[::-1])[:, None, None, None]
+    )
+    number = seed[-1] + 10 * seed[-2] + 100 * deform_moving
+    moving = np.full(SHAPE, number, np.float32)
+    return SyntheticPair(
+        image.with_array(index), image.with_array(moving), u.astype(np.float32), mask
+    )
+
+
+def objective(cases: int = 2, **changes) -> SyntheticObjective:
+    arguments = {
+        "error": {"name": "mae"},
+        "batch_size": 8,
+        "sampling": FEW,
+        "seed": 3,
+        "make_pair": known_pair,
+    } | changes
+    training = [lung_case(f"t{i}", i) for i in range(cases)]
+    return SyntheticObjective(training, [lung_case("v", 9)], **arguments)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    parts = zip(vars(a.patches).values(), vars(b.patches).values(), strict=True)
+    return torch.equal(a.displacements, b.displacements) and all(torch.equal(*p) for p in parts)
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    """Also when the steps before it were never taken, and with noise."""
+    noisy = replace(FEW, noise=5.0)
+    straight, resumed = objective(sampling=noisy), objective(sampling=noisy)
+    steps = 2 * straight.steps_per_epoch
+    for step in range(steps):
+        batch = straight.batch(step)
+    assert same(batch, resumed.batch(steps - 1))
+    assert same(straight.batch(0), resumed.batch(0))
+    assert not same(resumed.batch(0), resumed.batch(1))
+    assert not same(objective(seed=4, sampling=noisy).batch(0), resumed.batch(0))
+
+
+def test_every_patch_of_every_field_comes_once_an_epoch_in_its_four_versions():
+    one = objective(batch_size=16)
+    # 6 pairs, two at a time: 2 · 12 · 4 = 96 examples, 6 steps
+    assert one.block_steps == [6, 6, 6]
+    pairs, examples, blocks = [], set(), []
+    for step in range(one.steps_per_epoch):
+        batch = one.batch(step)
+        numbers = batch.patches.moving[:, 0, 14, 14, 14].int().tolist()
+        pairs += numbers
+        blocks.append(frozenset(numbers))
+        # The index at the centre and at its neighbour along each axis tell one from another.
+        fixed = batch.patches.fixed[:, 0]
+        places = (14, 14, 14), (15, 14, 14), (14, 15, 14), (14, 14, 15)
+        keys = torch.stack([fixed[:, *place] for place in places], dim=1).int().tolist()
+        examples |= {(number, *key) for number, key in zip(numbers, keys, strict=True)}
+    # image 10, field 1; the fourth to sixth field, here none, would be of deformed images
+    assert {n: pairs.count(n) for n in set(pairs)} == dict.fromkeys([0, 1, 2, 10, 11, 12], 48)
+    assert len(examples) == 6 * 48
+    assert len(set().union(*blocks[:6])) == len(set().union(*blocks[6:12])) == 2
+
+
+def test_six_fields_are_three_of_the_image_and_three_of_its_deformed_versions():
+    made = []
+
+    def spy(image, mask, **how):
+        made.append((how["frequency"], how["deform_moving"], how["seed"][-2:]))
+        return known_pair(image, mask, **how)
+
+    one = objective(cases=1, sampling=replace(FEW, fields=6, held=6), make_pair=spy)
+    one.batch(0)
+    expected = [
+        (frequency, deformed, (0, 3 * deformed + k))
+        for deformed in (False, True)
+        for k, frequency in enumerate(("low", "medium", "high"))
+    ]
+    assert sorted(made, key=lambda m: m[2]) == expected
+    again = len(made)
+    one.batch(one.steps_per_epoch)
+    assert {m[2] for m in made[again:]} == {m[2] for m in made}  # the same fields in every epoch
+
+
+def test_flipped_patches_still_show_their_displacement():
+    """A fixed patch is the moving one sampled at i + u, whichever way both are flipped."""
+    shift = np.array([1, -2, 3])
+    moving = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+    fixed = np.roll(moving, -shift, axis=(0, 1, 2))
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[6:9, 7:10, 5:7] = 1  # from here all that is compared lies inside
+
+    def shifted(image, given, **_):
+        u = np.empty((3, *SHAPE), np.float32)
+        u[:] = shift[:, None, None, None]
+        return SyntheticPair(*map(image.with_array, (fixed, moving)), u, image.with_array(mask))
+
+    one = objective(make_pair=shifted)
+    signs = []
+    for step in range(one.steps_per_epoch):
+        batch = one.batch(step)
+        for k, u in enumerate(batch.displacements.int().tolist()):
+            signs.append(tuple(np.sign(u)))
+            here = (slice(13, 16),) * 3
+            there = tuple(slice(13 + d, 16 + d) for d in u)
+            a, b = batch.patches.fixed[k, 0][here], batch.patches.moving[k, 0][there]
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+            for side in ("fixed", "moving"):  # the low resolution is flipped along
+                full = getattr(batch.patches, side)[k, 0, 10:19:2, 14, 14]
+                low = getattr(batch.patches, f"{side}_low")[k, 0, 11:16, 13, 13]
+                assert torch.equal(low, full)
+    versions = {(1, -1, 1), (-1, -1, 1), (1, 1, 1), (1, -1, -1)}
+    assert {v: signs.count(v) for v in set(signs)} == dict.fromkeys(versions, len(signs) // 4)
+
+
+def test_classes_are_balanced_within_the_mask():
+    case = lung_case("t", 0, spacing=(1.0, 1.0, 2.0))
+    u = known_pair(
+        case.image, case.mask, frequency="low", seed=(0, 0), deform_moving=False, threads=1
+    ).displacement
+    millimetres = np.array([[0, 0, 1], [0, 1, 0], [2, 0, 0]], float)
+    rng = np.random.default_rng(0)
+    index = draw_balanced(u, case.mask.array, millimetres, (1.5, 2.5, 3.2), 302, rng)
+    assert len(index) == 302
+    assert case.mask.array.ravel()[index].all()
+    z, _, x = np.unravel_index(index, SHAPE)
+    length = np.hypot(z / 2 - 3, x / 4)  # mm
+    counts = np.histogram(length, [0, 1.5, 2.5, 3.2])[0]
+    assert counts.sum() == 302
+    assert sorted(counts) == [100, 101, 101]
+    # The same of the objective's batches, in an epoch.
+    one = objective(sampling=replace(FEW, classes=(1.5, 2.5, 3.2)))
+    batches = [one.batch(step) for step in range(one.steps_per_epoch)]
+    length = torch.cat([b.displacements for b in batches]).norm(dim=1)
+    counts = np.histogram(length, [0, 1.5, 2.5, 3.2])[0]
+    assert list(counts) == [len(length) // 3] * 3
+
+
+def test_an_empty_class_leaves_its_part_to_the_others_and_a_small_one_repeats():
+    u = np.zeros((3, 4, 4, 4), np.float32)
+    u[2, 0, 0, :2] = 5
+    mask, rng = np.ones((4, 4, 4)), np.random.default_rng(0)
+    index = draw_balanced(u, mask, np.eye(3), (1.5, 4, 8), 40, rng)
+    assert np.isin(index, [0, 1]).sum() == 20
+    assert len(set(index[~np.isin(index, [0, 1])])) == 20
+    assert len(set(draw_balanced(u + 9, mask, np.eye(3), (1.5, 4, 8), 40, rng))) == 40
+
+
+def test_only_the_held_pairs_are_in_memory():
+    made, most = [], 0
+
+    def watched(image, mask, **how):
+        nonlocal most
+        pair = known_pair(image, mask, **how)
+        made.extend(weakref.ref(image.array) for image in (pair.fixed, pair.moving))
+        most = max(most, sum(reference() is not None for reference in made))
+        return pair
+
+    one = objective(cases=4, make_pair=watched)
+    for step in range(0, 2 * one.steps_per_epoch, 4):
+        one.batch(step)
+    assert most == 2 * FEW.held
+    held = one._block[1]
+    kept = [tensor for drawn in held for tensor in vars(drawn).values()]
+    voxels = math.prod(SHAPE)
+    # Two float32 images a pair; no field, and no patch before it is asked for.
+    bound = FEW.held * (8 * voxels + FEW.patches * (3 * 8 + 3 * 4) + 36)
+    assert sum(t.element_size() * t.nelement() for t in kept) == bound
+
+
+def test_noise_is_fresh_in_every_patch_and_of_the_wanted_size():
+    clean = objective(batch_size=24)
+    noisy = objective(batch_size=24, sampling=replace(FEW, noise=5.0))
+    a, b = clean.batch(1), noisy.batch(1)
+    parts = zip(vars(a.patches).values(), vars(b.patches).values(), strict=True)
+    noises = [(y - x).flatten(1) for x, y in parts]
+    for noise in noises:
+        assert float(noise.std()) == pytest.approx(5.0, rel=0.01)
+        assert abs(float(torch.corrcoef(noise[:2])[0, 1])) < 0.03
+    assert abs(float(torch.corrcoef(torch.stack([n[0, :19000] for n in noises]))[0, 1])) < 0.03
+
+
+class Constant(torch.nn.Module):
+    """Says the same of every patch, (z, y, x) voxels."""
+
+    def __init__(self, *displacement: float):
+        super().__init__()
+        self.displacement = torch.tensor(displacement)
+
+    def displacements(self, patches: Patches) -> torch.Tensor:
+        return self.displacement.expand(len(patches), 3)
+
+
+def test_errors_by_hand():
+    found = torch.tensor([0.5, -0.25, 3.0])
+    truth = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.75, 1.0]])
+    patches = Patches(*torch.zeros(4, 2, 1, 1, 1, 1))
+    batch = Batch(patches, truth, torch.eye(3).expand(2, 3, 3))
+    network = Constant(*found.tolist())
+    mae, _ = objective().loss(network, batch)
+    assert float(mae) == pytest.approx((0.5 + 0.25 + 3 + 0 + 1 + 2) / 2)
+    huber, _ = objective(error={"name": "huber", "delta": 2.0}).loss(network, batch)
+    quadratic = (0.5**2 + 0.25**2 + 1**2 + 2**2) / 2
+    assert float(huber) == pytest.approx((quadratic + 2 * (3 - 1)) / 2)
+
+
+def test_validation_in_millimetres_along_each_axis():
+    """Voxels of 0.5 × 2 × 3 mm (x, y, z); the network is wrong by a known number of voxels."""
+    case = lung_case("v", 0, spacing=(0.5, 2.0, 3.0))
+
+    def constant(image, mask, **_):
+        u = np.zeros((3, *SHAPE), np.float32)
+        u[0], u[1] = 1.0, 0.5
+        return SyntheticPair(image, image, u, mask)
+
+    one = SyntheticObjective(
+        [case],
+        [case],
+        error={"name": "mae"},
+        batch_size=4,
+        sampling=FEW,
+        seed=0,
+        make_pair=constant,
+    )
+    values = one.validate(Constant(0.75, 1.5, -2.0))
+    expected = {"mae_z": 0.25 * 3, "mae_y": 1.0 * 2, "mae_x": 2.0 * 0.5}
+    expected |= {"mae": sum(expected.values()), "loss": 0.25 + 1 + 2}
+    assert values == pytest.approx(expected)
+    drawn = one._validation
+    assert sum(len(batch.patches) for batch in drawn) == FEW.fields * FEW.validation_patches
+    one.validate(Constant(0, 0, 0))
+    assert one._validation is drawn
+
+
+def test_pairs_of_the_library_are_registered_by_their_displacements():
+    """With the real pairs: warping the moving image by the truth gives the fixed one."""
+    rng = np.random.default_rng(0)
+    grid = Grid((40, 40, 40))
+    coarse = torch.from_numpy(rng.standard_normal((1, 1, 8, 8, 8)).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, size=(40, 40, 40), mode="trilinear")
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[10:-10, 10:-10, 10:-10] = 1
+    image = Image(100 * smooth[0, 0].numpy(), grid)
+    case = Case("t", image, mask=Image(mask, grid))
+    one = SyntheticObjective(
+        [case],
+        [],
+        error={"name": "mae"},
+        batch_size=4,
+        sampling=replace(FEW, flips=False, fields=1, held=1, classes=(14,), patches=40),
+        seed=1,
+    )
+    assert one.block_steps == [10]
+    off, still = [], []
+    for step in range(10):
+        batch = one.batch(step)
+        for k, u in enumerate(batch.displacements):
+            field = u.reshape(1, 3, 1, 1, 1).expand(1, 3, 29, 29, 29)
+            warped = warp(batch.patches.moving[k : k + 1], field)[0, 0, 14, 14, 14]
+            centre = batch.patches.fixed[k, 0, 14, 14, 14]
+            off.append(float(warped - centre))
+            still.append(float(batch.patches.moving[k, 0, 14, 14, 14] - centre))
+    # What is left is the noise of σ 5 in the fixed image, and linear against cubic sampling.
+    assert np.std(off) < 10 < np.std(still) / 2
+
+
+def narrow_network(seed: int = 0) -> networks.RegistrationNetwork:
+    torch.manual_seed(seed)
+    return networks.build("sokooti2017", NARROW)
+
+
+def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
+    """Also in the middle of a block of pairs."""
+    few = replace(FEW, fields=1, patches=6, flips=False, noise=1.0)
+
+    def weights(folder, stop):
+        network, one = narrow_network(), objective(sampling=few, batch_size=4)
+        settings = Settings(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
+        if stop:
+            original = one.batch
+
+            def interrupted(step):
+                if step == 4:
+                    raise KeyboardInterrupt
+                return original(step)
+
+            one.batch = interrupted
+            with pytest.raises(KeyboardInterrupt):
+                train(network, one, replace(settings, checkpoint_seconds=0), folder)
+            network, one = narrow_network(1), objective(sampling=few, batch_size=4)
+        result = train(network, one, settings, folder)
+        assert result.steps == 6
+        names = {row[4] for row in result.history if row[3] == "val"}
+        assert names == {"loss", "mae", "mae_x", "mae_y", "mae_z"}
+        return torch.cat([value.flatten().float() for value in network.state_dict().values()])
+
+    straight, resumed = weights(tmp_path / "a", False), weights(tmp_path / "b", True)
+    assert torch.equal(straight, resumed)
+
+
+def recipe(**training) -> dict:
+    sampling = {"fields": 2, "patches": 8, "frequencies": ["high"], "held": 2}
+    return {
+        "network": {"name": "sokooti2017", "parameters": NARROW},
+        "loss": {"error": {"name": "huber", "delta": 0.5}},
+        "training": {"objective": "synthetic", "batch_size": 4, "sampling": sampling} | training,
+        "seed": 5,
+    }
+
+
+def test_a_recipe_names_the_objective(tmp_path):
+    folders = {}
+    for name in ("a", "b", "v"):
+        folders[name] = str(tmp_path / name)
+        write_case(folders[name], lung_case(name, 0))
+    arguments = (narrow_network(), folders, ["a", "b"], [("v", "b"), ("b", "v")], {}, "cpu")
+    one = objectives.build(recipe(), *arguments)
+    assert isinstance(one, SyntheticObjective)
+    assert one.sampling == Sampling(fields=2, patches=8, frequencies=["high"], held=2)
+    assert [case.id for case in one.validation] == ["b", "v"]
+    assert one.steps_per_epoch == 2 * 2 * 8 * 4 // 4
+    assert one.batch(3).patches.moving.shape == (4, 1, 29, 29, 29)
+    with pytest.raises(WarplineError, match="error that it is to lower"):
+        objectives.build(recipe() | {"loss": {"similarity": {"name": "mse"}}}, *arguments)
+    other = networks.build("estienne2020", {"channels": [2, 2], "convolutions": [1]})
+    with pytest.raises(WarplineError, match="not made for patches"):
+        objectives.build(recipe(), other, *arguments[1:])
+    write_case(tmp_path / "bare", replace(lung_case("bare", 0), mask=None))
+    folders["bare"] = str(tmp_path / "bare")
+    with pytest.raises(WarplineError, match=r"no lung mask[\s\S]*case bare"):
+        objectives.build(recipe(), arguments[0], folders, ["a", "bare"], [], {}, "cpu")
+
+
+def test_bad_input():
+    empty = lung_case("empty", 0)
+    empty.mask.array[:] = 0
+    arguments = {"error": {"name": "mae"}, "batch_size": 4, "sampling": FEW, "seed": 0}
+    with pytest.raises(WarplineError, match=r"without any voxel[\s\S]*case empty"):
+        SyntheticObjective([lung_case("a", 0)], [empty], **arguments)
+    with pytest.raises(WarplineError, match="no case"):
+        SyntheticObjective([], [], **arguments)
+    with pytest.raises(WarplineError, match="needs more patches than 2 synthetic pairs give"):
+        objective(batch_size=97)
