@@ -218,6 +218,22 @@ def test_markdown_has_as_many_cells_in_every_row(table):
     assert "demo scale" in text
 
 
+def test_a_column_that_the_paper_does_not_print_has_no_place_for_it(records, spec):
+    for row in spec["rows"]:
+        row.get("published", {}).pop("hd95", None)
+    table = Table(build(records, spec), {**spec, "caption": ""})
+    lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
+    assert lines[0].count("published") == len(spec["columns"]) - 1
+    assert len({line.count("|") for line in lines}) == 1
+    page = to_html(table)
+    assert page.count('colspan="1"') == 1
+    rows = re.findall(r"<tr[^>]*><th scope=\"row\">.*?</tr>", page)
+    assert {row.count("<td") for row in rows} == {1 + 2 * len(spec["columns"]) - 1}
+    body = [line for line in to_latex(table).splitlines() if line.endswith(r"\\")][1:]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {2 + 2 * 3 - 1}
+    assert "hd95_published" in table.frame  # the CSV always has it
+
+
 def test_latex_is_escaped_and_whole(table):
     text = to_latex(table)
     assert r"Baseline \& \textless{}more\textgreater{}" in text

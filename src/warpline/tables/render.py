@@ -26,7 +26,8 @@ class Cell:
 
     ours: str
     interval: str
-    published: str
+    published: list[str]
+    """What the paper prints; empty in a column for which it prints nothing at all."""
     best: bool
     significant: bool
     short_of: int | None
@@ -41,9 +42,8 @@ def to_csv(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     """A table for a page on the web; ours and published are columns of their own."""
     header = ["Set", "Method", "n"]
-    for column in table.columns.values():
-        title = _with_direction(column)
-        header += [f"{title}, ours [95 %]", "published"]
+    for name, column in table.columns.items():
+        header += [f"{_with_direction(column)}, ours [95 %]", *_published_heading(table, name)]
     lines = [_pipe(header), _pipe(["---", "---", *["---:"] * (len(header) - 2)])]
     for row, cells in _rows(table):
         line = [row["set"], _row_title(row), _n(row)]
@@ -54,7 +54,7 @@ def to_markdown(table: Table) -> str:
                 ours += f" [{cell.interval}]"
             if cell.short_of is not None:
                 ours += f" (n = {cell.short_of})"
-            line += [ours, cell.published]
+            line += [ours, *cell.published]
         lines.append(_pipe(line))
     notes = [f"{note}\n" for note in _notes(table, significant="\\*")]
     return "\n".join([f"**{table.title}.** {table.caption}", "", *lines, "", *notes])
@@ -62,12 +62,17 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """A `table` environment for `booktabs`; ours and published share a column's heading."""
-    columns = table.columns.values()
+    headings = {name: ["ours", *_published_heading(table, name)] for name in table.columns}
     groups = " & ".join(
-        rf"\multicolumn{{2}}{{c}}{{{_tex(_title_with_unit(c))} {_tex_direction(c)}}}"
-        for c in columns
+        rf"\multicolumn{{{len(headings[name])}}}{{c}}"
+        rf"{{{_tex(_title_with_unit(column))} {_tex_direction(column)}}}"
+        for name, column in table.columns.items()
     )
-    rules = " ".join(rf"\cmidrule(lr){{{4 + 2 * i}-{5 + 2 * i}}}" for i in range(len(columns)))
+    below = [word for words in headings.values() for word in words]
+    rules, first = [], 4
+    for words in headings.values():
+        rules.append(rf"\cmidrule(lr){{{first}-{first + len(words) - 1}}}")
+        first += len(words)
     body: list[str] = []
     previous = None
     for row, cells in _rows(table):
@@ -82,7 +87,7 @@ def to_latex(table: Table) -> str:
                 ours += rf" {{\scriptsize [{_tex(cell.interval)}]}}"
             if cell.short_of is not None:
                 ours += rf" {{\scriptsize ($n = {cell.short_of}$)}}"
-            parts += [ours, _tex(cell.published)]
+            parts += [ours, *map(_tex, cell.published)]
         body.append(" & ".join(parts) + r" \\")
     notes = " ".join(_tex(note).replace("@", "$^{*}$") for note in _notes(table, significant="@"))
     return "\n".join(
@@ -91,11 +96,11 @@ def to_latex(table: Table) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_tex(table.title)}. {_tex(table.caption)}}}",
-            rf"\begin{{tabular}}{{llr{'rr' * len(columns)}}}",
+            rf"\begin{{tabular}}{{llr{'r' * len(below)}}}",
             r"\toprule",
             rf" & & & {groups} \\",
-            rules,
-            "Set & Method & $n$ & " + " & ".join(["ours & published"] * len(columns)) + r" \\",
+            " ".join(rules),
+            "Set & Method & $n$ & " + " & ".join(below) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
@@ -109,12 +114,14 @@ def to_latex(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A `<figure>` with the table, its caption and notes; styled by ``report.css``."""
-    columns = table.columns.values()
+    headings = {name: ["ours", *_published_heading(table, name)] for name in table.columns}
     head = "".join(
-        f'<th scope="colgroup" colspan="2">{_escape(_title_with_unit(c))} {_html_direction(c)}</th>'
-        for c in columns
+        f'<th scope="colgroup" colspan="{len(headings[name])}">'
+        f"{_escape(_title_with_unit(column))} {_html_direction(column)}</th>"
+        for name, column in table.columns.items()
     )
-    below = '<th scope="col">ours</th><th scope="col">published</th>' * len(columns)
+    words = [word for group in headings.values() for word in group]
+    below = "".join(f'<th scope="col">{word}</th>' for word in words)
     head = (
         f'<tr><th scope="col" rowspan="2">Method</th><th scope="col" rowspan="2">n</th>{head}</tr>'
         f"<tr>{below}</tr>"
@@ -124,7 +131,7 @@ def to_html(table: Table) -> str:
     for row, cells in _rows(table):
         if row["set"] != previous:
             bodies.append(
-                f'<tr class="set"><th scope="rowgroup" colspan="{2 + 2 * len(columns)}">'
+                f'<tr class="set"><th scope="rowgroup" colspan="{2 + len(words)}">'
                 f"{_escape(row['set'])}</th></tr>"
                 if row["set"]
                 else ""
@@ -174,7 +181,7 @@ def _rows(table: Table) -> Iterator[tuple[Mapping[str, Any], list[Cell]]]:
         yield (
             row,
             [
-                _format(row, name, column, position in best[name], digits[name].get(row["set"], 0))
+                _format(row, name, column, position in best[name], digits[name])
                 for name, column in table.columns.items()
             ],
         )
@@ -198,15 +205,21 @@ def _best(table: Table, name: str, column: Mapping[str, Any]) -> set[int]:
 
 
 def _format(
-    row: Mapping[str, Any], name: str, column: Mapping[str, Any], best: bool, digits: int
+    row: Mapping[str, Any],
+    name: str,
+    column: Mapping[str, Any],
+    best: bool,
+    digits: Mapping[str, int],
 ) -> Cell:
     decimals = column.get("decimals", 3)
     low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
     p, n = row[f"{name}_p"], row[f"{name}_n"]
     return Cell(
         ours=_number(row[name], decimals),
-        interval="" if math.isnan(low) else f"{low:.{decimals}f}, {high:.{decimals}f}",
-        published=_number(row[f"{name}_published"], digits),
+        interval=""
+        if math.isnan(low) or low == high
+        else f"{low:.{decimals}f}, {high:.{decimals}f}",
+        published=[_number(row[f"{name}_published"], digits.get(row["set"], 0))] if digits else [],
         best=best,
         significant=not math.isnan(p) and p < SIGNIFICANT,
         short_of=int(n) if 0 < n < row["n"] else None,
@@ -215,6 +228,11 @@ def _format(
 
 def _number(value: float, decimals: int) -> str:
     return ABSENT if pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _published_heading(table: Table, name: str) -> list[str]:
+    """The heading of a column's published values, if there are any."""
+    return ["published"] if _published_decimals(table, name) else []
 
 
 def _published_decimals(table: Table, name: str) -> dict[str, int]:
@@ -283,7 +301,8 @@ def _html_cell(cell: Cell) -> str:
         ours += f' <span class="interval">[{cell.interval}]</span>'
     if cell.short_of is not None:
         ours += f' <span class="interval">n = {cell.short_of}</span>'
-    return f'<td class="ours">{ours}</td><td class="published">{cell.published}</td>'
+    published = "".join(f'<td class="published">{text}</td>' for text in cell.published)
+    return f'<td class="ours">{ours}</td>{published}'
 
 
 def _pipe(parts: list[str]) -> str:
