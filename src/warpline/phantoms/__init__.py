@@ -10,6 +10,7 @@ from typing import Any
 from warpline.registry import lookup
 
 KNOWN = {
+    "followup": "warpline.phantoms.followup:write_followup",
     "hippocampus": "warpline.phantoms.mirror:write_hippocampus",
     "luna16": "warpline.phantoms.luna16:write_luna16",
 }

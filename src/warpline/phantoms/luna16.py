@@ -20,7 +20,7 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.images import Grid, Image
 from warpline.phantoms import chest
-from warpline.phantoms.mirror import check_parameters, enter_checksum
+from warpline.phantoms.mirror import add_entry, check_parameters, enter_checksum
 
 SUBSETS = 10
 MASKS = "seg-lungs-LUNA16"
@@ -70,10 +70,10 @@ def write_luna16(
     paths = [folder / f"subset{number}.zip" for number in range(SUBSETS)]
     masks = folder / f"{MASKS}.zip"
     with atomic_path(masks) as temporary, zipfile.ZipFile(temporary, "w") as mask_archive:
-        _add(mask_archive, f"{MASKS}/")
+        add_entry(mask_archive, f"{MASKS}/")
         for number, path in enumerate(paths):
             with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
-                _add(archive, f"subset{number}/")
+                add_entry(archive, f"subset{number}/")
                 for case in (case for case in ids if subset_of(case) == number):
                     # From the id, so that a case stays the same when the case sheet grows.
                     own_seed = (seed, zlib.crc32(case.encode()))
@@ -226,15 +226,6 @@ def _flipped(image: Image) -> Image:
     return Image(image.array[:, ::-1, ::-1], turned)
 
 
-def _add(archive: zipfile.ZipFile, name: str, content: bytes = b"") -> None:
-    """Add a file or folder whose entry depends on nothing but its name and content."""
-    info = zipfile.ZipInfo(name)  # of 1980
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # the permissions are Unix's, wherever it is written
-    info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
-    archive.writestr(info, content)
-
-
 def _add_image(archive: zipfile.ZipFile, stem: str, image: Image, compressed: bool) -> None:
     """Add ``<stem>.mhd`` and ``.raw`` or ``.zraw``, with the keys that ITK writes, in its order."""
     grid = image.grid
@@ -256,8 +247,8 @@ def _add_image(archive: zipfile.ZipFile, stem: str, image: Image, compressed: bo
         "ElementDataFile": stem.rpartition("/")[2] + suffix,
     }
     text = "".join(f"{key} = {value}\n" for key, value in header.items())
-    _add(archive, f"{stem}.mhd", text.encode())
-    _add(archive, f"{stem}{suffix}", data)
+    add_entry(archive, f"{stem}.mhd", text.encode())
+    add_entry(archive, f"{stem}{suffix}", data)
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 import tarfile
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,6 +102,15 @@ def _nifti(image: Image) -> bytes:
         path = Path(folder) / "image.nii"
         sitk.WriteImage(to_sitk(image), os.fspath(path))
         return gzip.compress(path.read_bytes(), compresslevel=6, mtime=0)
+
+
+def add_entry(archive: zipfile.ZipFile, name: str, content: bytes = b"") -> None:
+    """Add a file or folder whose entry depends on nothing but its name and content."""
+    info = zipfile.ZipInfo(name)  # of 1980
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3  # the permissions are Unix's, wherever it is written
+    info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
+    archive.writestr(info, content)
 
 
 def enter_checksum(path: Path) -> None:
