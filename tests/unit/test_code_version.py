@@ -138,10 +138,11 @@ def test_every_script_has_a_fingerprint_that_covers_what_it_imports(script):
 def test_scripts_depend_on_what_they_should():
     modules = {script.stem: imported_modules(script) for script in SCRIPTS}
     assert "warpline.preprocess" in modules["prepare"]
-    assert "warpline.losses" in modules["train"]
-    assert "warpline.fields.integration" not in modules["train"]
-    network = imported_modules(ROOT / "scripts/train.py", ["warpline.networks.estienne2020"])
-    assert "warpline.fields.integration" in network
+    assert "warpline.training.loop" in modules["train"]
+    assert not {"warpline.losses", "warpline.fields.integration"} & set(modules["train"])
+    named = ["warpline.networks.estienne2020", "warpline.training.registration"]
+    train = imported_modules(ROOT / "scripts/train.py", named)
+    assert {"warpline.losses", "warpline.fields.integration"} <= set(train)
     assert not any(name.startswith("warpline.training") for name in modules["table"])
 
 
@@ -149,8 +150,9 @@ def test_an_edit_in_a_copy_of_the_project(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "src" / "warpline", tmp_path / "warpline")
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     monkeypatch.setattr(module, "PACKAGE", tmp_path / "warpline")
-    source = (tmp_path / "warpline/losses.py").read_text(encoding="utf-8")
+    name = "warpline/training/loop.py"
+    source = (tmp_path / name).read_text(encoding="utf-8")
     try:
-        assert changed(tmp_path, "warpline/losses.py", source + "\nNEW = 1\n") == {"train"}
+        assert changed(tmp_path, name, source + "\nNEW = 1\n") == {"train"}
     finally:
         forget()

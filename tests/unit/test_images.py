@@ -22,7 +22,9 @@ number = st.floats(-100, 100)
 @st.composite
 def grids(draw) -> Grid:
     """Oblique, anisotropic grids of either handedness."""
-    direction = Rotation.from_rotvec(draw(st.tuples(*[st.floats(-3, 3)] * 3))).as_matrix()
+    # Rounded: ITK answers with NaN for cosines like 1e-298.
+    angle = st.floats(-3, 3).map(lambda value: round(value, 6))
+    direction = Rotation.from_rotvec(draw(st.tuples(angle, angle, angle))).as_matrix()
     direction[:, 2] *= draw(st.sampled_from([1, -1]))
     return Grid(
         draw(st.tuples(*[st.integers(1, 9)] * 3)),
