@@ -145,12 +145,14 @@ def _landmarks(
     both = fixed.merge(moving, on="id", suffixes=("_fixed", "_moving"), validate="one_to_one")
     if both.empty:
         return []
-    mapped = field.transform_points(both[[f"{a}_fixed" for a in axes]].to_numpy(float))
-    errors = metrics.registration_errors(
-        mapped, both[[f"{a}_moving" for a in axes]].to_numpy(float), grid.matrix
+    start, target = (
+        both[[f"{a}_{of}" for a in axes]].to_numpy(float) for of in ("fixed", "moving")
     )
+    mapped = field.transform_points(start)
+    measured = metrics.registration_errors(mapped, target, grid.matrix)
+    measured |= metrics.landmark_displacements(start, mapped, target)
     return [
         row(metric, value, "mm", str(identifier))
-        for metric, values in errors.items()
+        for metric, values in measured.items()
         for identifier, value in zip(both["id"], values, strict=True)
     ]

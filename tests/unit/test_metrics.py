@@ -148,6 +148,13 @@ def test_registration_errors_by_hand():
     assert found["tre_y"] == pytest.approx([4.0, 0.0])
 
 
+def test_displacements_of_landmarks_by_hand():
+    fixed, mapped = np.array([[10.0, 20.0, 30.0]]), np.array([[11.0, 18.0, 30.5]])
+    found = metrics.landmark_displacements(fixed, mapped, np.array([[12.0, 17.0, 29.0]]))
+    assert [float(found[f"displacement_{axis}"][0]) for axis in "xyz"] == [1.0, -2.0, 0.5]
+    assert [float(found[f"target_{axis}"][0]) for axis in "xyz"] == [2.0, -3.0, -1.0]
+
+
 def test_snapping_follows_the_voxels_of_an_oblique_grid():
     cosine = math.sqrt(0.5)
     turn = np.array([[cosine, -cosine, 0], [cosine, cosine, 0], [0, 0, 1]])

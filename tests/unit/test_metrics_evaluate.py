@@ -108,6 +108,8 @@ def test_distances_in_mm_are_voxels_times_spacing(pair):
     assert values(rows, "tre")["a"] == pytest.approx(4.0)
     assert values(rows, "tre_x")["b"] == pytest.approx(4.0)
     assert values(rows, "tre_y")["b"] == pytest.approx(0.0, abs=1e-6)
+    assert values(rows, "displacement_x")["b"] == pytest.approx(4.0)
+    assert values(rows, "target_x") == pytest.approx({"a": 0.0, "b": 0.0, "c": 0.0})
     units = {r["metric"]: r["unit"] for r in rows}
     assert (units["hd95"], units["hd95_voxels"], units["tre"], units["dice"]) == (
         "mm",

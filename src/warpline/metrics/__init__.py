@@ -3,7 +3,7 @@
 from warpline.metrics.field_error import field_error
 from warpline.metrics.intensity import correlation, mean_squared_error
 from warpline.metrics.jacobian import folding_fraction, sdlogj, sdlogj_learn2reg
-from warpline.metrics.landmarks import registration_errors
+from warpline.metrics.landmarks import landmark_displacements, registration_errors
 from warpline.metrics.overlap import agreement, dice
 from warpline.metrics.surface import SurfaceDistances, surface_distances
 
@@ -14,6 +14,7 @@ __all__ = [
     "dice",
     "field_error",
     "folding_fraction",
+    "landmark_displacements",
     "mean_squared_error",
     "registration_errors",
     "sdlogj",

@@ -36,3 +36,29 @@ def registration_errors(
         "tre_snapped": np.linalg.norm(snapped, axis=-1),
         **{f"tre_{axis}": np.abs(error[..., k]) for k, axis in enumerate("xyz")},
     }
+
+
+def landmark_displacements(
+    fixed: np.ndarray, mapped: np.ndarray, target: np.ndarray
+) -> dict[str, np.ndarray]:
+    """How far a registration moves each landmark, and how far it should.
+
+    Parameters
+    ----------
+    fixed, mapped, target
+        (n, 3), (x, y, z) mm: fixed landmarks, where the registration maps them to, and the moving
+        landmarks.
+
+    Returns
+    -------
+    dict
+        `displacement_x`, `displacement_y`, `displacement_z` (mapped − fixed) and `target_x`,
+        `target_y`, `target_z` (moving − fixed), with their signs; each (n,), mm.
+    """
+    fixed = np.asarray(fixed, dtype=np.float64)
+    parts = {"displacement": np.asarray(mapped) - fixed, "target": np.asarray(target) - fixed}
+    return {
+        f"{name}_{axis}": values[..., k]
+        for name, values in parts.items()
+        for k, axis in enumerate("xyz")
+    }
