@@ -32,11 +32,13 @@ def used_network(design: str = "regnet", **changes) -> networks.RegistrationNetw
     """A narrow network in evaluation whose batch statistics are those of some patches."""
     torch.manual_seed(0)
     network = networks.build("sokooti2017", NARROW | DESIGNS[design] | changes)
-    patches = Patches.cut(*torch.randn(2, 30, 30, 30), torch.randint(0, 30, (8, 3)))
+    patches = Patches.cut(*torch.randn(2, 30, 30, 30), torch.randint(0, 30, (6, 3)))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.momentum = None  # the mean over all that has been seen
     with torch.no_grad():
-        for _ in range(20):
-            network.displacements(patches)
-        network.last.weight *= 20
+        network.displacements(patches)
+        network.last.weight *= 5
     return network.eval()
 
 
@@ -125,7 +127,7 @@ def test_dense_field_is_the_patch_by_patch_field(design):
     assert field.std() > 0.1
     torch.testing.assert_close(field[0].flatten(1).T, sliding, atol=1e-4, rtol=0)
     naive = the_naive_answer(network, patches.map(lambda part: part[::9]))
-    torch.testing.assert_close(sliding[::9], naive, atol=1e-5, rtol=0)
+    torch.testing.assert_close(sliding[::9], naive, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -134,10 +136,10 @@ def test_dense_field_of_the_published_network_away_from_the_border():
     torch.manual_seed(0)
     network = networks.build("sokooti2017", {}).eval()
     network.last.weight *= 100
-    moving, fixed = torch.randn(2, 1, 1, 55, 6, 6) * 300 - 500
-    shrink(network, (20, 6, 6))
+    moving, fixed = torch.randn(2, 1, 1, 55, 3, 2) * 300 - 500
+    shrink(network, (28, 4, 2))
     field = network(moving, fixed).displacement[0]
-    centres = torch.tensor([[27, 3, 2], [28, 2, 3], [19, 0, 5], [20, 5, 0], [54, 5, 5]])
+    centres = torch.tensor([[27, 1, 1], [28, 2, 0], [54, 0, 1]])
     sliding = network.displacements(Patches.cut(moving[0, 0], fixed[0, 0], centres))
     assert field.std() > 0.1
     torch.testing.assert_close(field[:, *centres.T].T, sliding, atol=1e-4, rtol=0)
@@ -147,16 +149,16 @@ def test_dense_field_of_the_published_network_away_from_the_border():
 @torch.no_grad()
 def test_the_answer_does_not_depend_on_the_tiles(design):
     network = used_network(design)
-    moving, fixed = torch.randn(2, 2, 1, 7, 13, 10)
+    moving, fixed = torch.randn(2, 1, 1, 7, 13, 10)
     whole = network(moving, fixed).displacement
     assert network.tile((7, 13, 10)) == (8, 14, 10)
-    for limit in ((8, 8, 10), (4, 8, 6)):
-        shrink(network, limit)
-        tile = network.tile((7, 13, 10))
-        assert all(size % 2 == 0 for size in tile)
-        assert tile != (8, 14, 10)
-        assert network._bytes(tile) <= network._bytes(limit)
-        torch.testing.assert_close(network(moving, fixed).displacement, whole, atol=1e-4, rtol=0)
+    limit = (4, 8, 10)
+    shrink(network, limit)
+    tile = network.tile((7, 13, 10))
+    assert all(size % 2 == 0 for size in tile)
+    assert -(-7 // tile[0]) * -(-13 // tile[1]) * -(-10 // tile[2]) > 2
+    assert network._bytes(tile) <= network._bytes(limit)
+    torch.testing.assert_close(network(moving, fixed).displacement, whole, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()

@@ -175,8 +175,12 @@ class Network(RegistrationNetwork):
         self.last = nn.Conv3d(connected, 3, 1)
         self.air, self.span = air, span
         self.memory_mb = memory_mb
-        # Channels alive at once, at worst: two inputs of a concatenation and its output.
-        self._wide = 4 * max(*alone, *together_full)
+        # Channels alive at once, at worst: a concatenation with what goes into it, and a layer's
+        # own reordering; later the pooled features, split, and one lattice of the layers on them.
+        self._wide = max(
+            4 * max(*alone, *together_full),
+            2 * self.full.channels + 4 * max(*joined, connected) / LATTICES,
+        )
         if self._bytes((2, 2, 2)) > memory_mb * 2**20:
             least = self._bytes((2, 2, 2)) / 2**20
             raise TypeError(f"'memory_mb' is below {least:.0f}, the need of the smallest tile")
@@ -249,7 +253,7 @@ class Network(RegistrationNetwork):
             pieces[longest] += 1
 
     def _bytes(self, tile: Sequence[int]) -> float:
-        """Memory of a tile: its widest stage, which is that of the full resolution."""
+        """Memory of a tile at its widest stage (measured: benchmarks/regnet_dense.py)."""
         voxels = 1
         for size in tile:
             voxels *= size + sum(FULL_MARGIN)
