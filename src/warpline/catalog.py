@@ -361,6 +361,13 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
                 where=f"'{name}', key 'figures.{key}.experiments'",
                 do="Make a figure for each.",
             )
+        methods = [row["method"] for row in figure["experiments"]]
+        if "before" in figure and figure["before"] not in methods:
+            raise WarplineError(
+                f"The method '{figure['before']}' is none of the figure's experiments.",
+                where=f"'{name}', key 'figures.{key}.before'",
+                do=nearest(figure["before"], methods),
+            )
         table = figure.get("table")
         if table is not None and table not in paper["tables"]:
             raise WarplineError(

@@ -17,11 +17,17 @@ def weights_in_words(paper):
     parts = []
     for _, name in trainings_of(paper):
         method = catalog.method(name)
+        if "regularisation" not in method["loss"]:
+            continue
         weights = [f"{method['loss']['regularisation']['weight']:g}"]
         dice = method["loss"].get("dice", {}).get("weight", 0)
         weights += [f"{dice:g}"] if dice else []
         parts.append(f"{method['title']}: {' and '.join(weights)}")
-    return f"Weights of regularity (and Dice) in this run: {'; '.join(parts)}."
+    return (
+        f"Weights of regularity (and Dice) in this run: {'; '.join(parts)}."
+        if parts
+        else ""
+    )
 
 
 def figure_spec(wildcards):
@@ -95,6 +101,28 @@ def distributions_sources(wildcards):
     }
 
 
+def differences_sources(wildcards):
+    sources = registration_sources(wildcards)
+    return {key: sources[key] for key in ("records", "folders", "fields", "unit")}
+
+
+def residuals_sources(wildcards):
+    return {
+        "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
+        "published": {"tre": published_means(wildcards, "tre")},
+    }
+
+
+def axis_scatter_sources(wildcards):
+    return {
+        "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
+        "published": {
+            metric: published_means(wildcards, metric, within=True)
+            for metric in ("tre", "tre_x", "tre_y", "tre_z")
+        },
+    }
+
+
 def architecture_sources(wildcards):
     spec = figure_spec(wildcards)
     steps = catalog.dataset(spec["dataset"]).spec["prepare"]
@@ -106,10 +134,13 @@ def architecture_sources(wildcards):
 
 FIGURE_SOURCES = {
     "architecture": architecture_sources,
+    "axis_scatter": axis_scatter_sources,
     "boxplot": boxplot_sources,
+    "differences": differences_sources,
     "distributions": distributions_sources,
     "exploration": exploration_sources,
     "registration": registration_sources,
+    "residuals": residuals_sources,
 }
 
 
@@ -121,10 +152,11 @@ def figure_cases(wildcards):
     )
 
 
-def published_means(wildcards, metric):
+def published_means(wildcards, metric, within=False):
     """Method to the published mean of a metric on the figure's split.
 
-    From the table that the figure names, else from all of the paper's.
+    From the table that the figure names, else from all of the paper's; from columns of all labels,
+    or of those within a range.
     """
     spec = figure_spec(wildcards)
     split = spec["experiments"][0]["split"]
@@ -133,7 +165,9 @@ def published_means(wildcards, metric):
         row["method"]: row["published"][name]
         for table in ([tables[spec["table"]]] if "table" in spec else tables.values())
         for name, column in table["columns"].items()
-        if column["metric"] == metric and column["statistic"] == "mean"
+        if column["metric"] == metric
+        and column["statistic"] == "mean"
+        and ("within" in column) == within
         for row in table["rows"]
         if row.get("split") == split and name in row["published"]
     }

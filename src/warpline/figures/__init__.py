@@ -7,8 +7,11 @@ Imported while the Snakefile is parsed: nothing heavy here.
 
 KINDS = {
     "architecture": "warpline.figures.architecture:draw",
+    "axis_scatter": "warpline.figures.axis_scatter:draw",
     "boxplot": "warpline.figures.boxplots:draw",
+    "differences": "warpline.figures.differences:draw",
     "distributions": "warpline.figures.distributions:draw",
     "exploration": "warpline.figures.exploration:draw",
     "registration": "warpline.figures.registration:draw",
+    "residuals": "warpline.figures.residuals:draw",
 }

@@ -199,7 +199,7 @@ class _Scene:
 
     def _image(self, plane: np.ndarray, contrast: np.ndarray) -> Panel:
         def draw(axes: Axes) -> None:
-            axes.imshow(plane, cmap="gray", extent=self.view.extent, clim=_limits(contrast))
+            axes.imshow(plane, cmap="gray", extent=self.view.extent, clim=limits(contrast))
 
         return draw
 
@@ -247,8 +247,8 @@ def _compose(
             if position in headings:
                 axes.set_title(headings[position][column], pad=5)
             if position == column == 0:
-                _orient(axes, scene.view)
-                _scale_bar(axes, window, scene.unit)
+                orient(axes, scene.view)
+                scale_bar(axes, window, scene.unit)
             if drawn is not None and mappable is None:
                 mappable = drawn
                 left = LEFT + 4 * w + 3 * GAP + 0.07
@@ -306,7 +306,7 @@ def _anatomy(case: Mapping[str, Any], labels: np.ndarray | None) -> np.ndarray:
     return image > image.min()
 
 
-def _limits(plane: np.ndarray) -> tuple[float, float]:
+def limits(plane: np.ndarray) -> tuple[float, float]:
     low, high = np.percentile(plane, (0.5, 99.5))
     return float(low), float(high if high > low else low + 1)
 
@@ -330,7 +330,7 @@ def _draw_labels(
     axes.imshow(shade, extent=view.extent, interpolation="nearest")
 
 
-def _orient(axes: Axes, view: View) -> None:
+def orient(axes: Axes, view: View) -> None:
     places = {"left": (0.03, 0.5), "right": (0.97, 0.5), "top": (0.5, 0.97), "bottom": (0.5, 0.03)}
     for side, letter in view.letters.items():
         axes.text(
@@ -345,7 +345,7 @@ def _orient(axes: Axes, view: View) -> None:
         )
 
 
-def _scale_bar(axes: Axes, window: tuple[float, float, float, float], unit: str) -> None:
+def scale_bar(axes: Axes, window: tuple[float, float, float, float], unit: str) -> None:
     width = window[1] - window[0]
     length = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n <= max(width / 3, 1))
     x, y = window[0] + 0.05 * width, window[2] - 0.05 * (window[2] - window[3])
