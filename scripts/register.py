@@ -14,6 +14,7 @@ from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
 from warpline.inference import predict, predict_through_atlas
+from warpline.initial import moved
 from warpline.jobs import job
 from warpline.preprocess import Case, read_case
 from warpline.training.checkpoints import load_weights
@@ -33,6 +34,8 @@ def main(
     network: Mapping[str, Any] | None = None,
     weights: str | None = None,
     parameter_files: Sequence[str] = (),
+    initial: Mapping[str, Any] | None = None,
+    initial_files: Sequence[str] = (),
 ) -> None:
     torch.set_num_threads(threads)
     pairs = without_self(pairs, folders)
@@ -42,14 +45,22 @@ def main(
             register = network_function(network, weights, chosen, atlas)
         else:
             register = baseline_function(method, parameter_files, threads)
+        align = baseline_function(initial, initial_files, threads) if initial else None
         rows = []
         for fixed_id, moving_id in pairs:
             fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
+            if align:
+                first = align(fixed, moving)
+                moving = moved(moving, first)
             if not rows and weights:
                 register(fixed, moving)  # the first call of a network pays for its set-up
             started = time.perf_counter()
             field = register(fixed, moving)
-            seconds = time.perf_counter() - started
+            seconds = (
+                time.perf_counter() - started
+            )  # without the initial registration, as published
+            if align:
+                field = first.compose(field)
             write_field(folder / f"{pair_name((fixed_id, moving_id))}.nii.gz", field)
             rows.append(
                 {
@@ -101,4 +112,6 @@ if "snakemake" in globals():
             network=snakemake.params.network,  # noqa: F821
             weights=snakemake.input.get("weights") or None,  # noqa: F821
             parameter_files=snakemake.input.get("parameters") or [],  # noqa: F821
+            initial=snakemake.params.initial,  # noqa: F821
+            initial_files=snakemake.input.get("initial") or [],  # noqa: F821
         )

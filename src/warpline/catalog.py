@@ -34,6 +34,8 @@ STUDY_COLUMNS = {
 }
 
 
+# Of a row's split: not its pairs, but pairs made of its cases by fields that are known.
+SYNTHETIC = "-synthetic"
 NEEDED_KEYS = {"network": ("network", "loss", "training"), "through_atlas": ("method",)}
 
 
@@ -170,8 +172,25 @@ class Catalog:
                     f"The method '{spec['method']}' is no network that registers to an atlas.",
                     where=f"config/methods/{name}.yaml, key 'method'",
                 )
+            self._check_initial(spec, name)
             self._methods[name] = spec
         return self._methods[name]
+
+    def _check_initial(self, spec: Mapping[str, Any], name: str) -> None:
+        """Refuse an initial registration that is no baseline, or has one of its own."""
+        if spec["initial"] is None:
+            return
+        where = f"config/methods/{name}.yaml, key 'initial'"
+        if spec["kind"] == "through_atlas":
+            raise WarplineError("This method can have no initial registration.", where=where)
+        self._path("methods", spec["initial"], where)
+        initial = self._load("methods", spec["initial"], "method")
+        if "network" in initial or "method" in initial or initial["initial"] is not None:
+            raise WarplineError(
+                f"The initial registration '{spec['initial']}' is no baseline of a single step.",
+                where=where,
+                do="Name one of kind affine or elastix, such as sokooti2017-affine.",
+            )
 
     def paper(self, name: str) -> dict[str, Any]:
         """A paper by the name of its file, or a study of the configuration in the same form."""
@@ -183,6 +202,7 @@ class Catalog:
                 for table in paper["tables"].values():
                     table["rows"] += self._extra_rows(table["rows"])
             _check_names(paper, name)
+            self._check_synthetic(paper, name)
             for key, figure in paper["figures"].items():
                 if "method" in figure:
                     self.method(figure["method"])
@@ -203,6 +223,29 @@ class Catalog:
                 do=f"Set 'explore: true' in config/datasets/{dataset}.yaml.",
             )
 
+    def _check_synthetic(self, paper: Mapping[str, Any], name: str) -> None:
+        """Refuse synthetic pairs of a split that is not there or for a method not made for them."""
+        for key, table in paper["tables"].items():
+            for row in table["rows"]:
+                if not row.get("split", "").endswith(SYNTHETIC):
+                    continue
+                where = f"'{name}', key 'tables.{key}.rows', row '{row['id']}'"
+                splits = self.dataset(row["dataset"]).spec["pairs"]
+                split = row["split"].removesuffix(SYNTHETIC)
+                if split not in splits:
+                    raise WarplineError(
+                        f"The dataset '{row['dataset']}' has no split '{split}'.",
+                        where=where,
+                        do=nearest(split, splits),
+                    )
+                method = self.method(row["method"])
+                if method.get("training", {}).get("objective") != "synthetic":
+                    raise WarplineError(
+                        f"The method '{row['method']}' is not trained on synthetic pairs.",
+                        where=where,
+                        do=f"Name a recipe with 'objective: synthetic', or the split '{split}'.",
+                    )
+
     @property
     def papers(self) -> list[str]:
         """The papers and studies of this run."""
@@ -210,7 +253,7 @@ class Catalog:
 
     def _extra_rows(self, rows: list[dict]) -> Iterable[dict]:
         """Rows for the configuration's extra methods on every dataset and split of a table."""
-        runs = [row for row in rows if "method" in row]
+        runs = [row for row in rows if "method" in row and not row["split"].endswith(SYNTHETIC)]
         places = dict.fromkeys((row["dataset"], row["split"], row["set"]) for row in runs)
         present = {(row["method"], row["dataset"], row["split"]) for row in runs}
         return [
@@ -279,7 +322,14 @@ class Catalog:
         return validate(paper, self._schema("paper"), f"study '{name}' of the configuration")
 
     def experiments(self, paper: str) -> list[Experiment]:
-        """The experiments that a paper's tables and figures need, each once."""
+        """The registrations that a paper's tables and figures need, each once."""
+        return [e for e in self._named(paper) if not e.split.endswith(SYNTHETIC)]
+
+    def synthetic_experiments(self, paper: str) -> list[Experiment]:
+        """The measurements on synthetic pairs that a paper's tables need, each once."""
+        return [e for e in self._named(paper) if e.split.endswith(SYNTHETIC)]
+
+    def _named(self, paper: str) -> list[Experiment]:
         spec = self.paper(paper)
         rows = [row for table in spec["tables"].values() for row in table["rows"]]
         rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]

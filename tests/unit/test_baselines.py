@@ -141,6 +141,17 @@ def test_masks_are_used(kind, pair):
     np.testing.assert_array_equal(free.vectors, ignored.vectors)
 
 
+def test_the_mask_of_the_fixed_case_alone(pair):
+    inside = Image(pair[0].image.array > 0.5, GRID)
+    fixed, moving = (Case(case.id, case.image, mask=inside) for case in pair)
+    options = QUICK["elastix"] | {"MaximumNumberOfIterations": 10}
+    alone = run("elastix", (fixed, moving), options | {"masked": "fixed"})
+    np.testing.assert_array_equal(
+        alone.vectors, run("elastix", (fixed, Case("two", moving.image)), options).vectors
+    )
+    assert not np.array_equal(alone.vectors, run("elastix", (fixed, moving), options).vectors)
+
+
 def test_prealignment_finds_a_known_map():
     # moving(known(x)) = reference(x): the moving image samples the reference at the inverse.
     reference, known = blob(), turned()

@@ -31,9 +31,22 @@ def trained_weights(wildcards):
     return weights_of(wildcards.dataset, name) if name else []
 
 
+def initial_of(wildcards):
+    """The registration that comes before a method's own, if any."""
+    name = catalog.method(wildcards.method)["initial"]
+    return catalog.method(name) if name else None
+
+
+def parameter_files(method):
+    return [project_file(path) for path in method["parameter_files"]] if method else []
+
+
 def registration_code(wildcards):
-    network = network_of(wildcards)
+    network, initial = network_of(wildcards), initial_of(wildcards)
     if network:
-        return code_of("register.py", f"warpline.networks.{network['network']['name']}")
-    kind = catalog.method(wildcards.method)["kind"]
-    return code_of("register.py", f"warpline.baselines.{kind}")
+        modules = [f"warpline.networks.{network['network']['name']}"]
+    else:
+        modules = [f"warpline.baselines.{catalog.method(wildcards.method)['kind']}"]
+    if initial:
+        modules.append(f"warpline.baselines.{initial['kind']}")
+    return code_of("register.py", *modules)

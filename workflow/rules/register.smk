@@ -6,9 +6,8 @@ rule register:
     input:
         batches=registration_inputs,
         weights=trained_weights,
-        parameters=lambda w: [
-            project_file(path) for path in catalog.method(w.method)["parameter_files"]
-        ],
+        parameters=lambda w: parameter_files(catalog.method(w.method)),
+        initial=lambda w: parameter_files(initial_of(w)),
     output:
         directory(f"{RESULTS}/fields/{{dataset}}/{{method}}/{{split}}/{{batch}}"),
     log:
@@ -25,6 +24,7 @@ rule register:
     params:
         method=lambda w: catalog.method(w.method),
         network=network_of,
+        initial=initial_of,
         folders=registration_folders,
         pairs=pairs_in_batch,
         device=lambda w: catalog.device if network_of(w) else "cpu",

@@ -25,8 +25,9 @@ def register(
         The cases.
     parameters
         ``files``: paths of elastix parameter files, one a stage. ``masked``: whether to look only
-        inside the masks of cases that have them (default true). Any other key replaces an elastix
-        parameter in every stage (a value, or a list of values).
+        inside the masks of cases that have them (default true), or only inside the mask of the
+        ``fixed`` case. Any other key replaces an elastix parameter in every stage (a value, or a
+        list of values).
     threads
         Number of threads. The result depends on it: each thread sums a part of the samples.
     seed
@@ -50,7 +51,7 @@ def register(
     options = {}
     for name, case in (("fixed", fixed), ("moving", moving)):
         check_finite("elastix", f"{name} {case.id}", case.image)
-        if masked and case.mask is not None:
+        if masked in (True, name) and case.mask is not None:
             options[f"{name}_mask"] = to_itk(case.mask)
     with tool_run("elastix", fixed.id, moving.id) as folder:
         _, result = itk.elastix_registration_method(
