@@ -17,6 +17,13 @@ from warpline.errors import WarplineError
 ROOT = Path(__file__).parents[2]
 SCALES = ("demo", "cpu", "paper")
 BASELINE = "estienne2020-task4-baseline"
+SYNTHETIC_ROW = {
+    "id": "regnet",
+    "title": "RegNet",
+    "dataset": "followup",
+    "method": "sokooti2017-regnet",
+    "split": "val-synthetic",
+}
 
 
 def names(kind: str) -> list[str]:
@@ -327,6 +334,59 @@ def test_a_paper_that_names_what_is_not_there_is_refused_before_anything_runs(ch
     for message in messages:
         assert message in error
     assert refusal(catalog.paper, "estienne2020") == error
+
+
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (
+            {"figures": {"figure2_3": {"before": "sokooti2017-afine"}}},
+            [
+                "none of the figure's experiments",
+                "'sokooti2017-affine'?",
+                "figures.figure2_3.before",
+            ],
+        ),
+        ({"figures": {"figure2_4": {"capture_range": 0}}}, ["figures.figure2_4.capture_range"]),
+        ({"figures": {"figure2_5": {"pairs": ["wurst"]}}}, ["figures.figure2_5.pairs", "wurst"]),
+        ({"figures": {"figure2_5": {"before": "sokooti2017-affine"}}}, ["figures.figure2_5"]),
+        (
+            {"tables": {"table2_1_mae": {"rows": [SYNTHETIC_ROW | {"split": "vall-synthetic"}]}}},
+            ["has no split 'vall'", "'val'?", "tables.table2_1_mae.rows', row 'regnet'"],
+        ),
+        (
+            {"tables": {"table2_1_mae": {"rows": [SYNTHETIC_ROW | {"method": "affine"}]}}},
+            ["'affine' is not trained on synthetic pairs", "row 'regnet'"],
+        ),
+    ],
+)
+def test_figures_of_landmarks_and_synthetic_rows_are_checked(change, messages):
+    catalog = Catalog({"override": {"papers": {"sokooti2017": change}}}, ROOT)
+    error = refusal(catalog.paper, "sokooti2017")
+    for message in messages:
+        assert message in error
+
+
+def test_synthetic_rows_are_no_registrations_and_take_no_extra_methods():
+    catalog = Catalog({"extra_methods": ["syn"]}, ROOT)
+    paper = catalog.paper("sokooti2017")
+    assert "test" in {e.split for e in catalog.experiments("sokooti2017")}
+    for experiment in catalog.experiments("sokooti2017"):
+        assert not experiment.split.endswith("-synthetic")
+    assert catalog.synthetic_experiments("sokooti2017") == [
+        Experiment("followup", f"sokooti2017-{design}", f"{split}-synthetic")
+        for design, split in (
+            ("1scale", "val"),
+            ("early", "val"),
+            ("regnet", "val"),
+            ("regnet", "test"),
+        )
+    ]
+    extra = {
+        key: [r for r in t["rows"] if r["method"] == "syn"] for key, t in paper["tables"].items()
+    }
+    assert [row["split"] for row in extra["table2_1"]] == ["test"]
+    assert extra["table2_1_mae"] == []
 
 
 def test_the_device_is_a_gpu_at_paper_scale_alone_unless_said():

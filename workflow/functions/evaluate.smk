@@ -21,3 +21,13 @@ def training_sidecar(wildcards):
     """What is known of the training behind a method, if it has one."""
     name = catalog.network_method(wildcards.method)
     return model_file(wildcards.dataset, name, "model.json") if name else []
+
+
+def synthetic_cases(wildcards):
+    """The cases of a split that synthetic pairs are made of: those of its pairs."""
+    return cases_of(experiment_pairs(wildcards))
+
+
+def synthetic_code(wildcards):
+    network = catalog.method(wildcards.method)["network"]["name"]
+    return code_of("evaluate_synthetic.py", f"warpline.networks.{network}")

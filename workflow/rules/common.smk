@@ -95,7 +95,7 @@ def experiment_of(wildcards):
 def records_of(paper):
     return [
         f"{RESULTS}/records/{e.dataset}/{e.method}/{e.split}.parquet"
-        for e in catalog.experiments(paper)
+        for e in [*catalog.experiments(paper), *catalog.synthetic_experiments(paper)]
     ]
 
 
@@ -128,7 +128,8 @@ def explorations_of(paper):
 
 def trainings_of(paper):
     """(dataset, method) of every network that a paper's experiments use, pretraining included."""
-    found, waiting = [], [(e.dataset, e.method) for e in catalog.experiments(paper)]
+    experiments = [*catalog.experiments(paper), *catalog.synthetic_experiments(paper)]
+    found, waiting = [], [(e.dataset, e.method) for e in experiments]
     while waiting:
         pair = waiting.pop(0)
         pair = (pair[0], catalog.network_method(pair[1]))

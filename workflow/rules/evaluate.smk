@@ -28,6 +28,37 @@ rule evaluate:
         "../../scripts/evaluate.py"
 
 
+# Fields that are known: what a network trained on synthetic pairs makes of others of that kind.
+rule evaluate_synthetic:
+    input:
+        weights=lambda w: weights_of(w.dataset, w.method),
+        batches=lambda w: batches_with(w.dataset, synthetic_cases(w)),
+    output:
+        f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}-synthetic.parquet",
+    log:
+        f"{RESULTS}/logs/evaluate_synthetic/{{dataset}}/{{method}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate_synthetic/{{dataset}}/{{method}}/{{split}}.tsv"
+    conda:
+        "../../envs/registration.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=catalog.config["memory_mb"],
+        runtime=120,
+    params:
+        experiment=lambda w: dict(
+            dataset=w.dataset, method=w.method, split=f"{w.split}-synthetic"
+        ),
+        recipe=lambda w: catalog.method(w.method),
+        folders=lambda w: case_folders(w.dataset, synthetic_cases(w)),
+        cases=synthetic_cases,
+        device=catalog.device,
+        code=synthetic_code,
+    script:
+        "../../scripts/evaluate_synthetic.py"
+
+
 rule collect:
     input:
         lambda w: records_of(w.paper),

@@ -5,7 +5,7 @@ Sokooti et al. 2017, sections 2.2.2 and 2.3.2; class balance after its authors' 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,47 +201,21 @@ class SyntheticObjective:
             for number in map(int, chosen):
                 image, field = divmod(number, sampling.fields)
                 drawn.append(
-                    self._draw(
+                    draw_patches(
                         self.training[image],
                         field,
-                        (self.seed, FIELD, image, field),
-                        (self.seed, DRAW, epoch, number),
                         sampling.patches,
+                        sampling,
+                        field_seed=(self.seed, FIELD, image, field),
+                        draw_seed=(self.seed, DRAW, epoch, number),
+                        device=self.device,
+                        make_pair=self.make_pair,
                     )
                 )
             rng = np.random.default_rng((self.seed, SHUFFLE, epoch, block))
             examples = rng.permutation(len(drawn) * sampling.patches * sampling.versions)
             self._block = (epoch, block), drawn, examples
         return self._block[1:]
-
-    def _draw(
-        self, case: Case, field: int, field_seed: tuple, draw_seed: tuple, count: int
-    ) -> Drawn:
-        """A synthetic pair of a case, and `count` patches drawn from its lungs."""
-        turn, frequency = divmod(field, len(self.sampling.frequencies))
-        pair = self.make_pair(
-            case.image,
-            case.mask,
-            frequency=self.sampling.frequencies[frequency],
-            seed=field_seed,
-            deform_moving=turn % 2 == 1,
-            threads=torch.get_num_threads(),
-        )
-        matrix = _to_mm(case.grid)
-        rng = np.random.default_rng(draw_seed)
-        mask = case.mask if pair.mask is None else pair.mask
-        if not mask.array.any():
-            mask = case.mask  # lungs of a few voxels that were deformed away
-        classes = self.sampling.classes
-        index = draw_balanced(pair.displacement, mask.array, matrix, classes, count, rng)
-        centres = np.stack(np.unravel_index(index, case.grid.shape), axis=1)
-        return Drawn(
-            torch.from_numpy(pair.moving.array).to(self.device),
-            torch.from_numpy(pair.fixed.array).to(self.device),
-            torch.from_numpy(centres).to(self.device),
-            torch.from_numpy(pair.displacement.reshape(3, -1)[:, index].T.copy()).to(self.device),
-            torch.from_numpy(matrix).float().to(self.device),
-        )
 
     def _noisy(self, batch: Batch, seed: tuple) -> Batch:
         """Fresh noise on every image; the two resolutions of one get their own."""
@@ -269,36 +243,110 @@ class SyntheticObjective:
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Loss, and mean absolute error in mm along x, y and z and in sum (``mae``)."""
         if self._validation is None:
-            self._validation = self._validation_batches()
+            batches = held_out_batches(
+                self.validation,
+                self.sampling,
+                batch_size=self.batch_size,
+                seed=self.seed,
+                device=self.device,
+                make_pair=self.make_pair,
+            )
+            self._validation = [batch for *_, batch in batches]
         sums = {"loss": 0.0, "mae": 0.0, "mae_x": 0.0, "mae_y": 0.0, "mae_z": 0.0}
         for batch in self._validation:
             found = network.displacements(batch.patches).float()
             sums["loss"] += float(self._error(found, batch)) * len(found)
-            difference = (found - batch.displacements)[:, :, None]
-            axes = (batch.matrices @ difference)[:, :, 0].abs().sum(0)
+            axes = axis_errors(found, batch).sum(0)
             for name, value in zip(("mae_x", "mae_y", "mae_z"), axes, strict=True):
                 sums[name] += float(value)
             sums["mae"] += float(axes.sum())
         count = sum(len(batch.patches) for batch in self._validation)
         return {name: value / count for name, value in sums.items()}
 
-    def _validation_batches(self) -> list[Batch]:
-        """Patches of every field of every validation image, without noise of their own."""
-        batches, count = [], self.sampling.validation_patches
-        for image, case in enumerate(self.validation):
-            for field in range(self.sampling.fields):
-                place = (image, field)
-                drawn = self._draw(
-                    case,
-                    field,
-                    (self.seed, VALIDATION, FIELD, *place),
-                    (self.seed, VALIDATION, DRAW, *place),
-                    count,
-                )
-                for start in range(0, count, self.batch_size):
-                    patch = np.arange(start, min(start + self.batch_size, count))
-                    batches.append(_cut(drawn, patch, np.zeros_like(patch)))
-        return batches
+
+def held_out_batches(
+    cases: Sequence[Case],
+    sampling: Sampling,
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    make_pair: Callable[..., SyntheticPair] = synthetic_pair,
+) -> Iterator[tuple[int, int, Batch]]:
+    """Patches of every field of every case, without noise of their own; the same for a seed.
+
+    Validation looks at them after every epoch, and evaluation at those of other cases.
+
+    Yields
+    ------
+    tuple
+        The case's number, the field's, and at most `batch_size` patches.
+
+    Raises
+    ------
+    WarplineError
+        If a case has no lung mask.
+    """
+    count = sampling.validation_patches
+    for image, case in enumerate(cases):
+        _check(case)
+        for field in range(sampling.fields):
+            drawn = draw_patches(
+                case,
+                field,
+                count,
+                sampling,
+                field_seed=(seed, VALIDATION, FIELD, image, field),
+                draw_seed=(seed, VALIDATION, DRAW, image, field),
+                device=device,
+                make_pair=make_pair,
+            )
+            for start in range(0, count, batch_size):
+                patch = np.arange(start, min(start + batch_size, count))
+                yield image, field, _cut(drawn, patch, np.zeros_like(patch))
+
+
+def axis_errors(found: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Absolute errors (B, 3) along x, y, z in mm of displacements (B, 3), voxels, (z, y, x)."""
+    difference = (found.float() - batch.displacements)[:, :, None]
+    return (batch.matrices @ difference)[:, :, 0].abs()
+
+
+def draw_patches(
+    case: Case,
+    field: int,
+    count: int,
+    sampling: Sampling,
+    *,
+    field_seed: tuple[int, ...],
+    draw_seed: tuple[int, ...],
+    device: torch.device | str = "cpu",
+    make_pair: Callable[..., SyntheticPair] = synthetic_pair,
+) -> Drawn:
+    """A case's synthetic pair number `field`, and `count` patches drawn from its lungs."""
+    turn, frequency = divmod(field, len(sampling.frequencies))
+    pair = make_pair(
+        case.image,
+        case.mask,
+        frequency=sampling.frequencies[frequency],
+        seed=field_seed,
+        deform_moving=turn % 2 == 1,
+        threads=torch.get_num_threads(),
+    )
+    matrix = _to_mm(case.grid)
+    rng = np.random.default_rng(draw_seed)
+    mask = case.mask if pair.mask is None else pair.mask
+    if not mask.array.any():
+        mask = case.mask  # lungs of a few voxels that were deformed away
+    index = draw_balanced(pair.displacement, mask.array, matrix, sampling.classes, count, rng)
+    centres = np.stack(np.unravel_index(index, case.grid.shape), axis=1)
+    return Drawn(
+        torch.from_numpy(pair.moving.array).to(device),
+        torch.from_numpy(pair.fixed.array).to(device),
+        torch.from_numpy(centres).to(device),
+        torch.from_numpy(pair.displacement.reshape(3, -1)[:, index].T.copy()).to(device),
+        torch.from_numpy(matrix).float().to(device),
+    )
 
 
 def draw_balanced(
