@@ -72,6 +72,57 @@ class SyntheticPair:
     mask: Image | None = None
 
 
+@dataclass(frozen=True)
+class FieldStatistics:
+    """How large and how fine a field is.
+
+    Attributes
+    ----------
+    edges, density
+        Histogram of ``|u|``: (bins + 1,) mm and (bins,) per mm; it integrates to 1.
+    frequencies, power
+        Radial spectrum: (n,) cycles per mm, and the share of the field's power in the shell about
+        each; all shells together have 1.
+    """
+
+    edges: np.ndarray
+    density: np.ndarray
+    frequencies: np.ndarray
+    power: np.ndarray
+
+
+def field_statistics(
+    displacement: np.ndarray, grid: Grid, *, bins: int = 60, limit: float | None = None
+) -> FieldStatistics:
+    """The distribution of a field's length, and its spectrum.
+
+    Parameters
+    ----------
+    displacement
+        (3, z, y, x), voxels.
+    bins, limit
+        Of the histogram: how many up to how many mm; by default up to the longest vector.
+    """
+    spacing = np.asarray(grid.spacing[::-1])
+    mm = displacement * spacing[:, None, None, None].astype(np.float32)
+    lengths = np.linalg.norm(mm, axis=0)
+    limit = float(lengths.max()) if limit is None else limit
+    density, edges = np.histogram(lengths, bins=bins, range=(0.0, limit), density=True)
+    # A window, or the jump from one face to the opposite one would fill the high frequencies.
+    window = np.ones(1)
+    for n in grid.shape:
+        window = np.multiply.outer(window, np.hanning(n + 2)[1:-1])
+    power = sum(np.abs(np.fft.rfftn(part * window[0].astype(np.float32))) ** 2 for part in mm)
+    power[..., 1 : (grid.shape[2] + 1) // 2] *= 2  # their conjugates are not stored
+    axes = [np.fft.fftfreq(n, step) for n, step in zip(grid.shape[:2], spacing[:2], strict=True)]
+    axes.append(np.fft.rfftfreq(grid.shape[2], spacing[2]))
+    radius = np.sqrt(sum(np.square(a) for a in np.meshgrid(*axes, indexing="ij", sparse=True)))
+    width = 1 / float((np.asarray(grid.shape) * spacing).max())  # the finest that can be told apart
+    shell = np.rint(radius / width).astype(int)
+    shares = np.bincount(shell.ravel(), power.ravel()) / max(power.sum(), np.finfo(float).tiny)
+    return FieldStatistics(edges, density, np.arange(len(shares)) * width, shares)
+
+
 def random_field(grid: Grid, *, frequency: str | Frequency, seed: Seed) -> np.ndarray:
     """Random vectors at random points, smoothed by a Gaussian.
 

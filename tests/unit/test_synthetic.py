@@ -12,7 +12,14 @@ from warpline.errors import WarplineError
 from warpline.fields.algebra import jacobian_determinant
 from warpline.fields.sampling import warp
 from warpline.images import Grid, Image
-from warpline.synthetic import FREQUENCIES, Frequency, random_field, synthetic_pair, warp_cubic
+from warpline.synthetic import (
+    FREQUENCIES,
+    Frequency,
+    field_statistics,
+    random_field,
+    synthetic_pair,
+    warp_cubic,
+)
 
 GRID = Grid((40, 48, 56), spacing=(3.0, 3.5, 5.0))
 
@@ -173,3 +180,28 @@ def test_the_spline_goes_through_the_voxels():
     volume = np.random.default_rng(0).normal(size=(12, 13, 14)).astype(np.float32)
     still = np.zeros((3, 12, 13, 14), np.float32)
     np.testing.assert_allclose(warp_cubic(volume, still), volume, atol=1e-5)
+
+
+def test_statistics_of_a_plane_wave():
+    """12 mm along x, once every 37 mm, on a grid whose axes have three spacings."""
+    grid = Grid((30, 40, 96), spacing=(2.5, 3.0, 4.0))
+    x = np.arange(96) * 2.5
+    wave = np.zeros((3, *grid.shape), np.float32)
+    wave[2] = 12 / 2.5 * np.sin(2 * np.pi * x / 37)
+    found = field_statistics(wave, grid, bins=24, limit=12.0)
+    assert (found.density * np.diff(found.edges)).sum() == pytest.approx(1)
+    # |sin| is below a half for a third of its period.
+    assert (found.density * np.diff(found.edges))[:12].sum() == pytest.approx(1 / 3, abs=0.03)
+    assert found.power.sum() == pytest.approx(1)
+    peak = found.frequencies[found.power.argmax()]
+    assert peak == pytest.approx(1 / 37, abs=0.6 * found.frequencies[1])
+    assert found.power[np.abs(found.frequencies - 1 / 37) < 0.015].sum() > 0.95
+
+
+def test_higher_frequencies_show_in_the_spectrum():
+    grid = Grid((50, 50, 60), spacing=(5.0, 5.0, 5.0))
+    means = []
+    for name in FREQUENCIES:
+        found = field_statistics(random_field(grid, frequency=name, seed=1), grid)
+        means.append((found.frequencies * found.power).sum())
+    assert means[0] < means[1] < means[2]
