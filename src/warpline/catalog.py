@@ -403,6 +403,14 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
                 where=f"'{name}', key 'tables.{key}.reference'",
                 do=nearest(table["reference"], ids),
             )
+        columns = table["columns"]
+        for column in columns.values():
+            if "spread" in column and column["spread"] not in columns:
+                raise WarplineError(
+                    f"The spread '{column['spread']}' is no column of its table.",
+                    where=f"'{name}', key 'tables.{key}.columns'",
+                    do=nearest(column["spread"], columns),
+                )
     for key, figure in paper["figures"].items():
         places = {(row["dataset"], row["split"]) for row in figure["experiments"]}
         if len(places) > 1:

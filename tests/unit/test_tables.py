@@ -143,6 +143,35 @@ def test_landmarks_count_for_themselves_if_asked():
     assert (found["all_ci_low"], found["all_ci_high"]) == (2.0, 10.0)
 
 
+def test_a_spread_stands_in_the_cells_of_its_mean_and_is_not_tested(records, spec):
+    spec["columns"] = {
+        "dice": {
+            "title": "Dice",
+            "metric": "dice",
+            "decimals": 2,
+            "spread": "sd",
+            "published_decimals": 3,
+        },
+        "sd": {"title": "SD", "metric": "dice", "statistic": "std"},
+    }
+    spec["rows"][0]["published"] = {"dice": 0.5, "sd": 0.27}
+    spec["rows"][2]["published"] = {"dice": 0.84}
+    frame = build(records, spec)
+    assert frame["dice_p"].notna().any()
+    assert frame["sd_p"].isna().all()
+    built = Table(frame, spec | {"caption": ""})
+    header, _, first, second, theirs = (
+        [cell.strip() for cell in line.split("|")[4:-1]]
+        for line in to_markdown(built).splitlines()
+        if line.startswith("|")
+    )
+    assert header == ["Dice, ours [95 %]", "published"]
+    assert first[0].startswith("0.37 ± 0.12 [")  # pairs .4, .5, .2
+    assert [first[1], second[1], theirs[1]] == ["0.500 ± 0.270", "–", "0.840"]
+    assert "0.500 ± 0.270" in to_html(built)
+    assert to_csv(built).splitlines()[0].count("sd") == 6
+
+
 def test_landmarks_within_the_capture_range():
     frames = [
         tidy([row("tre", v, "mm", str(k)) for k, v in enumerate(v)], "l", method, "t", "f", "g")
@@ -219,8 +248,8 @@ def test_markdown_has_as_many_cells_in_every_row(table):
 
 
 def test_a_column_that_the_paper_does_not_print_has_no_place_for_it(records, spec):
-    for row in spec["rows"]:
-        row.get("published", {}).pop("hd95", None)
+    for entry in spec["rows"]:
+        entry.get("published", {}).pop("hd95", None)
     table = Table(build(records, spec), {**spec, "caption": ""})
     lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
     assert lines[0].count("published") == len(spec["columns"]) - 1

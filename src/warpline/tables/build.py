@@ -46,6 +46,12 @@ class Table:
         return {k: c for k, c in self.spec["columns"].items() if k in self.frame.columns}
 
     @property
+    def shown(self) -> Mapping[str, Mapping[str, Any]]:
+        """The columns that stand for themselves: without those that are another's `spread`."""
+        spreads = {c.get("spread") for c in self.spec["columns"].values()}
+        return {k: c for k, c in self.columns.items() if k not in spreads}
+
+    @property
     def caption(self) -> str:
         """The caption, with this run's values put in.
 
@@ -129,7 +135,7 @@ def build(
         a row that stands as published), and for each column ``<c>``, ``<c>_published``,
         ``<c>_ci_low``, ``<c>_ci_high`` (95 % bootstrap over pairs), ``<c>_p`` (Wilcoxon signed-rank
         test of the pairs' values against the reference row's of the same set, over common pairs;
-        NaN for the reference itself) and ``<c>_n`` (pairs with a value).
+        NaN for the reference itself and for a column of standard deviations) and ``<c>_n`` (pairs with a value).
 
     Raises
     ------
@@ -165,7 +171,9 @@ def build(
             cell = (
                 _cell(values_of(position, name), column, seed, resamples) if run else _empty_cell()
             )
-            if run and reference not in (None, position):
+            # The test is of pairs' means: nothing of it belongs beside a standard deviation.
+            tested = column.get("statistic") != "std" and reference not in (None, position)
+            if run and tested:
                 cell["p"] = _compare(values_of(position, name), values_of(reference, name))
             entry[name] = cell["value"]
             entry[f"{name}_published"] = _number(published.get(name))

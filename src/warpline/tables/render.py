@@ -42,7 +42,7 @@ def to_csv(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     """A table for a page on the web; ours and published are columns of their own."""
     header = ["Set", "Method", "n"]
-    for name, column in table.columns.items():
+    for name, column in table.shown.items():
         header += [f"{_with_direction(column)}, ours [95 %]", *_published_heading(table, name)]
     lines = [_pipe(header), _pipe(["---", "---", *["---:"] * (len(header) - 2)])]
     for row, cells in _rows(table):
@@ -62,11 +62,11 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """A `table` environment for `booktabs`; ours and published share a column's heading."""
-    headings = {name: ["ours", *_published_heading(table, name)] for name in table.columns}
+    headings = {name: ["ours", *_published_heading(table, name)] for name in table.shown}
     groups = " & ".join(
         rf"\multicolumn{{{len(headings[name])}}}{{c}}"
         rf"{{{_tex(_title_with_unit(column))} {_tex_direction(column)}}}"
-        for name, column in table.columns.items()
+        for name, column in table.shown.items()
     )
     below = [word for words in headings.values() for word in words]
     rules, first = [], 4
@@ -114,11 +114,11 @@ def to_latex(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A `<figure>` with the table, its caption and notes; styled by ``report.css``."""
-    headings = {name: ["ours", *_published_heading(table, name)] for name in table.columns}
+    headings = {name: ["ours", *_published_heading(table, name)] for name in table.shown}
     head = "".join(
         f'<th scope="colgroup" colspan="{len(headings[name])}">'
         f"{_escape(_title_with_unit(column))} {_html_direction(column)}</th>"
-        for name, column in table.columns.items()
+        for name, column in table.shown.items()
     )
     words = [word for group in headings.values() for word in group]
     below = "".join(f'<th scope="col">{word}</th>' for word in words)
@@ -175,14 +175,14 @@ def write_all(table: Table, folder: str | Path, stem: str) -> list[Path]:
 
 
 def _rows(table: Table) -> Iterator[tuple[Mapping[str, Any], list[Cell]]]:
-    best = {name: _best(table, name, column) for name, column in table.columns.items()}
-    digits = {name: _published_decimals(table, name) for name in table.columns}
+    best = {name: _best(table, name, column) for name, column in table.shown.items()}
+    digits = {name: _published_decimals(table, name) for name in table.shown}
     for position, row in enumerate(table.frame.to_dict("records")):
         yield (
             row,
             [
                 _format(row, name, column, position in best[name], digits[name])
-                for name, column in table.columns.items()
+                for name, column in table.shown.items()
             ],
         )
 
@@ -212,14 +212,20 @@ def _format(
     digits: Mapping[str, int],
 ) -> Cell:
     decimals = column.get("decimals", 3)
+    places = digits.get(row["set"], 0)
+    ours, published = _number(row[name], decimals), _number(row[f"{name}_published"], places)
+    spread = column.get("spread")
+    if spread is not None:
+        ours = _with_spread(ours, row.get(spread), decimals)
+        published = _with_spread(published, row.get(f"{spread}_published"), places)
     low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
     p, n = row[f"{name}_p"], row[f"{name}_n"]
     return Cell(
-        ours=_number(row[name], decimals),
+        ours=ours,
         interval=""
         if math.isnan(low) or low == high
         else f"{low:.{decimals}f}, {high:.{decimals}f}",
-        published=[_number(row[f"{name}_published"], digits.get(row["set"], 0))] if digits else [],
+        published=[published] if digits else [],
         best=best,
         significant=not math.isnan(p) and p < SIGNIFICANT,
         short_of=int(n) if 0 < n < row["n"] else None,
@@ -230,21 +236,30 @@ def _number(value: float, decimals: int) -> str:
     return ABSENT if pd.isna(value) else f"{value:.{decimals}f}"
 
 
+def _with_spread(text: str, spread: float | None, decimals: int) -> str:
+    return text if text == ABSENT or pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"
+
+
 def _published_heading(table: Table, name: str) -> list[str]:
     """The heading of a column's published values, if there are any."""
     return ["published"] if _published_decimals(table, name) else []
 
 
 def _published_decimals(table: Table, name: str) -> dict[str, int]:
-    """Set → digits after the point that the paper prints in this column.
+    """Set → digits after the point that the paper prints in this column (and in its spread's).
 
     A number in a configuration file has lost its last zeros: 0.80 beside 0.83 is 0.8.
     """
     decimals: dict[str, int] = {}
-    for place, value in zip(table.frame["set"], table.frame[f"{name}_published"], strict=True):
-        if not pd.isna(value):
+    spread = table.spec["columns"][name].get("spread")
+    least = table.spec["columns"][name].get("published_decimals", 0)
+    for column in [name, spread] if spread in table.columns else [name]:
+        values = table.frame[f"{column}_published"]
+        for place, value in zip(table.frame["set"], values, strict=True):
+            if pd.isna(value):
+                continue
             printed = np.format_float_positional(value, trim="-").partition(".")[2]
-            decimals[place] = max(decimals.get(place, 0), len(printed))
+            decimals[place] = max(decimals.get(place, least), len(printed))
     return decimals
 
 
