@@ -53,6 +53,8 @@ def figure_inputs(wildcards):
         files += folders.values()
     if "folders" in sources:
         files += batches_with(*figure_cases(wildcards))
+    if "folder" in sources:
+        files += batches_with(*first_training_case(wildcards))
     return sorted(set(files))
 
 
@@ -123,6 +125,17 @@ def axis_scatter_sources(wildcards):
     }
 
 
+def synthetic_sources(wildcards):
+    folders = case_folders(*first_training_case(wildcards))
+    return {"folder": next(iter(folders.values()))}
+
+
+def first_training_case(wildcards):
+    """(dataset, [case id]) that synthetic fields are shown on."""
+    dataset = figure_spec(wildcards)["dataset"]
+    return dataset, catalog.dataset(dataset).split("train")[:1]
+
+
 def architecture_sources(wildcards):
     spec = figure_spec(wildcards)
     steps = catalog.dataset(spec["dataset"]).spec["prepare"]
@@ -141,6 +154,7 @@ FIGURE_SOURCES = {
     "exploration": exploration_sources,
     "registration": registration_sources,
     "residuals": residuals_sources,
+    "synthetic": synthetic_sources,
 }
 
 

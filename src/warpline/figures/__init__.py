@@ -14,4 +14,5 @@ KINDS = {
     "exploration": "warpline.figures.exploration:draw",
     "registration": "warpline.figures.registration:draw",
     "residuals": "warpline.figures.residuals:draw",
+    "synthetic": "warpline.figures.synthetic:draw",
 }

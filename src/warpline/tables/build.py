@@ -135,7 +135,8 @@ def build(
         a row that stands as published), and for each column ``<c>``, ``<c>_published``,
         ``<c>_ci_low``, ``<c>_ci_high`` (95 % bootstrap over pairs), ``<c>_p`` (Wilcoxon signed-rank
         test of the pairs' values against the reference row's of the same set, over common pairs;
-        NaN for the reference itself and for a column of standard deviations) and ``<c>_n`` (pairs with a value).
+        NaN for the reference itself and for columns of standard deviations) and ``<c>_n`` (pairs
+        with a value).
 
     Raises
     ------
