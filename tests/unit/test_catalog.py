@@ -382,6 +382,7 @@ def test_synthetic_rows_are_no_registrations_and_take_no_extra_methods():
             ("regnet", "test"),
         )
     ]
+    assert catalog.method("sokooti2017-regnet")["initial"] == "sokooti2017-affine"
     extra = {
         key: [r for r in t["rows"] if r["method"] == "syn"] for key, t in paper["tables"].items()
     }
