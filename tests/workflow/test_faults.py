@@ -51,6 +51,7 @@ def test_a_wrong_checksum_stops_with_the_archive_and_its_sources(project):
     project.write(
         "offline.yaml",
         {
+            "papers": ["estienne2020"],
             "mirror": "file:mirror",
             "override": {
                 "datasets": {
