@@ -8,7 +8,7 @@ from torch import nn
 
 # Up to so many output voxels torch's own convolution takes several times as long as slices do on a
 # CPU (benchmarks/convolution.py); above, it is as fast and needs less memory.
-SMALL = 2**17
+SMALL = 2**16
 
 
 class Conv3d(nn.Conv3d):
