@@ -33,9 +33,18 @@ STUDY_COLUMNS = {
     },
 }
 
-
 # Of a row's split: not its pairs, but pairs made of its cases by fields that are known.
 SYNTHETIC = "-synthetic"
+_ERROR = {"better": "lower", "decimals": 2, "unit": "mm", "over": "labels"}
+SYNTHETIC_COLUMNS = {
+    "mae": {"title": "MAE", "metric": "mae"} | _ERROR,
+    "identity": {"title": "MAE of no displacement", "metric": "mae_identity"}
+    | _ERROR
+    | {"better": "none"},
+    "mae_x": {"title": "MAE x", "metric": "mae_x"} | _ERROR,
+    "mae_y": {"title": "MAE y", "metric": "mae_y"} | _ERROR,
+    "mae_z": {"title": "MAE z", "metric": "mae_z"} | _ERROR,
+}
 NEEDED_KEYS = {"network": ("network", "loss", "training"), "through_atlas": ("method",)}
 
 
@@ -230,7 +239,7 @@ class Catalog:
                 if not row.get("split", "").endswith(SYNTHETIC):
                     continue
                 where = f"'{name}', key 'tables.{key}.rows', row '{row['id']}'"
-                splits = self.dataset(row["dataset"]).spec["pairs"]
+                splits = self.dataset(row["dataset"]).splits
                 split = row["split"].removesuffix(SYNTHETIC)
                 if split not in splits:
                     raise WarplineError(
@@ -274,6 +283,8 @@ class Catalog:
     def _study(self, name: str) -> dict[str, Any]:
         """A study of any methods on any datasets, in the form of a paper."""
         study = self.config["studies"][name]
+        synthetic = study["split"].endswith(SYNTHETIC)
+        columns = SYNTHETIC_COLUMNS if synthetic else STUDY_COLUMNS
         tables, figures = {}, {}
         for dataset in study["datasets"]:
             spec = self.dataset(dataset).spec
@@ -295,9 +306,11 @@ class Catalog:
                 "device {device}.",
                 "reference": study["reference"],
                 # What a dataset has no annotation for, its table has no column for.
-                "columns": {k: {**c, "optional": True} for k, c in STUDY_COLUMNS.items()},
+                "columns": {k: {**c, "optional": True} for k, c in columns.items()},
                 "rows": rows,
             }
+            if synthetic:  # its fields are not kept
+                continue
             experiments = [
                 {key: row[key] for key in ("dataset", "method", "split", "title")} for row in rows
             ]
@@ -346,11 +359,17 @@ class Catalog:
         return pair_batches(pairs, self.method(experiment.method)["pairs_per_job"])
 
     def training_cases(self, dataset: str, method: str) -> tuple[list[str], list[Pair]]:
-        """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset."""
+        """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset.
+
+        Synthetic pairs are made of a case and itself.
+        """
         data, training = self.dataset(dataset), self.method(method)["training"]
         validation = training["validation"]
         pairs: list[Pair] = []
-        if validation["split"] is not None and validation["split"] in data.spec["pairs"]:
+        if training["objective"] == "synthetic":
+            if validation["split"] in data.splits:
+                pairs = [(case, case) for case in data.split(validation["split"])]
+        elif validation["split"] is not None and validation["split"] in data.spec["pairs"]:
             pairs = data.pairs(validation["split"])[: validation["pairs"]]
         cases = data.split(*training["splits"])
         if training["pairing"] == "atlas":

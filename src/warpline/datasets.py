@@ -58,6 +58,11 @@ class Dataset:
             do=nearest(case, self.ids),
         )
 
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have a case."""
+        return sorted({row["split"] for row in self.cases})
+
     def split(self, *names: str) -> list[str]:
         """Ids of the cases in any of the named splits.
 
@@ -68,11 +73,10 @@ class Dataset:
         """
         found = [row["case"] for row in self.cases if row["split"] in names]
         if not found:
-            known = sorted({row["split"] for row in self.cases})
             raise WarplineError(
                 f"The dataset '{self.name}' has no case in the split {' or '.join(names)}.",
                 where=self.spec["case_sheet"],
-                do=f"Its splits are: {', '.join(known)}.",
+                do=f"Its splits are: {', '.join(self.splits)}.",
             )
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -45,8 +46,10 @@ def synthetic_records(
     Returns
     -------
     pandas.DataFrame
-        Tidy records of `mae`, `mae_x`, `mae_y`, `mae_z` in mm; `fixed` and `moving` are the case,
-        the label is the field's number and the patch's (``0.17``).
+        Tidy records of `mae`, `mae_x`, `mae_y`, `mae_z` in mm, of `displacement`, the length |u|
+        of the true displacement, and of `mae_identity`, the error of a network that moves nothing;
+        `fixed` and `moving` are the case, the label is the field's number and the patch's
+        (``0.17``).
 
     Raises
     ------
@@ -62,13 +65,16 @@ def synthetic_records(
     done: dict[tuple[int, int], int] = {}
     for image, field, batch in batches:
         found = axis_errors(network.displacements(batch.patches), batch).cpu().numpy()
+        still = axis_errors(torch.zeros_like(batch.displacements), batch).cpu().numpy()
         first = done.get((image, field), 0)
-        for patch, errors in enumerate(found, start=first):
+        for patch, (errors, true) in enumerate(zip(found, still, strict=True), start=first):
             label = f"{field}.{patch}"
             named = zip(("mae_x", "mae_y", "mae_z"), errors, strict=True)
             own = rows.setdefault(image, [])
             own.append(row("mae", errors.sum(), "mm", label))
             own += [row(metric, value, "mm", label) for metric, value in named]
+            own.append(row("displacement", np.linalg.norm(true), "mm", label))
+            own.append(row("mae_identity", true.sum(), "mm", label))
         done[image, field] = first + len(found)
     frames = []
     for image, own in rows.items():

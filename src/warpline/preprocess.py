@@ -400,6 +400,14 @@ def segment_lungs(case: Case) -> Case:
 
 
 @step
+def mask_of_labels(case: Case) -> Case:
+    """The labelled voxels as the mask of a case that has none; such as LUNA16's lungs."""
+    if case.mask is not None or case.labels is None:
+        return case
+    return replace(case, mask=Image((case.labels.array != 0).astype(np.uint8), case.grid))
+
+
+@step
 def zscore(case: Case, over: str = "all") -> Case:
     """Subtract the mean and divide by the deviation of the voxels `over` (all or positive)."""
     if over not in ("all", "positive"):

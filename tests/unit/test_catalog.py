@@ -395,3 +395,22 @@ def test_the_device_is_a_gpu_at_paper_scale_alone_unless_said():
     assert chosen == {"demo": "cpu", "cpu": "cpu", "paper": "cuda"}
     assert Catalog({"scale": "paper", "device": "cpu"}, ROOT).device == "cpu"
     assert Catalog({"scale": "demo", "device": "cuda"}, ROOT).device == "cuda"
+
+
+def test_a_study_of_synthetic_pairs_has_a_table_of_errors_and_no_registrations():
+    study = {"datasets": ["luna16"], "methods": ["sokooti2017-regnet"], "split": "test-synthetic"}
+    catalog = Catalog({"studies": {"known-fields": study}}, ROOT)
+    table = catalog.paper("known-fields")["tables"]["table"]
+    assert list(table["columns"]) == ["mae", "identity", "mae_x", "mae_y", "mae_z"]
+    assert not catalog.paper("known-fields")["figures"]
+    assert not catalog.experiments("known-fields")
+    (experiment,) = catalog.synthetic_experiments("known-fields")
+    assert experiment == Experiment("luna16", "sokooti2017-regnet", "test-synthetic")
+
+
+def test_synthetic_training_validates_on_the_cases_of_a_split_whether_or_not_they_are_paired():
+    catalog = Catalog({}, ROOT)
+    cases = catalog.dataset("followup").split("val")
+    pairs = catalog.training_cases("followup", "sokooti2017-regnet")[1]
+    assert pairs == [(case, case) for case in cases]
+    assert catalog.training_cases("luna16", "sokooti2017-regnet")[1] == []

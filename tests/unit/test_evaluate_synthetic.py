@@ -55,7 +55,7 @@ def test_every_patch_of_every_field_of_every_case_is_a_record(frame):
     assert counts.to_dict() == {
         (case, case, metric): 2 * 5
         for case in "ab"
-        for metric in ("mae", "mae_x", "mae_y", "mae_z")
+        for metric in ("mae", "mae_x", "mae_y", "mae_z", "displacement", "mae_identity")
     }
     assert not frame.duplicated(["fixed", "metric", "label"]).any()
     wide = frame.pivot(index=["fixed", "label"], columns="metric", values="value")
@@ -63,6 +63,21 @@ def test_every_patch_of_every_field_of_every_case_is_a_record(frame):
     np.testing.assert_allclose(wide["mae"], axes.sum(axis=1), rtol=1e-6)
     assert axes.gt(0).all(axis=None)
     assert set(frame["unit"]) == {"mm"}
+    # |u|₂ ≤ |u|₁ ≤ √3 |u|₂, and no patch lies beyond the last class
+    ratio = wide["mae_identity"] / wide["displacement"]
+    assert ratio.between(1 - 1e-6, np.sqrt(3) + 1e-6).all()
+    assert wide["displacement"].between(0, 8).all()
+
+
+def test_a_network_that_moves_nothing_errs_by_the_displacement(network, cases):
+    still = networks.build("sokooti2017", NARROW).eval()
+    torch.nn.init.zeros_(still.last.weight)
+    torch.nn.init.zeros_(still.last.bias)
+    frame = synthetic_records(still, cases, RECIPE, dataset="d", method="n", split="s")
+    wide = frame.pivot(index=["fixed", "label"], columns="metric", values="value")
+    np.testing.assert_allclose(wide["mae"], wide["mae_identity"], rtol=1e-6)
+    length = np.sqrt(np.square(wide[["mae_x", "mae_y", "mae_z"]]).sum(axis=1))
+    np.testing.assert_allclose(wide["displacement"], length, rtol=1e-5)
 
 
 def test_the_table_of_validation_cases_repeats_the_training_s_last_validation(

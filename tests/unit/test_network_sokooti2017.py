@@ -8,7 +8,7 @@ from warpline import networks
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image
 from warpline.inference import predict
-from warpline.networks.sokooti2017 import Patches
+from warpline.networks.sokooti2017 import Patches, block_offsets
 from warpline.preprocess import Case
 
 torch.set_num_threads(1)
@@ -70,6 +70,23 @@ def test_size_layer_by_layer(design, expected):
     network = networks.build("sokooti2017", DESIGNS[design])
     assert networks.parameter_count(network) == expected
     assert design != "regnet" or expected == 904_878
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_block_of_centres_gets_the_answers_of_its_patches(design):
+    network = used_network(design)
+    generator = torch.Generator().manual_seed(2)
+    moving, fixed = torch.randn(2, 40, 35, 31, generator=generator)
+    middles = torch.tensor([[20, 17, 15], [2, 30, 28]])
+    block = Patches.cut(moving, fixed, middles, block=3)
+    centres = (middles[:, None] + block_offsets(3)).reshape(-1, 3)
+    assert centres[13].tolist() == [20, 17, 15]
+    assert centres[1].tolist() == [18, 15, 15]
+    inside = (centres >= 0).all(dim=1) & (centres < torch.tensor(moving.shape)).all(dim=1)
+    with torch.no_grad():
+        found = network.displacements(block)[inside]
+        each = network.displacements(Patches.cut(moving, fixed, centres[inside]))
+    torch.testing.assert_close(found, each, rtol=1e-4, atol=1e-5)
 
 
 def test_patches_against_numpy():

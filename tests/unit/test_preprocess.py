@@ -509,3 +509,13 @@ def test_unit_frame_keeps_voxels_and_the_landmarks_indices():
         atol=1e-9,
     )
     assert case.labels.grid == case.mask.grid == case.grid
+
+
+def test_labels_give_a_mask_to_a_case_that_has_none():
+    grid = Grid((2, 2, 2))
+    labels = Image(np.array([0, 1, 2, 0, 0, 0, 0, 3], np.uint8).reshape(2, 2, 2), grid)
+    case = Case("a", Image(np.zeros((2, 2, 2), np.float32), grid), labels=labels)
+    masked = prepare(case, [{"mask_of_labels": {}}])
+    assert masked.mask.array.ravel().tolist() == [0, 1, 1, 0, 0, 0, 0, 1]
+    again = prepare(Case("a", masked.image, mask=masked.mask), [{"mask_of_labels": {}}])
+    assert again.mask is masked.mask

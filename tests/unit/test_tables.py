@@ -184,6 +184,11 @@ def test_landmarks_within_the_capture_range():
         "rows": [{"id": "net", "dataset": "l", "method": "net", "split": "t"}],
     }
     assert build(pd.concat(frames), spec).iloc[0]["tre"] == 1.5
+    within["above"] = 3
+    assert build(pd.concat(frames), spec).iloc[0]["tre"] == 2.0
+    del within["method"]  # the row's own
+    within |= {"above": 1.5, "at_most": 19}
+    assert build(pd.concat(frames), spec).iloc[0]["tre"] == 10.5
 
 
 def test_missing_experiments_name_the_row(records, spec):

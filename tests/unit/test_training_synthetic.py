@@ -162,6 +162,41 @@ def test_flipped_patches_still_show_their_displacement():
     assert {v: signs.count(v) for v in set(signs)} == dict.fromkeys(versions, len(signs) // 4)
 
 
+def test_every_centre_of_a_block_has_its_own_displacement_also_when_flipped():
+    """The fixed image holds its voxels' indices, so that a centre tells where it lies."""
+    block = 3
+    one = objective(sampling=replace(FEW, block=block, classes=(1.5, 2.5)), batch_size=16)
+    seen = 0
+    for step in range(one.steps_per_epoch):
+        batch = one.batch(step)
+        size = 14 + block - 1
+        assert batch.patches.fixed.shape[-1] == 2 * size + 1
+        middle = slice(14, 14 + 2 * block, 2)  # the centres, two voxels apart
+        index = batch.patches.fixed[:, 0, middle, middle, middle].reshape(-1).long()
+        z, rest = index // (SHAPE[1] * SHAPE[2]), index % (SHAPE[1] * SHAPE[2])
+        y, x = rest // SHAPE[2], rest % SHAPE[2]
+        lengths = torch.hypot(z / 2 - 3, x / 4)
+        inside = (z >= 2) & (z < 12) & (y >= 3) & (y < 13) & (x >= 2) & (x < 10)
+        counts = batch.counts
+        assert (inside & (lengths < 2.5))[counts].all()
+        torch.testing.assert_close(
+            batch.displacements[counts].abs(),
+            torch.stack([z / 2 - 3, 0 * z, x / 4], dim=1)[counts].abs(),
+        )
+        torch.testing.assert_close(batch.displacements[counts].norm(dim=1), lengths[counts])
+        drawn = counts.reshape(-1, block**3)[:, block**3 // 2]
+        assert drawn.all()
+        seen += int(counts.sum()) - len(drawn)
+    assert seen > 0
+    assert all(len(b.displacements) == len(b.patches) for b in one_centred(one))
+
+
+def one_centred(objective: SyntheticObjective) -> list[Batch]:
+    """The batches that validate it."""
+    objective.validate(Constant(0.0, 0.0, 0.0))
+    return objective._validation
+
+
 def test_classes_are_balanced_within_the_mask():
     case = lung_case("t", 0, spacing=(1.0, 1.0, 2.0))
     u = known_pair(
@@ -213,7 +248,7 @@ def test_only_the_held_pairs_are_in_memory():
     kept = [tensor for drawn in held for tensor in vars(drawn).values()]
     voxels = math.prod(SHAPE)
     # Two float32 images a pair; no field, and no patch before it is asked for.
-    bound = FEW.held * (8 * voxels + FEW.patches * (3 * 8 + 3 * 4) + 36)
+    bound = FEW.held * (8 * voxels + FEW.patches * (3 * 8 + 3 * 4 + 1) + 36)
     assert sum(t.element_size() * t.nelement() for t in kept) == bound
 
 
@@ -244,10 +279,12 @@ def test_errors_by_hand():
     found = torch.tensor([0.5, -0.25, 3.0])
     truth = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.75, 1.0]])
     patches = Patches(*torch.zeros(4, 2, 1, 1, 1, 1))
-    batch = Batch(patches, truth, torch.eye(3).expand(2, 3, 3))
+    batch = Batch(patches, truth, torch.eye(3).expand(2, 3, 3), torch.tensor([True, True]))
     network = Constant(*found.tolist())
     mae, _ = objective().loss(network, batch)
     assert float(mae) == pytest.approx((0.5 + 0.25 + 3 + 0 + 1 + 2) / 2)
+    first, _ = objective().loss(network, replace(batch, counts=torch.tensor([True, False])))
+    assert float(first) == pytest.approx(0.5 + 0.25 + 3)
     huber, _ = objective(error={"name": "huber", "delta": 2.0}).loss(network, batch)
     quadratic = (0.5**2 + 0.25**2 + 1**2 + 2**2) / 2
     assert float(huber) == pytest.approx((quadratic + 2 * (3 - 1)) / 2)

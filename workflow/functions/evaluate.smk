@@ -24,8 +24,8 @@ def training_sidecar(wildcards):
 
 
 def synthetic_cases(wildcards):
-    """The cases of a split that synthetic pairs are made of: those of its pairs."""
-    return cases_of(experiment_pairs(wildcards))
+    """The cases of a split; synthetic pairs are made of each."""
+    return sorted(catalog.dataset(wildcards.dataset).split(wildcards.split))
 
 
 def synthetic_code(wildcards):

@@ -39,7 +39,8 @@ class Patches:
     """Patches of a pair around common centres.
 
     `moving`, `fixed`: (B, 1, 29, 29, 29); `moving_low`, `fixed_low`: (B, 1, 27, 27, 27), every
-    second voxel.
+    second voxel. With n³ centres two voxels apart, full sides are longer by 2(n − 1), low ones by
+    n − 1.
     """
 
     moving: torch.Tensor
@@ -55,18 +56,30 @@ class Patches:
         return replace(self, **{f.name: function(getattr(self, f.name)) for f in fields(self)})
 
     @classmethod
-    def cut(cls, moving: torch.Tensor, fixed: torch.Tensor, centres: torch.Tensor) -> Patches:
+    def cut(
+        cls, moving: torch.Tensor, fixed: torch.Tensor, centres: torch.Tensor, block: int = 1
+    ) -> Patches:
         """Cut patches out of two volumes (z, y, x) around `centres` (B, 3), indices (z, y, x).
 
-        Voxels outside a volume take the value of the nearest border voxel.
+        Voxels outside a volume take the value of the nearest border voxel. With `block` > 1 a patch
+        is that of block³ centres at `block_offsets`, for which most of the work is done once.
         """
+        reach = block - 1
         return cls(
             *(
-                _gather(volume, centres, offsets)[:, None]
-                for offsets in (FULL, LOW)
+                _gather(volume, centres, range(side[0] - reach, side[-1] + reach + 1, side.step))[
+                    :, None
+                ]
+                for side in (FULL, LOW)
                 for volume in (moving, fixed)
             )
         )
+
+
+def block_offsets(block: int) -> torch.Tensor:
+    """Centres (block³, 3), (z, y, x), of a patch relative to its middle: two voxels apart."""
+    steps = torch.arange(1 - block, block, 2)
+    return torch.cartesian_prod(steps, steps, steps).reshape(-1, 3)
 
 
 class Unit(nn.Module):
@@ -186,11 +199,15 @@ class Network(RegistrationNetwork):
             raise TypeError(f"'memory_mb' is below {least:.0f}, the need of the smallest tile")
 
     def displacements(self, patches: Patches) -> torch.Tensor:
-        """Displacements (B, 3), components (z, y, x), of the patches' centres, in voxels."""
+        """Displacements, components (z, y, x), of the patches' centres, in voxels.
+
+        (B, 3); of patches with n³ centres (B n³, 3), patch by patch, in the order of
+        `block_offsets`.
+        """
         patches = patches.map(self._normalised)
         features = F.max_pool3d(self.full(patches.moving, patches.fixed), 2)
         low = None if self.low is None else (patches.moving_low, patches.fixed_low)
-        return self._join(features, low)[:, :, 0, 0, 0]
+        return self._join(features, low).permute(0, 2, 3, 4, 1).reshape(-1, 3)
 
     def both(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True

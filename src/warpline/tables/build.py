@@ -87,8 +87,9 @@ def pair_values(
         `dataset`, `method`, `split`.
     column
         `metric`; optionally `label` (only this one), `within` (only labels whose value of
-        another measurement is at most so much: ``{method: affine, metric: tre, at_most: 8}`` are
-        the landmarks of Sokooti's TRE′).
+        another measurement, of the row's own method if none is named, is at most so much and
+        above so much: ``{method: affine, metric: tre, at_most: 8}`` are the landmarks of Sokooti's
+        TRE′).
 
     Returns
     -------
@@ -101,9 +102,10 @@ def pair_values(
     values = chosen.set_index([*PAIR, "label"])["value"]
     within = column.get("within")
     if within is not None:
-        other = _of(records, row, within["method"], within["metric"])
+        other = _of(records, row, within.get("method", row["method"]), within["metric"])
         other = other.set_index([*PAIR, "label"])["value"]
-        values = values[values.index.isin(other[other <= within["at_most"]].index)]
+        chosen = other[(other <= within["at_most"]) & (other > within.get("above", -np.inf))]
+        values = values[values.index.isin(chosen.index)]
     return values[np.isfinite(values)]
 
 

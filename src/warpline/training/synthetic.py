@@ -6,7 +6,7 @@ Sokooti et al. 2017, sections 2.2.2 and 2.3.2; class balance after its authors' 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import nn
 from warpline.datasets import Pair
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image
-from warpline.networks.sokooti2017 import Patches
+from warpline.networks.sokooti2017 import Patches, block_offsets
 from warpline.preprocess import Case, read_case
 from warpline.synthetic import SyntheticPair, synthetic_pair
 
@@ -52,6 +52,10 @@ class Sampling:
         Standard deviation of the Gaussian noise on both images' patches, in units of the images.
     held
         Synthetic pairs in memory at a time, among which a batch is mixed.
+    block
+        1: a patch has the one centre that was drawn, as in the paper. A larger, odd number: in
+        training it has block³ centres two voxels apart around that one, for a small part of the
+        work that as many patches take. Those outside the lungs or beyond the classes do not count.
     """
 
     fields: int = 6
@@ -62,6 +66,7 @@ class Sampling:
     flips: bool = True
     noise: float = 5.0
     held: int = 4
+    block: int = 1
 
     @property
     def versions(self) -> int:
@@ -73,24 +78,28 @@ class Sampling:
 class Drawn:
     """A synthetic pair's images and the patches drawn from it; the field itself is not kept.
 
-    `moving`, `fixed`: (z, y, x) float32; `centres` (n, 3), indices (z, y, x); `displacements`
-    (n, 3), components (z, y, x), voxels; `matrix` (3, 3) from those to mm, (x, y, z).
+    `moving`, `fixed`: (z, y, x) float32; `middles` (n, 3), indices (z, y, x); of each one's b³
+    centres the `displacements` (n, b³, 3), components (z, y, x), voxels, and whether each `counts`
+    (n, b³); `matrix` (3, 3) from displacements to mm, (x, y, z).
     """
 
     moving: torch.Tensor
     fixed: torch.Tensor
-    centres: torch.Tensor
+    middles: torch.Tensor
     displacements: torch.Tensor
+    counts: torch.Tensor
     matrix: torch.Tensor
 
 
 @dataclass
 class Batch:
-    """Patches, the displacements (B, 3) of their centres in voxels, and (B, 3, 3) to mm."""
+    """Patches; of their N centres the displacements (N, 3) in voxels, (N, 3, 3) from those to mm,
+    and (N,) which of them count."""
 
     patches: Patches
     displacements: torch.Tensor
     matrices: torch.Tensor
+    counts: torch.Tensor
 
 
 class CaseFolders(Sequence):
@@ -232,12 +241,13 @@ class SyntheticObjective:
         return batch
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict]:
-        """Mean over the patches of the error of their displacement, summed over the axes."""
+        """Mean over the centres of the error of their displacement, summed over the axes."""
         return self._error(network.displacements(batch.patches), batch), {}
 
     def _error(self, displacements: torch.Tensor, batch: Batch) -> torch.Tensor:
         # In single precision, whatever the network computes in.
-        return 3.0 * self.error(displacements.float(), batch.displacements, **self.arguments)
+        found, wanted = displacements.float()[batch.counts], batch.displacements[batch.counts]
+        return 3.0 * self.error(found, wanted, **self.arguments)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -288,6 +298,7 @@ def held_out_batches(
         If a case has no lung mask.
     """
     count = sampling.validation_patches
+    sampling = replace(sampling, block=1)
     for image, case in enumerate(cases):
         _check(case)
         for field in range(sampling.fields):
@@ -339,12 +350,21 @@ def draw_patches(
     if not mask.array.any():
         mask = case.mask  # lungs of a few voxels that were deformed away
     index = draw_balanced(pair.displacement, mask.array, matrix, sampling.classes, count, rng)
-    centres = np.stack(np.unravel_index(index, case.grid.shape), axis=1)
+    middles = np.stack(np.unravel_index(index, case.grid.shape), axis=1)
+    centres = middles[:, None] + block_offsets(sampling.block).numpy()
+    inside = ((centres >= 0) & (centres < case.grid.shape)).all(axis=-1)
+    z, y, x = np.moveaxis(np.clip(centres, 0, np.asarray(case.grid.shape) - 1), -1, 0)
+    displacements = np.moveaxis(pair.displacement[:, z, y, x], 0, -1)
+    length = np.linalg.norm(displacements @ matrix.T.astype(np.float32), axis=-1)
+    counts = inside & (mask.array[z, y, x] != 0) & (length < sampling.classes[-1])
+    # The one that was drawn always does, also where no voxel lies within the classes.
+    counts[:, counts.shape[1] // 2] = True
     return Drawn(
         torch.from_numpy(pair.moving.array).to(device),
         torch.from_numpy(pair.fixed.array).to(device),
-        torch.from_numpy(centres).to(device),
-        torch.from_numpy(pair.displacement.reshape(3, -1)[:, index].T.copy()).to(device),
+        torch.from_numpy(middles).to(device),
+        torch.from_numpy(np.ascontiguousarray(displacements)).to(device),
+        torch.from_numpy(counts).to(device),
         torch.from_numpy(matrix).float().to(device),
     )
 
@@ -398,9 +418,11 @@ def draw_balanced(
 
 def _cut(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:
     """Patches of one pair; version 0 as it is, 1, 2, 3 flipped along z, y, x."""
-    index = torch.from_numpy(patch).to(drawn.centres.device)
-    patches = Patches.cut(drawn.moving, drawn.fixed, drawn.centres[index])
-    displacements = drawn.displacements[index]
+    index = torch.from_numpy(patch).to(drawn.middles.device)
+    block = round(drawn.counts.shape[1] ** (1 / 3))
+    patches = Patches.cut(drawn.moving, drawn.fixed, drawn.middles[index], block)
+    displacements = drawn.displacements[index].unflatten(1, (block, block, block))
+    counts = drawn.counts[index].unflatten(1, (block, block, block))
     for axis in range(3):
         rows = torch.from_numpy(np.flatnonzero(version == axis + 1)).to(index.device)
         if len(rows):
@@ -409,8 +431,11 @@ def _cut(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:
                     0, rows, part[rows].flip(2 + axis)
                 )
             )
-            displacements[rows, axis] *= -1
-    return Batch(patches, displacements, drawn.matrix.expand(len(index), 3, 3))
+            displacements[rows] = displacements[rows].flip(1 + axis)
+            displacements[rows, ..., axis] *= -1
+            counts[rows] = counts[rows].flip(1 + axis)
+    matrices = drawn.matrix.expand(counts.numel(), 3, 3)
+    return Batch(patches, displacements.reshape(-1, 3), matrices, counts.flatten())
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
@@ -424,6 +449,7 @@ def _joined(parts: Sequence[Batch]) -> Batch:
         patches,
         torch.cat([part.displacements for part in parts]),
         torch.cat([part.matrices for part in parts]),
+        torch.cat([part.counts for part in parts]),
     )
 
 
