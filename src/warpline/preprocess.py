@@ -7,6 +7,7 @@ returns a new case. A new step is one more function with the ``@step`` decorator
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -275,6 +276,31 @@ def pad_crop(case: Case, shape: Sequence[int], fill: float | str = 0.0) -> Case:
         return Image(np.ascontiguousarray(array), grid)
 
     return _each_image(case, fit)
+
+
+@step
+def crop_to_mask(case: Case, margin: float = 0.0) -> Case:
+    """Crop to the smallest box around the mask with `margin` mm on each side; masks stay whole."""
+    if case.mask is None or not case.mask.array.any():
+        raise WarplineError(
+            "The case has no mask to crop to.",
+            where=f"case {case.id}",
+            do="Put 'segment_lungs' or 'mask_of_labels' before 'crop_to_mask' in 'prepare'.",
+        )
+    box = []
+    for axis, step_mm in enumerate(case.grid.spacing[::-1]):
+        others = tuple(k for k in range(3) if k != axis)
+        inside = np.flatnonzero(case.mask.array.any(axis=others))
+        wide = math.ceil(margin / step_mm - 1e-6)
+        box.append(slice(max(0, inside[0] - wide), inside[-1] + 1 + wide))
+
+    def cut(image: Image, label: bool) -> Image:
+        array = np.ascontiguousarray(image.array[tuple(box)])
+        start = np.array([part.start for part in box], dtype=float)
+        origin = tuple(map(float, image.grid.index_to_physical(start)))
+        return Image(array, replace(image.grid, shape=array.shape, origin=origin))
+
+    return _each_image(case, cut)
 
 
 def _reframe(case: Case, grid: Grid) -> Case:

@@ -519,3 +519,23 @@ def test_labels_give_a_mask_to_a_case_that_has_none():
     assert masked.mask.array.ravel().tolist() == [0, 1, 1, 0, 0, 0, 0, 1]
     again = prepare(Case("a", masked.image, mask=masked.mask), [{"mask_of_labels": {}}])
     assert again.mask is masked.mask
+
+
+def test_cropping_to_the_mask_keeps_every_voxel_where_it_was():
+    direction = tuple(Rotation.from_euler("xyz", [10, 20, 30], degrees=True).as_matrix().ravel())
+    grid = Grid((9, 10, 11), (1.0, 2.0, 3.0), (5.0, -7.0, 11.0), direction)
+    array = np.arange(990, dtype=np.float32).reshape(grid.shape)
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[4:6, 3:8, 1:4] = 1
+    case = Case("a", Image(array, grid), mask=Image(mask, grid))
+    cropped = prepare(case, [{"crop_to_mask": {"margin": 4.0}}])
+    # 4 mm are two voxels of 3 mm (rounded up), two of 2 mm, four of 1 mm; x begins at the border.
+    assert cropped.grid.shape == (2 + 4, 5 + 4, 7 + 1)
+    assert cropped.mask.array.sum() == mask.sum()
+    index = np.array([1.0, 2.0, 3.0])
+    place = cropped.grid.index_to_physical(index)
+    there = tuple(np.rint(grid.physical_to_index(place)).astype(int))
+    assert there == (3, 3, 3)
+    assert cropped.image.array[1, 2, 3] == array[there]
+    with pytest.raises(WarplineError, match="no mask to crop to"):
+        prepare(Case("b", case.image), [{"crop_to_mask": {}}])
