@@ -1,0 +1,118 @@
+"""Displacement maps beside a brute-force loop, in any chunks; soft-argmin and clipping."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from warpline.embedding.search import clipped, displacement_maps, displacements, soft_argmin
+from warpline.errors import WarplineError
+
+torch.set_num_threads(1)
+SHAPE = (9, 8, 10)
+
+
+def features(seed: int) -> torch.Tensor:
+    return torch.rand(1, 3, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def some_points(number: int = 7) -> torch.Tensor:
+    """Corners among them: there the search leaves the image."""
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, SHAPE, (number, 3))
+    points[0], points[1] = 0, np.array(SHAPE) - 1
+    return torch.from_numpy(points)
+
+
+def brute(fixed, moving, points, radius: int, step: float, patch: int) -> np.ndarray:
+    """One voxel of one patch at a time, in double precision, moving features by SciPy."""
+    fixed, moving = fixed[0].double().numpy(), moving[0].double().numpy()
+    last = np.array(SHAPE) - 1
+    reach = range(-(patch // 2), patch // 2 + 1)
+    offsets = np.array([(z, y, x) for z in reach for y in reach for x in reach])
+    moves = displacements(radius, step).double().numpy()
+    maps = np.zeros((len(points), len(moves)))
+    for i, point in enumerate(points.numpy()):
+        for offset in offsets:
+            f = fixed[:, *np.clip(point + offset, 0, last)]
+            there = np.clip(point + offset + moves, 0, last)
+            for channel, value in zip(moving, f, strict=True):
+                m = ndimage.map_coordinates(channel, there.T, order=1)
+                maps[i] += (m - value) ** 2
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("radius", "step", "patch"), [(2, 1, 1), (3, 1, 3), (2, 2, 3), (3, 0.5, 3), (2, 1 / 3, 5)]
+)
+def test_against_brute_force(radius, step, patch):
+    fixed, moving, points = features(0), features(1), some_points()
+    found = displacement_maps(fixed, moving, points, radius=radius, step=step, patch=patch)
+    expected = brute(fixed, moving, points, radius, step, patch)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("step", [1, 0.5])
+def test_in_any_chunks_it_is_the_same_bit_for_bit(step):
+    fixed, moving, points = features(0), features(1), some_points(23)
+    arguments = {"radius": 3, "step": step, "patch": 3}
+    whole = displacement_maps(fixed, moving, points, memory_mb=500, **arguments)
+    for memory_mb in (0.001, 1.0, 3.0):
+        part = displacement_maps(fixed, moving, points, memory_mb=memory_mb, **arguments)
+        assert torch.equal(part, whole)
+
+
+def test_a_shifted_image_is_found_at_its_shift():
+    fixed = torch.rand(1, 12, 16, 16, 16, generator=torch.Generator().manual_seed(2))
+    moving = fixed.roll((2, -1, 3), dims=(2, 3, 4))
+    points = torch.tensor([[7, 8, 6], [6, 7, 8]])
+    maps = displacement_maps(fixed, moving, points, radius=4)
+    moves = displacements(4)
+    best = maps.argmin(dim=1)
+    assert moves[best].tolist() == [[2, -1, 3]] * 2
+    assert float(maps.min()) < 1e-4
+    assert not clipped(maps, 4).any()
+    # Within a search too short the least entry lies at its border: the sum is over all or nothing.
+    assert clipped(displacement_maps(fixed, moving, points, radius=3), 3).all()
+
+
+def test_a_single_low_entry_gives_its_displacement_exactly():
+    moves = displacements(3, 0.5)
+    rows = torch.tensor([0, 17, 171, 342])
+    maps = torch.full((4, 343), 50.0)
+    maps[torch.arange(4), rows] = 0
+    assert torch.equal(soft_argmin(maps, moves, 0.1), moves[rows])
+    assert clipped(maps, 3).tolist() == [True, True, False, True]
+    assert moves[171].tolist() == [0, 0, 0]
+
+
+def test_a_bowl_gives_its_minimum():
+    """exp(−|d − c|² / T) on a lattice has its mean at c, whatever c, far from the border."""
+    moves = displacements(10)
+    centres = torch.tensor([[1.3, -2.75, 0.5], [0.0, 4.1, -3.9]])
+    maps = ((moves[None] - centres[:, None]) ** 2).sum(-1)
+    torch.testing.assert_close(soft_argmin(maps, moves, 2.0), centres, atol=1e-3, rtol=0)
+    cold = soft_argmin(maps, moves, 1e-3)
+    torch.testing.assert_close(cold[1], torch.tensor([0.0, 4.0, -4.0]))
+    # In mm, along the axes of an oblique grid: the mean goes through any linear map.
+    matrix = torch.tensor([[0.9, 0.1, 2.0], [1.5, 0.2, -0.3], [0.0, 3.0, 0.4]])
+    found = soft_argmin(maps, moves @ matrix.T, 2.0)
+    torch.testing.assert_close(found, centres @ matrix.T, atol=5e-3, rtol=0)
+
+
+def test_every_face_of_the_range_counts_as_border():
+    for index in np.ndindex(5, 5, 5):
+        one = torch.ones(5, 5, 5)
+        one[index] = 0
+        assert bool(clipped(one.reshape(1, -1), 2)) == any(i in (0, 4) for i in index)
+
+
+@pytest.mark.parametrize("step", [0, -1, 0.7, 1.5])
+def test_a_step_that_fits_no_lattice_is_refused(step):
+    with pytest.raises(WarplineError, match="cannot take steps"):
+        displacement_maps(features(0), features(1), some_points(), radius=2, step=step)
+
+
+def test_an_even_patch_is_refused():
+    with pytest.raises(WarplineError, match="no middle voxel"):
+        displacement_maps(features(0), features(1), some_points(), radius=2, patch=2)
