@@ -89,7 +89,8 @@ class Dataset:
                 where=f"config/datasets/{self.name}.yaml, key 'pairs'",
                 do=f"It has pairs for: {', '.join(self.spec['pairs']) or 'none'}.",
             )
-        cases = self.split(rule.get("split", split))
+        named = rule.get("split", split)
+        cases = self.split(*([named] if isinstance(named, str) else named))
         if rule["from"] == "sheet":
             pairs = _read_pairs(Path(rule["file"]), set(cases), self.name)
         elif rule["from"] == "patient":

@@ -49,6 +49,12 @@ def case_sources(wildcards):
     return [path for path in paths if path.exists()]
 
 
+def phantom_spec(wildcards):
+    """What a phantom is made from; raw volumes have the sizes that they will be read with."""
+    spec = catalog.dataset(wildcards.dataset).spec
+    return {**spec["phantom"], "scans": spec["scans"]}
+
+
 def phantom_code(wildcards):
     kind = catalog.dataset(wildcards.dataset).spec["phantom"]["kind"]
     return code_of("phantom.py", PHANTOMS.get(kind, "").partition(":")[0])

@@ -15,7 +15,7 @@ rule phantom:
         mem_mb=2000,
         runtime=30,
     params:
-        phantom=lambda w: catalog.dataset(w.dataset).spec["phantom"],
+        phantom=phantom_spec,
         cases=lambda w: list(catalog.dataset(w.dataset).cases),
         code=phantom_code,
     script:
@@ -84,7 +84,7 @@ rule canonicalise:
         or f"{RESULTS}/data/{w.dataset}/unpacked",
         dataset=lambda w: {
             key: catalog.dataset(w.dataset).spec[key]
-            for key in ("format", "labels", "case_sheet")
+            for key in ("format", "labels", "case_sheet", "ask", "scans", "phantom")
         }
         | {
             "patients": catalog.dataset(w.dataset).patients_of(

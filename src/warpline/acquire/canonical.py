@@ -42,15 +42,19 @@ def canonicalise(
         label map or mask lies on another grid; if a label value is no integer or not in `labels`;
         if the label map is empty where it may not be; if a landmark lies outside the image.
     """
-    image = _check_image(_read(files.image, "image", case_id), files.image, case_id)
     label_map = mask = landmarks = None
+    if files.read is not None:
+        image, landmarks = files.read()
+    else:
+        image = _read(files.image, "image", case_id)
+    image = _check_image(image, files.image, case_id)
     if files.labels is not None:
         label_map = _on_grid(files.labels, image.grid, files.image, "label map", case_id)
         label_map = _check_labels(label_map, files, labels, case_id)
     if files.mask is not None:
         mask = _on_grid(files.mask, image.grid, files.image, "mask", case_id)
         mask = mask.with_array((mask.array != 0).astype(np.uint8))
-    if files.landmarks is not None:
+    if files.landmarks is not None and files.read is None:
         landmarks = read_landmarks(files, image.grid, case_id)
     case = Case(case_id, image, label_map, mask, landmarks)
     write_case(target_folder, case)

@@ -10,6 +10,8 @@ from typing import Any
 from warpline.registry import lookup
 
 KNOWN = {
+    "dirlab-4dct": "warpline.phantoms.dirlab:write_4dct",
+    "dirlab-copd": "warpline.phantoms.dirlab:write_copd",
     "followup": "warpline.phantoms.followup:write_followup",
     "hippocampus": "warpline.phantoms.mirror:write_hippocampus",
     "luna16": "warpline.phantoms.luna16:write_luna16",
@@ -29,7 +31,8 @@ def write(
     kind
         A name in `KNOWN`.
     spec
-        The dataset file's ``phantom`` entry: ``seed`` and ``parameters``.
+        The dataset file's ``phantom`` entry: ``seed`` and ``parameters``; and its ``scans``, for
+        phantoms of raw volumes.
     cases
         Rows of the case sheet; a case depends on its id and the seed, not on the other cases.
     folder

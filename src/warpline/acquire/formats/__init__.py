@@ -20,6 +20,7 @@ from warpline.errors import WarplineError, together
 from warpline.registry import lookup
 
 KNOWN = {
+    "dirlab": "warpline.acquire.formats.dirlab",
     "folder": "warpline.acquire.formats.folder",
     "followup": "warpline.acquire.formats.followup",
     "learn2reg": "warpline.acquire.formats.learn2reg",

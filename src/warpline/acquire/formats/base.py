@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from warpline.errors import WarplineError
+from warpline.images import Image
 from warpline.registry import nearest
 
 SUFFIX = ".nii.gz"
@@ -34,6 +37,9 @@ class CaseFiles:
         What values that `label_values` does not name become; ``None``: they keep theirs.
     needs_labels
         A label map in which no voxel has a label is an error.
+    read
+        Gives the image and its landmarks (``id, x, y, z`` in mm, LPS), for files that do not say
+        themselves how to be read.
     """
 
     image: Path
@@ -45,6 +51,7 @@ class CaseFiles:
     label_values: Mapping[int, int] | None = None
     other_values: int | None = None
     needs_labels: bool = False
+    read: Callable[[], tuple[Image, pd.DataFrame | None]] | None = None
 
 
 def find_one(folder: Path, pattern: str, what: str) -> Path:
