@@ -1,0 +1,229 @@
+"""Training a feature network to predict MIND-SSC from crops of single images.
+
+Hansen & Heinrich 2020, section 3: the feature extractor is "pretrained to predict MIND-like
+descriptors".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from warpline.datasets import Pair
+from warpline.embedding.descriptors import pooled_mind_ssc
+from warpline.errors import WarplineError
+from warpline.preprocess import Case
+from warpline.training.synthetic import CaseFolders
+
+ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
+# What the random generators are for; each gets the seed, its purpose and its place.
+ORDER, MIX, CROP, VALIDATION = range(4)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How examples are drawn; the keys of ``training.sampling`` in a recipe.
+
+    Attributes
+    ----------
+    crop
+        Side of a crop, voxels, even.
+    crops
+        Crops of each case in an epoch, drawn anew in every one. Their middles lie in the case's
+        mask, or anywhere in the image where there is none; at its faces a crop is moved inside.
+    validation_crops
+        Crops of each validation case; always the same, kept in memory.
+    held
+        Cases in memory at a time, among which a batch is mixed.
+    radius, dilation
+        Of the descriptor, see `warpline.embedding.descriptors.mind_ssc`.
+    """
+
+    crop: int = 64
+    crops: int = 16
+    validation_crops: int = 8
+    held: int = 4
+    radius: int = 1
+    dilation: int = 2
+
+
+@dataclass
+class Batch:
+    """Crops (B, 1, n, n, n) and their descriptors (B, 12, n/2, n/2, n/2)."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+
+
+class DescriptorObjective:
+    """The error of descriptors predicted for random crops.
+
+    An epoch takes all cases in random order, `held` at a time, and mixes their crops. All of it
+    follows from seed and step.
+
+    Parameters
+    ----------
+    training, validation
+        Cases, of any shape; validation may be empty.
+    error
+        ``name``: ``mse`` or ``mae``; further keys go to the function.
+    """
+
+    def __init__(
+        self,
+        training: Sequence[Case],
+        validation: Sequence[Case],
+        *,
+        error: Mapping[str, Any],
+        batch_size: int,
+        sampling: Sampling,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ):
+        if not len(training):
+            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        arguments = dict(error)
+        name = arguments.pop("name")
+        if name not in ERRORS:
+            raise WarplineError(
+                f"There is no error '{name}' of descriptors.",
+                where="loss.error.name of the recipe",
+                do=f"Write one of: {', '.join(ERRORS)}.",
+            )
+        if sampling.crop < 2 or sampling.crop % 2:
+            raise WarplineError(
+                f"Crops of {sampling.crop} voxels cannot be halved.",
+                where="training.sampling.crop of the recipe",
+                do="Give an even number; a multiple of 8 saves the network filling up.",
+            )
+        self.training, self.validation = training, validation
+        self.error, self.arguments = ERRORS[name], arguments
+        self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
+        self.device = device
+        # Blocks of cases that are in memory together, and the steps that each takes.
+        held = max(1, sampling.held)
+        self.block_sizes = [min(held, len(training) - s) for s in range(0, len(training), held)]
+        self.block_steps = [-(-size * sampling.crops // batch_size) for size in self.block_sizes]
+        self.steps_per_epoch = sum(self.block_steps)
+        self._cases: dict[int, Case] = {}
+        self._validation: list[Batch] | None = None
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, a function of the seed and the step alone."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        block = 0
+        while within >= self.block_steps[block]:
+            within -= self.block_steps[block]
+            block += 1
+        order = np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.training))
+        start = sum(self.block_sizes[:block])
+        members = order[start : start + self.block_sizes[block]]
+        crops = [(int(case), k) for case in members for k in range(self.sampling.crops)]
+        mixed = np.random.default_rng((self.seed, MIX, epoch, block)).permutation(len(crops))
+        chosen = mixed[within * self.batch_size : (within + 1) * self.batch_size]
+        self._hold(members)
+        return self._batch(
+            [
+                self._crop(self._cases[case], (self.seed, CROP, epoch, case, k))
+                for case, k in (crops[i] for i in chosen)
+            ]
+        )
+
+    def loss(
+        self, network: nn.Module, batch: Batch
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean error of the predicted descriptors; it has no parts."""
+        # In single precision, whatever the network computes in.
+        found = network.features(batch.images).float()
+        return self.error(found, batch.targets, **self.arguments), {}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """The error over fixed crops of the validation cases."""
+        if self._validation is None:
+            self._validation = [
+                self._batch(
+                    [
+                        self._crop(case, (self.seed, VALIDATION, i, k))
+                        for k in range(self.sampling.validation_crops)
+                    ]
+                )
+                for i, case in enumerate(self.validation)
+            ]
+        values = [float(self.loss(network, batch)[0]) for batch in self._validation]
+        return {"loss": float(np.mean(values))}
+
+    def _hold(self, members: np.ndarray) -> None:
+        self._cases = {
+            int(i): self._cases[int(i)] if int(i) in self._cases else self.training[int(i)]
+            for i in members
+        }
+
+    def _crop(self, case: Case, seed: tuple[int, ...]) -> torch.Tensor:
+        """A crop (n, n, n); where the image is smaller it goes on with the values at its ends."""
+        size, shape = self.sampling.crop, case.grid.shape
+        rng = np.random.default_rng(seed)
+        inside = None if case.mask is None else np.flatnonzero(case.mask.array)
+        if inside is None or not len(inside):
+            middle = np.array([rng.integers(n) for n in shape])
+        else:
+            middle = np.array(np.unravel_index(inside[rng.integers(len(inside))], shape))
+        index = []
+        for m, n in zip(middle, shape, strict=True):
+            first = min(max(m - size // 2, 0), max(n - size, 0))
+            index.append(np.minimum(np.arange(first, first + size), n - 1))
+        return torch.from_numpy(case.image.array[np.ix_(*index)].astype(np.float32))
+
+    def _batch(self, crops: list[torch.Tensor]) -> Batch:
+        images = torch.stack(crops)[:, None].to(self.device)
+        sampling = self.sampling
+        return Batch(images, pooled_mind_ssc(images, sampling.radius, sampling.dilation))
+
+
+def from_recipe(
+    recipe: Mapping[str, Any],
+    network: nn.Module,
+    folders: Mapping[str, str],
+    cases: Sequence[str],
+    pairs: Sequence[Pair],
+    labels: Mapping[int, str],
+    device: torch.device,
+) -> DescriptorObjective:
+    """The objective of a recipe with ``objective: descriptors``; see `objectives.build`.
+
+    Validation takes each case of the pairs on its own; labels are not used.
+
+    Raises
+    ------
+    WarplineError
+        If the recipe has no ``loss.error`` or the network predicts no features.
+    """
+    if "error" not in recipe["loss"]:
+        raise WarplineError(
+            "Training on descriptors needs the error that it is to lower.",
+            where="loss of the recipe",
+            do="Write 'loss: {error: {name: mse}}'.",
+        )
+    if not hasattr(network, "features"):
+        raise WarplineError(
+            f"The network '{recipe['network']['name']}' predicts no features of a single image.",
+            where="training.objective, network.name of the recipe",
+            do="Use the network hansen2020, or 'objective: registration'.",
+        )
+    training = recipe["training"]
+    validation = sorted({case for pair in pairs for case in pair})
+    return DescriptorObjective(
+        CaseFolders(folders, cases),
+        CaseFolders(folders, validation),
+        error=recipe["loss"]["error"],
+        batch_size=training["batch_size"],
+        sampling=Sampling(**training.get("sampling", {})),
+        seed=recipe["seed"],
+        device=device,
+    )
