@@ -36,6 +36,13 @@ STUDY_COLUMNS = {
 # Of a row's split: not its pairs, but pairs made of its cases by fields that are known.
 SYNTHETIC = "-synthetic"
 _ERROR = {"better": "lower", "decimals": 2, "unit": "mm", "over": "labels"}
+
+
+def _between(above: float, at_most: float) -> dict[str, Any]:
+    """Patches whose true displacement has a length between these, mm."""
+    return {"metric": "displacement", "above": above, "at_most": at_most}
+
+
 SYNTHETIC_COLUMNS = {
     "mae": {"title": "MAE", "metric": "mae"} | _ERROR,
     "identity": {"title": "MAE of no displacement", "metric": "mae_identity"}
@@ -44,6 +51,9 @@ SYNTHETIC_COLUMNS = {
     "mae_x": {"title": "MAE x", "metric": "mae_x"} | _ERROR,
     "mae_y": {"title": "MAE y", "metric": "mae_y"} | _ERROR,
     "mae_z": {"title": "MAE z", "metric": "mae_z"} | _ERROR,
+    "small": {"title": "MAE up to 1.5 mm", "metric": "mae", "within": _between(0, 1.5)} | _ERROR,
+    "medium": {"title": "MAE 1.5–4 mm", "metric": "mae", "within": _between(1.5, 4)} | _ERROR,
+    "large": {"title": "MAE 4–8 mm", "metric": "mae", "within": _between(4, 8)} | _ERROR,
 }
 NEEDED_KEYS = {"network": ("network", "loss", "training"), "through_atlas": ("method",)}
 

@@ -401,7 +401,8 @@ def test_a_study_of_synthetic_pairs_has_a_table_of_errors_and_no_registrations()
     study = {"datasets": ["luna16"], "methods": ["sokooti2017-regnet"], "split": "test-synthetic"}
     catalog = Catalog({"studies": {"known-fields": study}}, ROOT)
     table = catalog.paper("known-fields")["tables"]["table"]
-    assert list(table["columns"]) == ["mae", "identity", "mae_x", "mae_y", "mae_z"]
+    columns = ["mae", "identity", "mae_x", "mae_y", "mae_z", "small", "medium", "large"]
+    assert list(table["columns"]) == columns
     assert not catalog.paper("known-fields")["figures"]
     assert not catalog.experiments("known-fields")
     (experiment,) = catalog.synthetic_experiments("known-fields")

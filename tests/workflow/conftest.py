@@ -49,6 +49,20 @@ TINY = {
                     {"unit_frame": {}},
                 ],
             },
+            "followup": {
+                "phantom": {
+                    "kind": "followup",
+                    "seed": 2017,
+                    "parameters": {"spacing": [8, 8, 10], "landmarks": 20},
+                },
+                "cases": {"train": 2, "val": 2, "test": 2},
+                "prepare": [
+                    {"segment_lungs": {}},
+                    {"orient": {}},
+                    {"clip_background": {}},
+                    {"resample": {"spacing": [8, 8, 8]}},
+                ],
+            },
         },
         "methods": {
             path.stem: {"training": {"epochs": 1, "batch_size": 3 if "2020" in path.stem else 1}}
@@ -57,6 +71,14 @@ TINY = {
         },
     },
 }
+FEW_PATCHES = {"fields": 1, "patches": 4, "validation_patches": 4, "held": 1, "block": 1}
+for method in TINY["override"]["methods"]:
+    if method.startswith("sokooti"):
+        TINY["override"]["methods"][method]["training"]["sampling"] = FEW_PATCHES
+for stage in ("affine", "bspline-1r", "bspline-3r"):
+    TINY["override"]["methods"][f"sokooti2017-{stage}"] = {
+        "parameters": {"MaximumNumberOfIterations": 20}
+    }
 
 
 @dataclass

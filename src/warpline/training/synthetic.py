@@ -34,7 +34,10 @@ class Sampling:
     Attributes
     ----------
     fields
-        Synthetic fields of an image; the same in every epoch.
+        Synthetic fields of an image in an epoch.
+    fresh
+        False: they are the same in every epoch, as in the paper. True: every epoch has its own. Of
+        few images with few fields a network learns by heart which patch moves where.
     patches
         Patches of a synthetic pair, drawn anew in every epoch.
     validation_patches
@@ -59,6 +62,7 @@ class Sampling:
     """
 
     fields: int = 6
+    fresh: bool = False
     patches: int = 2100
     validation_patches: int = 100
     frequencies: Sequence[str] = ("low", "medium", "high")
@@ -215,7 +219,7 @@ class SyntheticObjective:
                         field,
                         sampling.patches,
                         sampling,
-                        field_seed=(self.seed, FIELD, image, field),
+                        field_seed=(self.seed, FIELD, epoch * sampling.fresh, image, field),
                         draw_seed=(self.seed, DRAW, epoch, number),
                         device=self.device,
                         make_pair=self.make_pair,

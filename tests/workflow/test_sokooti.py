@@ -1,0 +1,112 @@
+"""Sokooti 2017 at its smallest: known fields, landmarks, figures; follow-up scans with faults."""
+
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+RESULTS = "results/sokooti2017"
+PHANTOM = "results/phantom/followup/mirror/followup.zip"
+PREPARED = "results/data/followup/prepared"
+
+
+def table(project, name):
+    return pd.read_csv(project.folder / RESULTS / "tables" / f"{name}.csv")
+
+
+def test_landmarks_after_every_registration_stand_beside_the_published(finished):
+    rows = table(finished, "table2_1").set_index("method")
+    methods = ("affine", "bspline-1r", "bspline-3r", "regnet")
+    assert list(rows.index) == [f"sokooti2017-{method}" for method in methods]
+    assert (rows["n"] == 1).all()
+    assert rows[["tre", "tre_sd", "tre_x", "tre_y", "tre_z", "within"]].notna().all(axis=None)
+    # Each part is no longer than the whole, and the parts together no shorter.
+    parts = rows[["tre_x", "tre_y", "tre_z"]]
+    assert parts.lt(rows["tre"], axis=0).all(axis=None)
+    assert (parts.sum(axis=1) >= rows["tre"]).all()
+    assert rows.loc["sokooti2017-bspline-3r", "tre_published"] == 2.19
+    assert rows.loc["sokooti2017-regnet", "within_z_published"] == 1.19
+    assert (rows["within"] <= 8).sum() >= 1
+
+
+def test_known_fields_of_three_designs(finished):
+    rows = table(finished, "table2_1_mae").set_index(["set", "row"])
+    assert len(rows) == 4
+    # Two scans of one patient in each set; the same patches for all three designs.
+    assert (rows["n"] == 2).all()
+    assert rows.loc["validation", "identity"].nunique() == 1
+    assert rows["mae"].sub(rows[["mae_x", "mae_y", "mae_z"]].sum(axis=1)).abs().max() < 1e-5
+    assert rows.loc[("validation", "early"), "mae_published"] == 1.26
+
+
+def test_the_table_repeats_the_validation_of_the_training(finished):
+    rows = table(finished, "table2_1_mae").set_index(["set", "row"])
+    folder = finished.folder / "results/models/followup/sokooti2017-regnet"
+    history = pd.read_csv(folder / "history.csv")
+    last = history[(history["split"] == "val") & (history["metric"] == "mae")]["value"].iloc[-1]
+    assert rows.loc[("validation", "regnet"), "mae"] == pytest.approx(last, rel=1e-4)
+
+
+def test_all_figures_are_there(finished):
+    figures = finished.folder / RESULTS / "figures"
+    for number in range(2, 6):
+        assert (figures / f"figure2_{number}.png").stat().st_size > 10_000
+        assert "<svg" in (figures / f"figure2_{number}.svg").read_text()[:2000]
+
+
+def by_hand(project, change) -> str:
+    """A folder of one's own with the phantom's files; `change` of {name: bytes} spoils some."""
+    project.snakemake("--configfile", "tiny.yaml", "--", PHANTOM)
+    with zipfile.ZipFile(project.folder / PHANTOM) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+    change(files)
+    for name, content in files.items():
+        path = project.folder / "resources/followup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    tiny = yaml.safe_load((project.folder / "tiny.yaml").read_text())
+    tiny["papers"] = ["sokooti2017"]
+    tiny["override"]["datasets"]["followup"] |= {
+        "phantom": None,
+        "archives": {"followup.zip": None},
+        "folder": "resources/followup",
+        "cases_per_job": 1,
+    }
+    return str(project.write("own.yaml", tiny))
+
+
+def named(files: dict, word: str) -> list[str]:
+    return sorted(name for name in files if word in Path(name).name)
+
+
+def test_faults_of_own_scans_are_named_and_the_others_are_finished(project):
+    spoilt = []
+
+    def change(files):
+        landmarks = [name for name in named(files, "") if name.endswith(".txt")]
+        first, second, third = landmarks[:3]
+        spoilt.extend([first, second])
+        lines = files[first].decode().splitlines()
+        files[first] = "\n".join([*lines[:-1]]).encode()  # one fewer than announced
+        files[second] = b"\n".join([b"corner", *files[second].splitlines()[1:]])
+        points = files[third].decode().splitlines()
+        points[2] = "9999 9999 9999"  # lies outside, is left out and counted
+        files[third] = "\n".join(points).encode()
+        for name in named(files, "lungs") + named(files, "mask"):
+            del files[name]
+
+    output = project.snakemake(
+        "--configfile", by_hand(project, change), "--keep-going",
+        "--", "results/sokooti2017/figures/figure2_2.png",
+        "results/records/followup/sokooti2017-affine/test.parquet", ok=False,
+    )  # fmt: skip
+    assert "Traceback" not in output
+    for name in spoilt:
+        assert Path(name).name in output
+    prepared = sorted((project.folder / PREPARED).glob("*/*/mask.nii.gz"))
+    assert prepared  # without masks: the lungs were segmented
+    logs = "".join(path.read_text() for path in (project.folder / "results/logs").rglob("*.log"))
+    assert "the lungs are segmented" in logs
+    assert "outside" in logs
