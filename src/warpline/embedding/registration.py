@@ -60,8 +60,8 @@ class Settings:
     step: float = 1.0
     patch: int = 3
     neighbours: int = 15
-    strength: float = 0.1
-    temperature: float = 2.0
+    strength: float = 1.0
+    temperature: float = 0.1
     shape: tuple[int, int, int] = (192, 160, 192)
     margin: float = 6.0
     align_boxes: bool = True
