@@ -5,13 +5,17 @@ from collections.abc import Sequence
 import pandas as pd
 
 from warpline.jobs import job
+from warpline.pooling import under_names
 from warpline.records import read_records, write_records
 
 
-def main(sources: Sequence[str], target: str) -> None:
-    write_records(pd.concat([read_records(path) for path in sources], ignore_index=True), target)
+def main(sources: Sequence[str], names: Sequence[Sequence[tuple[str, str]]], target: str) -> None:
+    frames = [
+        under_names(read_records(path), own) for path, own in zip(sources, names, strict=True)
+    ]
+    write_records(pd.concat(frames, ignore_index=True), target)
 
 
 if "snakemake" in globals():
     with job(snakemake.log[0], snakemake.threads):  # noqa: F821
-        main(list(snakemake.input), snakemake.output[0])  # noqa: F821
+        main(list(snakemake.input), snakemake.params.names, snakemake.output[0])  # noqa: F821

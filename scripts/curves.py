@@ -1,21 +1,16 @@
 """Draw the learning curves of all networks of a paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from warpline.figures.learning import learning_curves
 from warpline.jobs import job
 
 
-def main(histories: Sequence[str], titles: Sequence[str], target: str) -> None:
-    logs = dict(zip(titles, histories, strict=True))
+def main(logs: Mapping[str, Sequence[str]], target: str) -> None:
     learning_curves(logs, Path(target).with_suffix(""), against="epoch")
 
 
 if "snakemake" in globals():
     with job(snakemake.log[0], snakemake.threads):  # noqa: F821
-        main(
-            list(snakemake.input),  # noqa: F821
-            snakemake.params.titles,  # noqa: F821
-            snakemake.output.png,  # noqa: F821
-        )
+        main(snakemake.params.logs, snakemake.output.png)  # noqa: F821

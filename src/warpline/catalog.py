@@ -55,6 +55,8 @@ SYNTHETIC_COLUMNS = {
     "medium": {"title": "MAE 1.5–4 mm", "metric": "mae", "within": _between(1.5, 4)} | _ERROR,
     "large": {"title": "MAE 4–8 mm", "metric": "mae", "within": _between(4, 8)} | _ERROR,
 }
+# Between a recipe and the fold that it is not trained on: <recipe>@<fold> is a method of its own.
+HELD_OUT = "@"
 NEEDED_KEYS = {"network": ("network", "loss", "training"), "through_atlas": ("method",)}
 
 
@@ -177,7 +179,8 @@ class Catalog:
         return {archive: entry for archive, entry in archives.items() if entry is not None}
 
     def method(self, name: str) -> dict[str, Any]:
-        """A method by the name of its file."""
+        """A method by the name of its file; a recipe that leaves out a fold is still the recipe."""
+        name = name.partition(HELD_OUT)[0]
         if name not in self._methods:
             spec = self._load("methods", name, "method")
             for key in NEEDED_KEYS.get(spec["kind"], ()):
@@ -353,27 +356,124 @@ class Catalog:
         return [e for e in self._named(paper) if e.split.endswith(SYNTHETIC)]
 
     def _named(self, paper: str) -> list[Experiment]:
+        return list(self.names(paper))
+
+    def names(self, paper: str) -> dict[Experiment, list[tuple[str, str]]]:
+        """Each experiment with the (method, split) of the rows, of tables or figures, it serves."""
         spec = self.paper(paper)
         rows = [row for table in spec["tables"].values() for row in table["rows"]]
         rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
-        found = [
-            Experiment(row["dataset"], row["method"], row["split"])
-            for row in rows
-            if "method" in row
+        found: dict[Experiment, dict[tuple[str, str], None]] = {}
+        for row in rows:
+            if "method" in row:
+                for experiment in self.experiments_of(row):
+                    found.setdefault(experiment, {})[row["method"], row["split"]] = None
+        return {experiment: list(names) for experiment, names in found.items()}
+
+    def experiments_of(self, row: Mapping[str, Any]) -> list[Experiment]:
+        """The experiments behind a row: one, or one a fold if a trained method is cross-validated.
+
+        A method that learns nothing registers all the folds in one.
+        """
+        dataset, method, split = row["dataset"], row["method"], row["split"]
+        if HELD_OUT in method:
+            raise WarplineError(
+                f"A row names a recipe, not what it is without a fold ('{method}').",
+                do=f"Write '{method.partition(HELD_OUT)[0]}', and the split of all folds.",
+            )
+        rule = self.dataset(dataset).spec["pairs"].get(split, {})
+        network = self.network_method(method)
+        if not rule.get("cross_validation") or network is None:
+            return [Experiment(dataset, method, split)]
+        if network != method or self.method(method)["training"]["pairing"] == "atlas":
+            raise WarplineError(
+                f"The method '{method}' learns with an atlas and cannot be cross-validated.",
+                where=f"split '{split}' of the dataset '{dataset}'",
+                do="The atlas would be of a patient held out: choose a split of its own.",
+            )
+        return [
+            Experiment(dataset, f"{method}{HELD_OUT}{fold}", fold) for fold in self.folds(dataset)
         ]
-        return list(dict.fromkeys(found))
+
+    def folds(self, dataset: str) -> list[str]:
+        """The splits of a dataset's cross-validation.
+
+        Raises
+        ------
+        WarplineError
+            If it has none or more than one, names a split that no case has, or pairs a case of one
+            fold with a case of another.
+        """
+        data = self.dataset(dataset)
+        rules = data.spec["pairs"]
+        pooled = [split for split, rule in rules.items() if rule.get("cross_validation")]
+        where = f"config/datasets/{dataset}.yaml, key"
+        if len(pooled) != 1:
+            raise WarplineError(
+                f"The dataset '{dataset}' has {len(pooled)} splits of a cross-validation.",
+                where=f"{where} 'pairs'",
+                do="Mark one with 'cross_validation: true'; its 'split' lists the folds.",
+            )
+        folds = rules[pooled[0]]["split"]
+        for fold in folds:
+            if fold not in data.splits:
+                raise WarplineError(
+                    f"The fold '{fold}' is no split of the dataset '{dataset}'.",
+                    where=f"{where} 'pairs.{pooled[0]}'",
+                    do=nearest(fold, data.splits),
+                )
+        if sorted(data.pairs(pooled[0])) != sorted(p for fold in folds for p in data.pairs(fold)):
+            raise WarplineError(
+                f"The pairs of '{pooled[0]}' are not those of its folds together.",
+                where=f"{where} 'pairs.{pooled[0]}'",
+                do="Give it and each of its folds the same rule, one that pairs no case of one "
+                "fold with a case of another.",
+            )
+        return folds
 
     def registration_batches(self, experiment: Experiment) -> dict[str, list[Pair]]:
         """The jobs of an experiment: batch name to its (fixed, moving) pairs."""
         pairs = self.dataset(experiment.dataset).pairs(experiment.split)
         return pair_batches(pairs, self.method(experiment.method)["pairs_per_job"])
 
+    def recipe(self, dataset: str, method: str) -> dict[str, Any]:
+        """A method as it is trained on a dataset.
+
+        ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
+        split, the fold after the one held out, in a circle, takes its place and trains nothing.
+        """
+        spec = self.method(method)
+        _, marked, held_out = method.partition(HELD_OUT)
+        if not marked:
+            return spec
+        folds = self.folds(dataset)
+        if held_out not in folds:
+            raise WarplineError(
+                f"The dataset '{dataset}' has no fold '{held_out}'.",
+                where=f"method '{method}'",
+                do=nearest(held_out, folds),
+            )
+        others = [fold for fold in folds if fold != held_out]
+        validation = dict(spec["training"]["validation"])
+        if validation["split"] is not None:
+            validation["split"] = folds[(folds.index(held_out) + 1) % len(folds)]
+            others.remove(validation["split"])
+        if not others:
+            raise WarplineError(
+                f"With {len(folds)} folds, one held out and one for validation, none is left to "
+                "train on.",
+                where=f"method '{method}', dataset '{dataset}'",
+                do="Set training.validation.split to null, or make more folds.",
+            )
+        training = {**spec["training"], "splits": others, "validation": validation}
+        return {**spec, "training": training}
+
     def training_cases(self, dataset: str, method: str) -> tuple[list[str], list[Pair]]:
         """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset.
 
         Synthetic pairs are made of a case and itself.
         """
-        data, training = self.dataset(dataset), self.method(method)["training"]
+        data, training = self.dataset(dataset), self.recipe(dataset, method)["training"]
         validation = training["validation"]
         pairs: list[Pair] = []
         if training["objective"] == "synthetic":
@@ -393,11 +493,16 @@ class Catalog:
         return {"network": method, "through_atlas": spec.get("method")}.get(spec["kind"])
 
     def pretraining(self, dataset: str, method: str) -> tuple[str, str] | None:
-        """(dataset, method) whose weights a recipe starts from, if any."""
+        """(dataset, method) whose weights a recipe starts from, if any.
+
+        What leaves out a fold starts from weights that left it out too.
+        """
         pretrain = self.method(method)["pretrain"]
         if pretrain is None:
             return None
-        return pretrain.get("dataset", dataset), pretrain["method"]
+        before = pretrain.get("dataset", dataset)
+        fold = method.removeprefix(method.partition(HELD_OUT)[0]) if before == dataset else ""
+        return before, pretrain["method"] + fold
 
     @cached_property
     def device(self) -> str:

@@ -415,3 +415,134 @@ def test_synthetic_training_validates_on_the_cases_of_a_split_whether_or_not_the
     pairs = catalog.training_cases("followup", "sokooti2017-regnet")[1]
     assert pairs == [(case, case) for case in cases]
     assert catalog.training_cases("luna16", "sokooti2017-regnet")[1] == []
+
+
+# Cross-validation -------------------------------------------------------------------------------
+
+FOLDS = ["fold0", "fold1", "fold2", "fold3", "fold4"]
+
+
+def folded_row(method: str, **more) -> dict:
+    return {"dataset": "dirlab-4dct", "method": method, "split": "all", **more}
+
+
+def test_a_trained_method_is_an_experiment_a_fold_and_one_that_learns_nothing_a_single_one():
+    catalog = Catalog({}, ROOT)
+    found = catalog.experiments_of(folded_row(BASELINE))
+    assert found == [Experiment("dirlab-4dct", f"{BASELINE}@{fold}", fold) for fold in FOLDS]
+    assert catalog.experiments_of(folded_row("identity")) == [
+        Experiment("dirlab-4dct", "identity", "all")
+    ]
+    one = folded_row(BASELINE, split="fold2")
+    assert catalog.experiments_of(one) == [Experiment("dirlab-4dct", BASELINE, "fold2")]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dataset", ["dirlab-4dct", "dirlab-copd"])
+def test_every_patient_is_held_out_once_and_is_then_in_no_part_of_the_training(dataset, scale):
+    catalog = Catalog({"scale": scale}, ROOT)
+    data = catalog.dataset(dataset)
+
+    def patients(cases):
+        return {data.row(case)["patient"] for case in cases}
+
+    held_out = []
+    for experiment in catalog.experiments_of(folded_row(BASELINE) | {"dataset": dataset}):
+        cases, watched = catalog.training_cases(dataset, experiment.method)
+        (batch,) = catalog.registration_batches(experiment).values()
+        measured = patients(case for pair in batch for case in pair)
+        trained, watched = patients(cases), patients(case for pair in watched for case in pair)
+        assert not measured & trained
+        assert not measured & watched
+        assert not trained & watched
+        assert measured | trained | watched == patients(data.ids)
+        held_out += batch
+    assert sorted(held_out) == sorted(data.pairs("all"))
+
+
+def test_the_fold_after_the_one_held_out_validates_unless_the_recipe_has_no_validation(root):
+    write(root, "methods/quiet", {"extends": BASELINE, "training": {"validation": {"split": None}}})
+    catalog = Catalog({}, root)
+    plain = catalog.recipe("dirlab-4dct", BASELINE)
+    assert plain == catalog.method(BASELINE)
+    assert plain["training"]["splits"] == ["train"]
+    last = catalog.recipe("dirlab-4dct", f"{BASELINE}@fold4")
+    assert last["training"]["splits"] == ["fold1", "fold2", "fold3"]
+    assert last["training"]["validation"]["split"] == "fold0"
+    quiet = catalog.recipe("dirlab-4dct", "quiet@fold4")
+    assert quiet["training"]["splits"] == ["fold0", "fold1", "fold2", "fold3"]
+    assert quiet["training"]["validation"]["split"] is None
+    for recipe in (last, quiet):  # nothing else changes, and the plain recipe not at all
+        assert recipe["network"] == plain["network"]
+        assert recipe["loss"] == plain["loss"]
+    assert catalog.method(BASELINE)["training"]["splits"] == ["train"]
+
+
+def test_pretraining_leaves_out_the_same_fold_where_it_has_the_same_patients(root):
+    write(root, "methods/own", {"extends": BASELINE, "pretrain": {"method": BASELINE}})
+    elsewhere = {"method": BASELINE, "dataset": "hippocampus"}
+    write(root, "methods/other", {"extends": BASELINE, "pretrain": elsewhere})
+    catalog = Catalog({}, root)
+    assert catalog.pretraining("dirlab-4dct", "own@fold3") == ("dirlab-4dct", f"{BASELINE}@fold3")
+    assert catalog.pretraining("dirlab-4dct", "own") == ("dirlab-4dct", BASELINE)
+    assert catalog.pretraining("dirlab-4dct", "other@fold3") == ("hippocampus", BASELINE)
+
+
+def test_a_study_of_folds_names_the_rows_that_each_experiment_serves():
+    study = {"datasets": ["dirlab-4dct"], "methods": ["identity", BASELINE], "split": "all"}
+    more = {"datasets": ["dirlab-4dct"], "methods": ["identity"], "split": "fold1"}
+    catalog = Catalog({"studies": {"folds": study, "one": more}}, ROOT)
+    names = catalog.names("folds")
+    assert names.pop(Experiment("dirlab-4dct", "identity", "all")) == [("identity", "all")]
+    assert names == {
+        Experiment("dirlab-4dct", f"{BASELINE}@{fold}", fold): [(BASELINE, "all")] for fold in FOLDS
+    }
+    assert catalog.experiments("one") == [Experiment("dirlab-4dct", "identity", "fold1")]
+
+
+def test_an_unknown_fold_is_told_with_the_nearest():
+    catalog = Catalog({}, ROOT)
+    text = refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold9")
+    assert "no fold 'fold9'" in text
+    assert "Did you mean 'fold" in text
+
+
+@pytest.mark.parametrize(
+    ("pairs", "messages"),
+    [
+        (
+            {"all": {"split": ["fold0", "fold11"]}},
+            ["The fold 'fold11' is no split", "Did you mean 'fold1'", "pairs.all"],
+        ),
+        ({"all": {"from": "all"}}, ["not those of its folds together"]),
+        ({"all": {"limit": 2}}, ["not those of its folds together"]),
+        ({"all": {"cross_validation": False}}, ["has 0 splits of a cross-validation"]),
+    ],
+)
+def test_folds_that_cannot_be_pooled_are_refused(pairs, messages):
+    catalog = Catalog({"override": {"datasets": {"dirlab-4dct": {"pairs": pairs}}}}, ROOT)
+    text = refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold0")
+    assert all(message in text for message in messages)
+
+
+def test_a_cross_validation_lists_at_least_two_splits(root):
+    for split in ("fold0", ["fold0"]):
+        rule = {"from": "patient", "split": split, "cross_validation": True}
+        override = {"datasets": {"dirlab-4dct": {"pairs": {"all": rule}}}}
+        catalog = Catalog({"override": override}, ROOT)
+        assert "pairs.all.split" in refusal(catalog.dataset, "dirlab-4dct")
+
+
+def test_two_folds_leave_none_to_train_on_beside_one_for_validation():
+    rule = {"from": "patient", "split": ["fold0", "fold1"]}
+    override = {"datasets": {"dirlab-4dct": {"pairs": {"all": rule}}}}
+    catalog = Catalog({"override": override}, ROOT)
+    assert "none is left" in refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold0")
+
+
+def test_a_method_with_an_atlas_is_not_cross_validated_and_a_row_names_no_fold():
+    catalog = Catalog({}, ROOT)
+    for method in ("bouabid2019-alpha-1e-5", "bouabid2019-any-alpha-1e-5"):
+        assert "atlas" in refusal(catalog.experiments_of, folded_row(method))
+    text = refusal(catalog.experiments_of, folded_row(f"{BASELINE}@fold0", split="fold1"))
+    assert f"Write '{BASELINE}'" in text

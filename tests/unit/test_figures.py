@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.figures import registration
+from warpline.figures import learning, registration
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
 from warpline.figures.registration import registration_figure
+from warpline.figures.style import colour
 from warpline.images import Grid, Image, from_sitk, to_sitk
 from warpline.records import records as tidy
 from warpline.records import row
@@ -193,21 +194,35 @@ def write_log(path, steps):
 def test_learning_curves(tmp_path, against):
     write_log(tmp_path / "a.csv", 100)
     write_log(tmp_path / "b.csv", 30)
-    logs = {"Baseline": tmp_path / "a.csv", "With symmetry": tmp_path / "b.csv"}
+    logs = {"Baseline": [tmp_path / "a.csv"], "With symmetry": [tmp_path / "b.csv"]}
     assert_picture(learning_curves(logs, tmp_path / "curves", against=against))
+
+
+def test_the_folds_of_a_model_share_its_colour_and_its_place_in_the_legend(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(learning, "save", lambda figure, stem: drawn.append(figure))
+    for name in "abc":
+        write_log(tmp_path / f"{name}.csv", 30)
+    logs = {"Folds": [tmp_path / "a.csv", tmp_path / "b.csv"], "Other": [tmp_path / "c.csv"]}
+    learning_curves(logs, tmp_path / "curves", against="epoch")
+    (figure,) = drawn
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Folds", "Other"]
+    for axes in figure.axes:
+        colours = [line.get_color() for line in axes.lines if len(line.get_xdata())]
+        assert colours == [colour(0), colour(0), colour(1)]
 
 
 def test_logs_that_cannot_be_drawn(tmp_path):
     with pytest.raises(WarplineError, match="cannot be read"):
-        learning_curves({"a": tmp_path / "none.csv"}, tmp_path / "f")
+        learning_curves({"a": [tmp_path / "none.csv"]}, tmp_path / "f")
     (tmp_path / "short.csv").write_text("step,epoch,value\n1,1,1\n")
     with pytest.raises(WarplineError, match="lacks seconds, split, name"):
-        learning_curves({"a": tmp_path / "short.csv"}, tmp_path / "f")
+        learning_curves({"a": [tmp_path / "short.csv"]}, tmp_path / "f")
     (tmp_path / "empty.csv").write_text("step,epoch,seconds,split,name,value\n")
     with pytest.raises(WarplineError, match="no line"):
-        learning_curves({"a": tmp_path / "empty.csv"}, tmp_path / "f")
+        learning_curves({"a": [tmp_path / "empty.csv"]}, tmp_path / "f")
     with pytest.raises(ValueError, match="none of"):
-        learning_curves({"a": tmp_path / "empty.csv"}, tmp_path / "f", against="days")
+        learning_curves({"a": [tmp_path / "empty.csv"]}, tmp_path / "f", against="days")
 
 
 def test_the_same_figure_twice_is_the_same_file(records, tmp_path):

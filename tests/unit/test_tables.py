@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from warpline.errors import WarplineError
+from warpline.pooling import under_names
 from warpline.records import records as tidy
 from warpline.records import row
 from warpline.statistics import bootstrap_interval, paired_test
@@ -341,3 +342,28 @@ def test_all_four_are_written(table, tmp_path):
     paths = write_all(table, tmp_path / "tables", "table1")
     assert [p.name for p in paths] == ["table1.csv", "table1.md", "table1.tex", "table1.html"]
     assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == sorted(p.name for p in paths)
+
+
+def test_folds_pool_into_one_method_whose_row_has_all_pairs(records, spec):
+    """The same numbers, first as one experiment, then as two folds under their common name."""
+    whole = records[records["method"] == "baseline"]
+    folds = [whole[whole["fixed"] == "f0"], whole[whole["fixed"] != "f0"]]
+    folds = [
+        fold.assign(method=f"baseline@fold{k}", split=f"fold{k}") for k, fold in enumerate(folds)
+    ]
+    pooled = [under_names(fold, [("baseline", "val")]) for fold in folds]
+    others = records[records["method"] != "baseline"]
+    pd.testing.assert_frame_equal(
+        build(pd.concat([others, *pooled]), spec), build(pd.concat([others, whole]), spec)
+    )
+
+
+def test_an_experiment_stands_under_each_of_its_names(records):
+    own = records[records["method"] == "identity"]
+    both = under_names(own, [("identity", "val"), ("identity", "all")])
+    assert len(both) == 2 * len(own)
+    for split in ("val", "all"):
+        part = both[both["split"] == split].drop(columns="split").reset_index(drop=True)
+        pd.testing.assert_frame_equal(
+            part, own.drop(columns="split").reset_index(drop=True), check_dtype=False
+        )

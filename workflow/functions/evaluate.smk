@@ -13,6 +13,21 @@ def fields_by_pair(experiment):
     }
 
 
+def fields_of_row(row):
+    """Folder of every pair's field of a row, which may be of several experiments."""
+    return {
+        pair: folder
+        for experiment in catalog.experiments_of(row)
+        for pair, folder in fields_by_pair(experiment).items()
+    }
+
+
+def names_of_records(wildcards):
+    """The (method, split) of the rows that each file of records serves, in the files' order."""
+    names = catalog.names(wildcards.paper)
+    return [names[experiment] for experiment in measured(wildcards.paper)]
+
+
 def experiment_pairs(wildcards):
     return catalog.dataset(wildcards.dataset).pairs(wildcards.split)
 

@@ -24,7 +24,7 @@ def weights_in_words(paper):
         weights += [f"{dice:g}"] if dice else []
         parts.append(f"{method['title']}: {' and '.join(weights)}")
     return (
-        f"Weights of regularity (and Dice) in this run: {'; '.join(parts)}."
+        f"Weights of regularity (and Dice) in this run: {'; '.join(dict.fromkeys(parts))}."
         if parts
         else ""
     )
@@ -71,10 +71,8 @@ def registration_sources(wildcards):
         "records": f"{RESULTS}/{wildcards.paper}/records.parquet",
         "folders": case_folders(dataset, cases),
         "fields": {
-            e["method"]: fields_by_pair(
-                Experiment(e["dataset"], e["method"], e["split"])
-            )
-            for e in figure_spec(wildcards)["experiments"]
+            row["method"]: fields_of_row(row)
+            for row in figure_spec(wildcards)["experiments"]
         },
         "labels": catalog.dataset(dataset).spec["labels"],
         "unit": (
@@ -187,7 +185,13 @@ def published_means(wildcards, metric, within=False):
     }
 
 
-def titles_of_methods(paper):
-    return {
-        method: catalog.method(method)["title"] for _, method in trainings_of(paper)
-    }
+def histories_of(paper):
+    """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
+    trainings = trainings_of(paper)
+    several = len({dataset for dataset, _ in trainings}) > 1
+    found = {}
+    for dataset, method in trainings:
+        place = f", {catalog.dataset(dataset).spec['title']}" if several else ""
+        title = f"{catalog.method(method)['title']}{place}"
+        found.setdefault(title, []).append(model_file(dataset, method, "history.csv"))
+    return found

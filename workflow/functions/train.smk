@@ -31,10 +31,10 @@ def state_folder(wildcards):
     """Keyed by all that the course of a training depends on, so that no other state is taken up."""
     before = catalog.pretraining(wildcards.dataset, wildcards.method)
     course = [
-        catalog.method(wildcards.method),
+        catalog.recipe(wildcards.dataset, wildcards.method),
         catalog.dataset(wildcards.dataset).spec,
         training_folders(wildcards),
-        before and [catalog.method(before[1]), catalog.dataset(before[0]).spec],
+        before and [catalog.recipe(*before), catalog.dataset(before[0]).spec],
         training_code(wildcards),
         catalog.device,
     ]

@@ -35,7 +35,7 @@ GPUS = 1 if catalog.device == "cuda" else 0
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_-]+",
+    method=r"[A-Za-z0-9_-]+(@[A-Za-z0-9]+)?",
     paper=r"[A-Za-z0-9_-]+",
     split=r"[A-Za-z0-9]+",
     batch=r"[A-Za-z0-9_.-]+",
@@ -92,10 +92,14 @@ def experiment_of(wildcards):
     return Experiment(wildcards.dataset, wildcards.method, wildcards.split)
 
 
+def measured(paper):
+    return [*catalog.experiments(paper), *catalog.synthetic_experiments(paper)]
+
+
 def records_of(paper):
     return [
         f"{RESULTS}/records/{e.dataset}/{e.method}/{e.split}.parquet"
-        for e in [*catalog.experiments(paper), *catalog.synthetic_experiments(paper)]
+        for e in measured(paper)
     ]
 
 
@@ -128,8 +132,7 @@ def explorations_of(paper):
 
 def trainings_of(paper):
     """(dataset, method) of every network that a paper's experiments use, pretraining included."""
-    experiments = [*catalog.experiments(paper), *catalog.synthetic_experiments(paper)]
-    found, waiting = [], [(e.dataset, e.method) for e in experiments]
+    found, waiting = [], [(e.dataset, e.method) for e in measured(paper)]
     while waiting:
         pair = waiting.pop(0)
         pair = (pair[0], catalog.network_method(pair[1]))

@@ -74,6 +74,7 @@ rule collect:
         mem_mb=1000,
         runtime=10,
     params:
+        names=names_of_records,
         code=code_of("collect.py"),
     script:
         "../../scripts/collect.py"

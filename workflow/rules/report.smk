@@ -92,7 +92,7 @@ rule learning_curves:
         mem_mb=1000,
         runtime=10,
     params:
-        titles=lambda w: list(titles_of_methods(w.paper).values()),
+        logs=lambda w: histories_of(w.paper),
         values=lambda w: run_values(w.paper),
         code=code_of("curves.py"),
     script:

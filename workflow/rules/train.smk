@@ -22,7 +22,7 @@ rule train:
         mem_mb=catalog.config["memory_mb"],
         runtime=1440,
     params:
-        recipe=lambda w: catalog.method(w.method),
+        recipe=lambda w: catalog.recipe(w.dataset, w.method),
         folders=training_folders,
         cases=lambda w: catalog.training_cases(w.dataset, w.method)[0],
         pairs=lambda w: catalog.training_cases(w.dataset, w.method)[1],

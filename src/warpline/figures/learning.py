@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +20,19 @@ PER_ROW = 3
 
 
 def learning_curves(
-    logs: Mapping[str, str | os.PathLike],
+    logs: Mapping[str, Sequence[str | os.PathLike]],
     stem: str | os.PathLike,
     *,
     against: str = "step",
     title: str = "",
 ) -> list[Path]:
-    """Draw the training's loss, its parts and the validation, one panel each, one line a model.
+    """Draw the training's loss, its parts and the validation, one panel each, one line a training.
 
     Parameters
     ----------
     logs
-        Model's title → CSV with the columns `step, epoch, seconds, split, name, value`; `split` is
-        ``train`` or ``val``.
+        Model's title → CSVs with the columns `step, epoch, seconds, split, name, value`; `split`
+        is ``train`` or ``val``. Several, of the folds of a cross-validation, share a colour.
     stem
         The files' path without suffix.
     against
@@ -50,10 +50,11 @@ def learning_curves(
     """
     if against not in AXES:
         raise ValueError(f"{against!r} is none of {', '.join(AXES)}")
-    tables = {name: _read(path) for name, path in logs.items()}
+    models = {name: [_read(path) for path in paths] for name, paths in logs.items()}
+    tables = [table for own in models.values() for table in own]
     pairs = {
         (row.split, row.name)
-        for table in tables.values()
+        for table in tables
         for row in table[["split", "name"]].drop_duplicates().itertuples(index=False)
     }
     order = _first_seen(tables)
@@ -65,9 +66,10 @@ def learning_curves(
         figure = new_figure(0.4 + 2.7 * columns, 0.7 + 2.1 * rows)
         for position, (split, name) in enumerate(panels):
             axes = figure.add_subplot(rows, columns, position + 1)
-            for k, table in enumerate(tables.values()):
-                own = table[(table["split"] == split) & (table["name"] == name)]
-                _line(axes, own, against, colour(k))
+            for k, own in enumerate(models.values()):
+                for table in own:
+                    chosen = table[(table["split"] == split) & (table["name"] == name)]
+                    _line(axes, chosen, against, colour(k))
             axes.set_title(f"{'validation' if split == 'val' else 'training'}: {name}", loc="left")
             axes.grid(color="#E2E2E2", linewidth=0.7)
             axes.margins(x=0.02)
@@ -75,14 +77,14 @@ def learning_curves(
                 axes.set_xlabel(AXES[against])
         if title:
             figure.suptitle(title, x=0.01, ha="left")
-        if len(tables) > 1:
+        if len(models) > 1:
             handles = [
-                axes.plot([], [], color=colour(k), label=name)[0] for k, name in enumerate(tables)
+                axes.plot([], [], color=colour(k), label=name)[0] for k, name in enumerate(models)
             ]
             figure.legend(
                 handles=handles,
                 loc="outside lower center",
-                ncols=legend_columns(list(tables), figure.get_figwidth()),
+                ncols=legend_columns(list(models), figure.get_figwidth()),
             )
         return save(figure, stem)
 
@@ -102,9 +104,9 @@ def _read(path: str | os.PathLike) -> pd.DataFrame:
     return table
 
 
-def _first_seen(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
+def _first_seen(tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
     seen: dict[tuple[str, str], None] = {}
-    for table in tables.values():
+    for table in tables:
         seen.update(dict.fromkeys(zip(table["split"], table["name"], strict=True)))
     return list(seen)
 
