@@ -1,7 +1,7 @@
 """Register a batch of pairs by one method; keep the fields and what each cost."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,16 +11,14 @@ from warpline import baselines, networks, provenance
 from warpline.atlas import without_self
 from warpline.datasets import ATLAS, Pair, pair_name
 from warpline.fields.io import write_field
-from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
 from warpline.inference import predict, predict_through_atlas
 from warpline.initial import moved
 from warpline.jobs import job
-from warpline.preprocess import Case, read_case
+from warpline.own_grid import Register, on_own_grid
+from warpline.preprocess import Case, prepare, read_case
 from warpline.training.checkpoints import load_weights
 from warpline.training.devices import claim
-
-Register = Callable[[Case, Case], DisplacementField]
 
 
 def main(
@@ -42,7 +40,7 @@ def main(
     with claim(device) as chosen, atomic_folder(target) as folder:
         if network:
             atlas = read_case(folders[ATLAS]) if method["kind"] == "through_atlas" else None
-            register = network_function(network, weights, chosen, atlas)
+            register = network_function(network, weights, chosen, atlas, aligned=bool(initial))
         else:
             register = baseline_function(method, parameter_files, threads)
         align = baseline_function(initial, initial_files, threads) if initial else None
@@ -76,15 +74,26 @@ def main(
 
 
 def network_function(
-    recipe: Mapping[str, Any], weights: str, device: torch.device, atlas: Case | None
+    recipe: Mapping[str, Any],
+    weights: str,
+    device: torch.device,
+    atlas: Case | None,
+    *,
+    aligned: bool,
 ) -> Register:
     """The registration of one pair by a recipe's network, through the atlas if one is given."""
     network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     load_weights(weights, network)
     network.to(device).eval()
+    steps = recipe.get("prepare", [])
     if atlas is None:
-        return lambda fixed, moving: predict(network, fixed, moving, device)
-    return lambda fixed, moving: predict_through_atlas(network, fixed, moving, atlas, device)
+        return on_own_grid(
+            lambda fixed, moving: predict(network, fixed, moving, device), steps, aligned=aligned
+        )
+    atlas = prepare(atlas, steps)
+    return on_own_grid(
+        lambda fixed, moving: predict_through_atlas(network, fixed, moving, atlas, device), steps
+    )
 
 
 def baseline_function(

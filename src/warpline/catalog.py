@@ -441,11 +441,20 @@ class Catalog:
 
         ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
         split, the fold after the one held out, in a circle, takes its place and trains nothing.
+        With ``pairing: split`` the key ``training.pairs`` has the pairs of the training splits.
         """
         spec = self.method(method)
         _, marked, held_out = method.partition(HELD_OUT)
-        if not marked:
-            return spec
+        if marked:
+            spec = self._without_fold(dataset, method, held_out)
+        if spec.get("training", {}).get("pairing") == "split":
+            data, splits = self.dataset(dataset), spec["training"]["splits"]
+            pairs = [pair for split in splits for pair in data.pairs(split)]
+            spec = {**spec, "training": {**spec["training"], "pairs": pairs}}
+        return spec
+
+    def _without_fold(self, dataset: str, method: str, held_out: str) -> dict[str, Any]:
+        spec = self.method(method)
         folds = self.folds(dataset)
         if held_out not in folds:
             raise WarplineError(
@@ -486,6 +495,20 @@ class Catalog:
             data.atlas_candidates()
             cases.append(ATLAS)
         return cases, pairs
+
+    def initial_experiments(self, dataset: str, method: str) -> list[Experiment]:
+        """The initial registrations of the pairs that a recipe is given to learn from, if any.
+
+        Of a cross-validation, that of all folds together, which serves each.
+        """
+        recipe = self.recipe(dataset, method)
+        if recipe["initial"] is None or recipe["training"]["pairing"] != "split":
+            return []
+        splits = recipe["training"]["splits"]
+        if HELD_OUT in method:
+            rules = self.dataset(dataset).spec["pairs"]
+            splits = [split for split, rule in rules.items() if rule.get("cross_validation")]
+        return [Experiment(dataset, recipe["initial"], split) for split in splits]
 
     def network_method(self, method: str) -> str | None:
         """The method whose trained weights a method uses: itself, another or none."""

@@ -58,7 +58,9 @@ def test_every_file_of_the_project_loads(scale):
     for name in names("datasets"):
         data = catalog.dataset(name)
         assert "scales" not in data.spec
-        for split in data.spec["pairs"]:
+        for split, rule in data.spec["pairs"].items():
+            if scale == "demo" and split not in data.splits and "split" not in rule:
+                continue  # a demo may do with fewer folds
             assert data.pairs(split)
     for name in names("methods"):
         method = catalog.method(name)
@@ -419,6 +421,7 @@ def test_synthetic_training_validates_on_the_cases_of_a_split_whether_or_not_the
 
 # Cross-validation -------------------------------------------------------------------------------
 
+WHOLE = {"scale": "cpu"}  # a demo may have fewer folds
 FOLDS = ["fold0", "fold1", "fold2", "fold3", "fold4"]
 
 
@@ -427,7 +430,7 @@ def folded_row(method: str, **more) -> dict:
 
 
 def test_a_trained_method_is_an_experiment_a_fold_and_one_that_learns_nothing_a_single_one():
-    catalog = Catalog({}, ROOT)
+    catalog = Catalog(WHOLE, ROOT)
     found = catalog.experiments_of(folded_row(BASELINE))
     assert found == [Experiment("dirlab-4dct", f"{BASELINE}@{fold}", fold) for fold in FOLDS]
     assert catalog.experiments_of(folded_row("identity")) == [
@@ -462,7 +465,7 @@ def test_every_patient_is_held_out_once_and_is_then_in_no_part_of_the_training(d
 
 def test_the_fold_after_the_one_held_out_validates_unless_the_recipe_has_no_validation(root):
     write(root, "methods/quiet", {"extends": BASELINE, "training": {"validation": {"split": None}}})
-    catalog = Catalog({}, root)
+    catalog = Catalog(WHOLE, root)
     plain = catalog.recipe("dirlab-4dct", BASELINE)
     assert plain == catalog.method(BASELINE)
     assert plain["training"]["splits"] == ["train"]
@@ -482,7 +485,7 @@ def test_pretraining_leaves_out_the_same_fold_where_it_has_the_same_patients(roo
     write(root, "methods/own", {"extends": BASELINE, "pretrain": {"method": BASELINE}})
     elsewhere = {"method": BASELINE, "dataset": "hippocampus"}
     write(root, "methods/other", {"extends": BASELINE, "pretrain": elsewhere})
-    catalog = Catalog({}, root)
+    catalog = Catalog(WHOLE, root)
     assert catalog.pretraining("dirlab-4dct", "own@fold3") == ("dirlab-4dct", f"{BASELINE}@fold3")
     assert catalog.pretraining("dirlab-4dct", "own") == ("dirlab-4dct", BASELINE)
     assert catalog.pretraining("dirlab-4dct", "other@fold3") == ("hippocampus", BASELINE)
@@ -491,7 +494,7 @@ def test_pretraining_leaves_out_the_same_fold_where_it_has_the_same_patients(roo
 def test_a_study_of_folds_names_the_rows_that_each_experiment_serves():
     study = {"datasets": ["dirlab-4dct"], "methods": ["identity", BASELINE], "split": "all"}
     more = {"datasets": ["dirlab-4dct"], "methods": ["identity"], "split": "fold1"}
-    catalog = Catalog({"studies": {"folds": study, "one": more}}, ROOT)
+    catalog = Catalog(WHOLE | {"studies": {"folds": study, "one": more}}, ROOT)
     names = catalog.names("folds")
     assert names.pop(Experiment("dirlab-4dct", "identity", "all")) == [("identity", "all")]
     assert names == {
@@ -501,7 +504,7 @@ def test_a_study_of_folds_names_the_rows_that_each_experiment_serves():
 
 
 def test_an_unknown_fold_is_told_with_the_nearest():
-    catalog = Catalog({}, ROOT)
+    catalog = Catalog(WHOLE, ROOT)
     text = refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold9")
     assert "no fold 'fold9'" in text
     assert "Did you mean 'fold" in text
@@ -520,7 +523,7 @@ def test_an_unknown_fold_is_told_with_the_nearest():
     ],
 )
 def test_folds_that_cannot_be_pooled_are_refused(pairs, messages):
-    catalog = Catalog({"override": {"datasets": {"dirlab-4dct": {"pairs": pairs}}}}, ROOT)
+    catalog = Catalog(WHOLE | {"override": {"datasets": {"dirlab-4dct": {"pairs": pairs}}}}, ROOT)
     text = refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold0")
     assert all(message in text for message in messages)
 
@@ -529,20 +532,56 @@ def test_a_cross_validation_lists_at_least_two_splits(root):
     for split in ("fold0", ["fold0"]):
         rule = {"from": "patient", "split": split, "cross_validation": True}
         override = {"datasets": {"dirlab-4dct": {"pairs": {"all": rule}}}}
-        catalog = Catalog({"override": override}, ROOT)
+        catalog = Catalog(WHOLE | {"override": override}, ROOT)
         assert "pairs.all.split" in refusal(catalog.dataset, "dirlab-4dct")
 
 
 def test_two_folds_leave_none_to_train_on_beside_one_for_validation():
     rule = {"from": "patient", "split": ["fold0", "fold1"]}
     override = {"datasets": {"dirlab-4dct": {"pairs": {"all": rule}}}}
-    catalog = Catalog({"override": override}, ROOT)
+    catalog = Catalog(WHOLE | {"override": override}, ROOT)
     assert "none is left" in refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold0")
 
 
 def test_a_method_with_an_atlas_is_not_cross_validated_and_a_row_names_no_fold():
-    catalog = Catalog({}, ROOT)
+    catalog = Catalog(WHOLE, ROOT)
     for method in ("bouabid2019-alpha-1e-5", "bouabid2019-any-alpha-1e-5"):
         assert "atlas" in refusal(catalog.experiments_of, folded_row(method))
     text = refusal(catalog.experiments_of, folded_row(f"{BASELINE}@fold0", split="fold1"))
     assert f"Write '{BASELINE}'" in text
+
+
+def test_a_recipe_of_given_pairs_trains_on_those_of_its_splits_whole_or_without_a_fold():
+    catalog = Catalog(WHOLE, ROOT)
+    data = catalog.dataset("dirlab-4dct")
+    recipe = catalog.recipe("dirlab-4dct", "hansen2020-voxelmorph@fold1")
+    expected = [pair for fold in ("fold0", "fold2", "fold3", "fold4") for pair in data.pairs(fold)]
+    assert recipe["training"]["pairs"] == expected
+    assert "pairs" not in catalog.method("hansen2020-voxelmorph")["training"]
+
+
+def test_given_pairs_are_registered_initially_once_for_all_folds(root):
+    write(
+        root,
+        "methods/whole",
+        {"extends": "hansen2020-voxelmorph", "training": {"splits": ["fold2"]}},
+    )
+    write(root, "methods/random", {"extends": "whole", "training": {"pairing": "random"}})
+    write(root, "methods/plain", {"extends": "whole", "initial": None})
+    catalog = Catalog(WHOLE, root)
+
+    def first(method):
+        return [(e.method, e.split) for e in catalog.initial_experiments("dirlab-4dct", method)]
+
+    assert first("whole@fold0") == first("whole@fold3") == [("sokooti2017-affine", "all")]
+    assert first("whole") == [("sokooti2017-affine", "fold2")]
+    assert first("random@fold0") == first("plain@fold0") == []
+
+
+def test_only_a_network_that_registers_has_a_preparation_of_its_own(root):
+    steps = {"prepare": [{"resize": {"shape": [8, 8, 8]}}]}
+    write(root, "methods/rigid", {"title": "Rigid", "kind": "affine", **steps})
+    write(root, "methods/patches", {"extends": "sokooti2017-regnet", **steps})
+    catalog = Catalog(WHOLE, root)
+    assert "kind: 'network' was expected" in refusal(catalog.method, "rigid")
+    assert "objective" in refusal(catalog.method, "patches")

@@ -10,13 +10,16 @@ from training_tools import LOSS, blob_case, small_network, small_objective
 
 from warpline import losses
 from warpline.errors import WarplineError
+from warpline.fields.io import write_field
+from warpline.fields.physical import DisplacementField
 from warpline.fields.sampling import warp
 from warpline.images import Grid, Image
 from warpline.networks import Prediction
+from warpline.preprocess import Case, write_case
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory
 from warpline.training.devices import claim
-from warpline.training.registration import RegistrationObjective
+from warpline.training.registration import RegistrationObjective, from_recipe
 
 torch.set_num_threads(1)
 PLAIN = Augmentation()
@@ -187,6 +190,82 @@ def test_with_an_atlas_every_other_case_moves_to_it_once_an_epoch():
         torch.testing.assert_close(batch.fixed[0], images[2], rtol=0, atol=0)
         moved.append(next(i for i in range(6) if torch.equal(images[i], batch.moving[0])))
     assert sorted(moved) == [0, 1, 3, 4, 5]
+
+
+def test_given_pairs_are_trained_on_once_an_epoch_each_in_its_direction():
+    given = [("t0", "t4"), ("t3", "t1"), ("t2", "t5")]  # (fixed, moving)
+    objective = small_objective(cases=6, augmentation=PLAIN, batch_size=1, pairs=given)
+    images = objective.training.images
+
+    def which(image):
+        return f"t{next(i for i in range(6) if torch.equal(images[i], image))}"
+
+    assert objective.steps_per_epoch == 3
+    for epoch in range(2):
+        batches = [objective.batch(3 * epoch + step) for step in range(3)]
+        assert sorted((which(b.fixed[0]), which(b.moving[0])) for b in batches) == sorted(given)
+    both = small_objective(cases=6, augmentation=PLAIN, batch_size=2, pairs=given).batch(0)
+    trained = [(which(f), which(m)) for f, m in zip(both.fixed, both.moving, strict=True)]
+    assert len(set(trained)) == 2
+    assert set(trained) <= set(given)
+
+
+def test_a_recipe_s_own_preparation_gives_scans_of_different_sizes_one_shape(tmp_path):
+    """And its pairs are those trained on, validation seen in the same way."""
+    for name, shape in (("a", (12, 10, 14)), ("b", (9, 16, 11)), ("c", (10, 10, 10))):
+        image = np.random.default_rng(len(name)).random(shape).astype(np.float32)
+        write_case(tmp_path / name, Case(name, Image(image, Grid(shape))))
+    training = {"batch_size": 1, "symmetric": False, "masked": False, "pairing": "split"}
+    recipe = {
+        "prepare": [{"resize": {"shape": [8, 8, 8]}}],
+        "loss": LOSS | {"dice": {"weight": 0}},
+        "training": training | {"augmentation": {}, "pairs": [("a", "b")]},
+        "seed": 0,
+        "initial": None,
+    }
+    folders = {name: tmp_path / name for name in "abc"}
+    arguments = (folders, ["a", "b"], [("c", "a")], {}, torch.device("cpu"))
+    objective = from_recipe(recipe, small_network(), *arguments)
+    assert objective.training.shape == objective.validation.shape == (8, 8, 8)
+    assert torch.equal(objective.batch(0).fixed[0], objective.training.images[0])
+    with pytest.raises(WarplineError, match="differ in shape"):
+        from_recipe({**recipe, "prepare": []}, small_network(), *arguments)
+
+
+def test_given_pairs_are_seen_as_their_initial_registration_leaves_them(tmp_path):
+    """The moving image is the fixed one, shifted; the initial field takes the shift back."""
+    rng = np.random.default_rng(5)
+    grid = Grid((10, 12, 14), spacing=(1.0, 2.0, 1.5))
+    inner = (slice(2, 8), slice(3, 9), slice(2, 12))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[inner] = 1
+    for (fixed, moving), shift in ((("a", "b"), 1), (("c", "d"), 2)):
+        texture = rng.random(grid.shape).astype(np.float32)
+        vectors = np.zeros((*grid.shape, 3), np.float32)
+        vectors[..., 0] = shift * grid.spacing[0]
+        for name, by in ((fixed, 0), (moving, shift)):
+            image, own = (Image(np.roll(part, by, axis=2), grid) for part in (texture, mask))
+            write_case(tmp_path / name, Case(name, image, mask=own))
+        (tmp_path / f"{fixed}__{moving}").mkdir()
+        field = tmp_path / f"{fixed}__{moving}" / f"{fixed}__{moving}.nii.gz"
+        write_field(field, DisplacementField(vectors, grid))
+    training = {"batch_size": 1, "symmetric": False, "masked": False, "pairing": "split"}
+    recipe = {
+        "prepare": [{"crop_to_mask": {}}],
+        "loss": LOSS | {"dice": {"weight": 0}},
+        "training": training | {"augmentation": {}, "pairs": [("a", "b")]},
+        "seed": 0,
+        "initial": "affine",
+    }
+    folders = {name: tmp_path / name for name in ("a", "b", "c", "d", "a__b", "c__d")}
+    arguments = (folders, ["a", "b"], [("c", "d")], {}, torch.device("cpu"))
+    objective = from_recipe(recipe, small_network(), *arguments)
+    batch = objective.batch(0)
+    assert objective.training.ids == ["a", "a__b"]
+    assert batch.fixed.shape == (1, 1, 8, 8, 12)  # 6 × 6 × 10, padded to the network's stride
+    torch.testing.assert_close(batch.moving, batch.fixed)
+    assert objective.validation_pairs == [("c", "c__d")]
+    torch.testing.assert_close(objective.validation.images[0], objective.validation.images[1])
 
 
 def test_the_published_loss_of_bouabid_by_its_parts():

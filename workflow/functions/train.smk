@@ -6,7 +6,8 @@ import json
 
 def training_inputs(wildcards):
     cases, pairs = catalog.training_cases(wildcards.dataset, wildcards.method)
-    return batches_with(wildcards.dataset, [*cases, *cases_of(pairs)])
+    batches = batches_with(wildcards.dataset, [*cases, *cases_of(pairs)])
+    return batches + sorted(set(initial_fields(wildcards).values()))
 
 
 def pretrained_weights(wildcards):
@@ -16,7 +17,22 @@ def pretrained_weights(wildcards):
 
 def training_folders(wildcards):
     cases, pairs = catalog.training_cases(wildcards.dataset, wildcards.method)
-    return case_folders(wildcards.dataset, [*cases, *cases_of(pairs)])
+    folders = case_folders(wildcards.dataset, [*cases, *cases_of(pairs)])
+    return folders | initial_fields(wildcards)
+
+
+def initial_fields(wildcards):
+    """Folder of the initial registration of each pair that a training uses, by the pair's name."""
+    experiments = catalog.initial_experiments(wildcards.dataset, wildcards.method)
+    if not experiments:
+        return {}
+    recipe = catalog.recipe(wildcards.dataset, wildcards.method)
+    watched = catalog.training_cases(wildcards.dataset, wildcards.method)[1]
+    fields = {k: v for e in experiments for k, v in fields_by_pair(e).items()}
+    return {
+        pair_name(pair): fields[pair_name(pair)]
+        for pair in [*recipe["training"]["pairs"], *watched]
+    }
 
 
 def training_code(wildcards):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from warpline.datasets import Pair, pair_name
 from warpline.errors import WarplineError
+from warpline.fields.io import read_field
+from warpline.initial import moved
 from warpline.networks import padding_to
-from warpline.preprocess import Case, read_case
+from warpline.own_grid import seen
+from warpline.preprocess import Case, prepare, read_case
 
 
 class CaseMemory:
@@ -72,6 +78,46 @@ class CaseMemory:
         return torch.stack([(chosen == value).float() for value in self.values], dim=1)
 
 
-def read_cases(folders: Mapping[str, str | os.PathLike], ids: Iterable[str]) -> list[Case]:
-    """Read the prepared cases `ids`; `folders` maps every case to its folder."""
-    return [read_case(Path(folders[case_id])) for case_id in ids]
+def read_pairs(
+    folders: Mapping[str, str | os.PathLike],
+    pairs: Iterable[Pair],
+    steps: Sequence[Mapping[str, Any]] = (),
+) -> tuple[list[Case], list[Pair]]:
+    """Read pairs with the moving case as its initial registration leaves it.
+
+    Parameters
+    ----------
+    folders
+        Of every case, and by the pair's name of the field of each initial registration.
+    pairs
+        (fixed, moving) ids.
+    steps
+        Of the recipe's own preparation, see `warpline.own_grid.seen`.
+
+    Returns
+    -------
+    cases, pairs
+        A moving case goes by the name of its pair.
+    """
+    cases: dict[str, Case] = {}
+    renamed = []
+    for pair in pairs:
+        name = pair_name(pair)
+        fixed, moving = (read_case(Path(folders[case_id])) for case_id in pair)
+        first = read_field(Path(folders[name]) / f"{name}.nii.gz")
+        case = replace(moved(moving, first), id=name)
+        cases[pair[0]], cases[name] = seen(fixed, case, steps, aligned=True)
+        renamed.append((pair[0], name))
+    return list(cases.values()), renamed
+
+
+def read_cases(
+    folders: Mapping[str, str | os.PathLike],
+    ids: Iterable[str],
+    steps: Sequence[Mapping[str, Any]] = (),
+) -> list[Case]:
+    """Read the prepared cases `ids`, as a recipe's own preparation `steps` leave them.
+
+    `folders` maps every case to its folder.
+    """
+    return [prepare(read_case(Path(folders[case_id])), steps) for case_id in ids]

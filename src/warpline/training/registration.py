@@ -16,7 +16,7 @@ from warpline.fields.sampling import warp
 from warpline.inference import check_size
 from warpline.networks import Prediction, RegistrationNetwork
 from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory, read_cases
+from warpline.training.data import CaseMemory, read_cases, read_pairs
 
 SIMILARITIES = {
     "local_ncc": losses.local_ncc,
@@ -42,7 +42,7 @@ class Batch:
 
 
 class RegistrationObjective:
-    """Pairs of cases, random or all with an atlas, and the loss of a recipe.
+    """Pairs of cases, random, given or all with an atlas, and the loss of a recipe.
 
     ``α·similarity + β·Dice loss + γ·regularity``; with `symmetric`, the mean of both directions.
     Every version of the deformed image that the network gives (deep supervision) counts equally in
@@ -64,7 +64,10 @@ class RegistrationObjective:
         Multiply both images by the mask of voxels where both are > 0.
     atlas
         Id of the training case that is the fixed image of every pair; the other training cases
-        move. Random pairs where not given.
+        move.
+    pairs
+        (fixed, moving) ids of training cases, the only pairs to learn from. Random pairs where
+        neither these nor an atlas are given.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class RegistrationObjective:
         masked: bool,
         seed: int,
         atlas: str | None = None,
+        pairs: Sequence[Pair] | None = None,
     ):
         if len(training) < 2:
             raise WarplineError(
@@ -90,7 +94,14 @@ class RegistrationObjective:
         self.batch_size, self.symmetric, self.masked = batch_size, symmetric, masked
         self.augmentation, self.seed = augmentation, seed
         self.atlas = None if atlas is None else training.index[atlas]
-        self.moving = np.array([i for i in range(len(training)) if i != self.atlas])
+        self.pairs = None
+        # What an epoch goes through: the cases that move, or the pairs.
+        self.drawn = np.array([i for i in range(len(training)) if i != self.atlas])
+        if pairs is not None:
+            self.pairs = np.array(
+                [[training.index[moving], training.index[fixed]] for fixed, moving in pairs]
+            )
+            self.drawn = np.arange(len(self.pairs))
         similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
         overlap = {"weight": 0.0, **loss.get("dice", {})}
         self.similarity = SIMILARITIES[similarity.pop("name")]
@@ -110,17 +121,19 @@ class RegistrationObjective:
 
     @property
     def steps_per_epoch(self) -> int:
-        """One epoch uses each training case once as the moving image."""
-        return max(1, len(self.moving) // self.batch_size)
+        """One epoch uses each training case once as the moving image, or each given pair once."""
+        return max(1, len(self.drawn) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; a function of the seed and the step alone."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.moving)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.drawn)
         rng = np.random.default_rng([self.seed, 1, step])
         start = within * self.batch_size
         moving = order[start : start + self.batch_size]
-        if self.atlas is None:
+        if self.pairs is not None:
+            moving, fixed = self.pairs[moving].T
+        elif self.atlas is None:
             # A shift by 1 … n−1 makes every other case equally likely and a self-pair impossible.
             shift = rng.integers(1, len(self.training), len(moving))
             fixed = (moving + shift) % len(self.training)
@@ -210,14 +223,19 @@ def from_recipe(
     WarplineError
         If the cases differ in shape or are too small for the network, or as the objective does.
     """
-    training = recipe["training"]
-    memory = CaseMemory(read_cases(folders, cases), sorted(labels), network.stride)
+    training, steps = recipe["training"], recipe.get("prepare", [])
+    given = training.get("pairs")
+    if given is not None and recipe["initial"]:
+        learned, given = read_pairs(folders, given, steps)
+        watched, pairs = read_pairs(folders, pairs, steps)
+    else:
+        learned = read_cases(folders, cases, steps)
+        watched = read_cases(folders, sorted({case for pair in pairs for case in pair}), steps)
+    memory = CaseMemory(learned, sorted(labels), network.stride)
     check_size(network, memory.shape)
     validation = None
     if pairs:
-        validation_cases = sorted({case for pair in pairs for case in pair})
-        validation_list = read_cases(folders, validation_cases)
-        validation = CaseMemory(validation_list, sorted(labels), network.stride).to(device)
+        validation = CaseMemory(watched, sorted(labels), network.stride).to(device)
     return RegistrationObjective(
         memory.to(device),
         validation,
@@ -229,4 +247,5 @@ def from_recipe(
         masked=training["masked"],
         seed=recipe["seed"],
         atlas=ATLAS if training["pairing"] == "atlas" else None,
+        pairs=given,
     )
