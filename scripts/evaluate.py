@@ -44,6 +44,11 @@ def main(
         rows += [
             row("seconds", cost["seconds"], "s"),
             row("peak_memory", cost["peak_memory"], "MiB"),
+            *(
+                row(name, cost[name])
+                for name in cost.index
+                if name not in ("seconds", "peak_memory")
+            ),
             *training,
         ]
         frames.append(records(rows, **experiment, fixed=fixed_id, moving=moving_id))

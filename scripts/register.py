@@ -4,13 +4,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from warpline import baselines, networks, provenance
 from warpline.atlas import without_self
 from warpline.datasets import ATLAS, Pair, pair_name
+from warpline.embedding import pca
+from warpline.embedding.registration import Settings
+from warpline.embedding.registration import register as search_and_regularise
 from warpline.fields.io import write_field
+from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
 from warpline.inference import predict, predict_through_atlas
 from warpline.initial import moved
@@ -31,6 +36,7 @@ def main(
     threads: int,
     network: Mapping[str, Any] | None = None,
     weights: str | None = None,
+    embedding: str | None = None,
     parameter_files: Sequence[str] = (),
     initial: Mapping[str, Any] | None = None,
     initial_files: Sequence[str] = (),
@@ -38,7 +44,9 @@ def main(
     torch.set_num_threads(threads)
     pairs = without_self(pairs, folders)
     with claim(device) as chosen, atomic_folder(target) as folder:
-        if network:
+        if embedding:
+            register = EmbeddingRegistration(method, network, weights, embedding, chosen)
+        elif network:
             atlas = read_case(folders[ATLAS]) if method["kind"] == "through_atlas" else None
             register = network_function(network, weights, chosen, atlas, aligned=bool(initial))
         else:
@@ -59,13 +67,17 @@ def main(
             )  # without the initial registration, as published
             if align:
                 field = first.compose(field)
-            write_field(folder / f"{pair_name((fixed_id, moving_id))}.nii.gz", field)
+            name = pair_name((fixed_id, moving_id))
+            write_field(folder / f"{name}.nii.gz", field)
+            if embedding:
+                np.savez_compressed(folder / f"{name}.npz", **register.seen.arrays())
             rows.append(
                 {
                     "fixed": fixed_id,
                     "moving": moving_id,
                     "seconds": seconds,
                     "peak_memory": provenance.peak_memory(),
+                    **({"clipped": register.seen.clipped} if embedding else {}),
                 }
             )
             done = f"{len(rows)}/{len(pairs)}"
@@ -96,6 +108,36 @@ def network_function(
     )
 
 
+class EmbeddingRegistration:
+    """The registration of one pair by its displacement embedding.
+
+    `seen` is what the last one went through (`warpline.embedding.registration.Diagnostics`).
+    """
+
+    def __init__(
+        self,
+        method: Mapping[str, Any],
+        recipe: Mapping[str, Any],
+        weights: str,
+        embedding: str,
+        device: torch.device,
+    ):
+        self.features = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+        load_weights(weights, self.features)
+        self.features.to(device).eval()
+        self.settings = Settings(**method["embedding"])
+        self.pca = pca.load(embedding)
+        self.device = device
+
+    def __call__(self, fixed: Case, moving: Case) -> DisplacementField:
+        field, self.seen = search_and_regularise(
+            fixed, moving, self.features, self.pca, self.settings, self.device
+        )
+        stages = ", ".join(f"{name} {s:.1f} s" for name, s in self.seen.seconds.items())
+        print(f"{stages}; {self.seen.clipped:.1%} of the keypoints clipped", flush=True)
+        return field
+
+
 def baseline_function(
     method: Mapping[str, Any], parameter_files: Sequence[str], threads: int
 ) -> Register:
@@ -120,6 +162,7 @@ if "snakemake" in globals():
             threads=snakemake.threads,  # noqa: F821
             network=snakemake.params.network,  # noqa: F821
             weights=snakemake.input.get("weights") or None,  # noqa: F821
+            embedding=snakemake.input.get("embedding") or None,  # noqa: F821
             parameter_files=snakemake.input.get("parameters") or [],  # noqa: F821
             initial=snakemake.params.initial,  # noqa: F821
             initial_files=snakemake.input.get("initial") or [],  # noqa: F821

@@ -57,7 +57,11 @@ SYNTHETIC_COLUMNS = {
 }
 # Between a recipe and the fold that it is not trained on: <recipe>@<fold> is a method of its own.
 HELD_OUT = "@"
-NEEDED_KEYS = {"network": ("network", "loss", "training"), "through_atlas": ("method",)}
+NEEDED_KEYS = {
+    "network": ("network", "loss", "training"),
+    "through_atlas": ("method",),
+    "embedding": ("method", "embedding"),
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -191,7 +195,7 @@ class Catalog:
                     )
             if "method" in spec and self.method(spec["method"])["kind"] != "network":
                 raise WarplineError(
-                    f"The method '{spec['method']}' is no network that registers to an atlas.",
+                    f"The method '{spec['method']}' is no trained network.",
                     where=f"config/methods/{name}.yaml, key 'method'",
                 )
             self._check_initial(spec, name)
@@ -385,7 +389,7 @@ class Catalog:
         network = self.network_method(method)
         if not rule.get("cross_validation") or network is None:
             return [Experiment(dataset, method, split)]
-        if network != method or self.method(method)["training"]["pairing"] == "atlas":
+        if self.method(network)["training"]["pairing"] == "atlas":
             raise WarplineError(
                 f"The method '{method}' learns with an atlas and cannot be cross-validated.",
                 where=f"split '{split}' of the dataset '{dataset}'",
@@ -480,12 +484,12 @@ class Catalog:
     def training_cases(self, dataset: str, method: str) -> tuple[list[str], list[Pair]]:
         """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset.
 
-        Synthetic pairs are made of a case and itself.
+        What learns from single cases validates on pairs of a case and itself.
         """
         data, training = self.dataset(dataset), self.recipe(dataset, method)["training"]
         validation = training["validation"]
         pairs: list[Pair] = []
-        if training["objective"] == "synthetic":
+        if training["objective"] != "registration":
             if validation["split"] in data.splits:
                 pairs = [(case, case) for case in data.split(validation["split"])]
         elif validation["split"] is not None and validation["split"] in data.spec["pairs"]:
@@ -511,9 +515,33 @@ class Catalog:
         return [Experiment(dataset, recipe["initial"], split) for split in splits]
 
     def network_method(self, method: str) -> str | None:
-        """The method whose trained weights a method uses: itself, another or none."""
+        """The method whose trained weights a method uses: itself, another or none.
+
+        What leaves out a fold uses weights that left it out too.
+        """
         spec = self.method(method)
-        return {"network": method, "through_atlas": spec.get("method")}.get(spec["kind"])
+        if spec["kind"] == "network" or "method" not in spec:
+            return method if spec["kind"] == "network" else None
+        return spec["method"] + method.removeprefix(method.partition(HELD_OUT)[0])
+
+    def embedding_pairs(self, dataset: str, method: str) -> list[Pair]:
+        """The pairs that an embedding is learned on: those of the splits its network trains on.
+
+        Raises
+        ------
+        WarplineError
+            If the dataset pairs none of these splits.
+        """
+        data = self.dataset(dataset)
+        splits = self.recipe(dataset, self.network_method(method))["training"]["splits"]
+        paired = [split for split in splits if split in data.spec["pairs"]]
+        if not paired:
+            raise WarplineError(
+                f"The dataset '{dataset}' has no pairs to learn the embedding '{method}' on.",
+                where=f"config/datasets/{dataset}.yaml, key 'pairs'",
+                do=f"Add pairs for: {', '.join(splits)}.",
+            )
+        return [pair for split in paired for pair in data.pairs(split)]
 
     def pretraining(self, dataset: str, method: str) -> tuple[str, str] | None:
         """(dataset, method) whose weights a recipe starts from, if any.

@@ -335,11 +335,11 @@ def test_the_tables_are_the_published_ones(name, mean):
 
 
 @pytest.mark.parametrize("name", ["dirlab-4dct", "dirlab-copd"])
-@pytest.mark.parametrize(("scale", "patients"), [("demo", 1), ("paper", 2)])
-def test_folds_are_disjoint_and_cover_every_patient(name, scale, patients):
+@pytest.mark.parametrize(("scale", "number", "patients"), [("demo", 3, 1), ("paper", 5, 2)])
+def test_folds_are_disjoint_and_cover_every_patient(name, scale, number, patients):
     dataset = Catalog({"scale": scale}, ROOT).dataset(name)
-    folds = [dataset.pairs(f"fold{k}") for k in range(5)]
-    assert [len(fold) for fold in folds] == [patients] * 5
+    folds = [dataset.pairs(f"fold{k}") for k in range(number)]
+    assert [len(fold) for fold in folds] == [patients] * number
     assert sorted(pair for fold in folds for pair in fold) == sorted(dataset.pairs("all"))
     for fixed, moving in dataset.pairs("all"):
         assert fixed.endswith(("-T00", "-iBHCT"))

@@ -411,6 +411,8 @@ def test_a_recipe_names_the_objective(tmp_path):
     other = networks.build("estienne2020", {"channels": [2, 2], "convolutions": [1]})
     with pytest.raises(WarplineError, match="not made for patches"):
         objectives.build(recipe(), other, *arguments[1:])
+    with pytest.raises(WarplineError, match="at least two patches"):
+        objectives.build(recipe(batch_size=1), *arguments)
     write_case(tmp_path / "bare", replace(lung_case("bare", 0), mask=None))
     folders["bare"] = str(tmp_path / "bare")
     with pytest.raises(WarplineError, match=r"no lung mask[\s\S]*case bare"):

@@ -45,7 +45,7 @@ def test_the_table_repeats_the_validation_of_the_training(finished):
     rows = table(finished, "table2_1_mae").set_index(["set", "row"])
     folder = finished.folder / "results/models/followup/sokooti2017-regnet"
     history = pd.read_csv(folder / "history.csv")
-    last = history[(history["split"] == "val") & (history["metric"] == "mae")]["value"].iloc[-1]
+    last = history[(history["split"] == "val") & (history["name"] == "mae")]["value"].iloc[-1]
     assert rows.loc[("validation", "regnet"), "mae"] == pytest.approx(last, rel=1e-4)
 
 

@@ -31,6 +31,13 @@ def trained_weights(wildcards):
     return weights_of(wildcards.dataset, name) if name else []
 
 
+def learned_embedding(wildcards):
+    """The embedding of displacements that a method registers in, if any."""
+    if catalog.method(wildcards.method)["kind"] != "embedding":
+        return []
+    return model_file(wildcards.dataset, wildcards.method, "embedding.safetensors")
+
+
 def initial_of(wildcards):
     """The registration that comes before a method's own, if any."""
     name = catalog.method(wildcards.method)["initial"]

@@ -149,6 +149,7 @@ FIGURE_SOURCES = {
     "boxplot": boxplot_sources,
     "differences": differences_sources,
     "distributions": distributions_sources,
+    "embedding": differences_sources,
     "exploration": exploration_sources,
     "registration": registration_sources,
     "residuals": residuals_sources,

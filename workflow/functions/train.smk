@@ -43,6 +43,15 @@ def training_code(wildcards):
     )
 
 
+def embedding_pairs(wildcards):
+    return catalog.embedding_pairs(wildcards.dataset, wildcards.method)
+
+
+def embedding_code(wildcards):
+    network = network_of(wildcards)["network"]["name"]
+    return code_of("embed.py", f"warpline.networks.{network}")
+
+
 def state_folder(wildcards):
     """Keyed by all that the course of a training depends on, so that no other state is taken up."""
     before = catalog.pretraining(wildcards.dataset, wildcards.method)

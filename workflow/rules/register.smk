@@ -6,6 +6,7 @@ rule register:
     input:
         batches=registration_inputs,
         weights=trained_weights,
+        embedding=learned_embedding,
         parameters=lambda w: parameter_files(catalog.method(w.method)),
         initial=lambda w: parameter_files(initial_of(w)),
     output:

@@ -32,3 +32,33 @@ rule train:
         code=training_code,
     script:
         "../../scripts/train.py"
+
+
+# Displacement maps of the training pairs → the dimensions in which they differ most.
+rule embed:
+    input:
+        batches=lambda w: batches_with(w.dataset, cases_of(embedding_pairs(w))),
+        weights=trained_weights,
+    output:
+        embedding=f"{RESULTS}/models/{{dataset}}/{{method}}/embedding.safetensors",
+        sidecar=f"{RESULTS}/models/{{dataset}}/{{method}}/embedding.json",
+    log:
+        f"{RESULTS}/logs/embed/{{dataset}}/{{method}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{{dataset}}/{{method}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=catalog.config["memory_mb"],
+        runtime=240,
+    params:
+        settings=lambda w: catalog.method(w.method)["embedding"],
+        network=network_of,
+        folders=lambda w: case_folders(w.dataset, cases_of(embedding_pairs(w))),
+        pairs=embedding_pairs,
+        device=catalog.device,
+        code=embedding_code,
+    script:
+        "../../scripts/embed.py"

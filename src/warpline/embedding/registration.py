@@ -102,6 +102,11 @@ class Diagnostics:
     reach: tuple[float, float, float]
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a figure of the registration shows, to be kept in a file."""
+        names = ("points", "start", "found", "regularised", "displacement_map", "reconstruction")
+        return {name: getattr(self, name) for name in names} | {"reach": np.array(self.reach)}
+
 
 @dataclass
 class Search:

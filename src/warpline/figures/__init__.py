@@ -11,6 +11,7 @@ KINDS = {
     "boxplot": "warpline.figures.boxplots:draw",
     "differences": "warpline.figures.differences:draw",
     "distributions": "warpline.figures.distributions:draw",
+    "embedding": "warpline.figures.embedding:draw",
     "exploration": "warpline.figures.exploration:draw",
     "registration": "warpline.figures.registration:draw",
     "residuals": "warpline.figures.residuals:draw",

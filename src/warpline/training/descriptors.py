@@ -216,11 +216,11 @@ def from_recipe(
             where="training.objective, network.name of the recipe",
             do="Use the network hansen2020, or 'objective: registration'.",
         )
-    training = recipe["training"]
+    training, steps = recipe["training"], recipe.get("prepare", [])
     validation = sorted({case for pair in pairs for case in pair})
     return DescriptorObjective(
-        CaseFolders(folders, cases),
-        CaseFolders(folders, validation),
+        CaseFolders(folders, cases, steps),
+        CaseFolders(folders, validation, steps),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
         sampling=Sampling(**training.get("sampling", {})),

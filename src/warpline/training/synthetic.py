@@ -19,7 +19,7 @@ from warpline.datasets import Pair
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image
 from warpline.networks.sokooti2017 import Patches, block_offsets
-from warpline.preprocess import Case, read_case
+from warpline.preprocess import Case, prepare, read_case
 from warpline.synthetic import SyntheticPair, synthetic_pair
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
@@ -109,14 +109,20 @@ class Batch:
 class CaseFolders(Sequence):
     """Prepared cases, read when they are asked for: a training set need not fit into memory."""
 
-    def __init__(self, folders: Mapping[str, str], ids: Sequence[str]):
+    def __init__(
+        self,
+        folders: Mapping[str, str],
+        ids: Sequence[str],
+        steps: Sequence[Mapping[str, Any]] = (),
+    ):
         self.folders = [Path(folders[case_id]) for case_id in ids]
+        self.steps = steps  # a recipe's own preparation
 
     def __len__(self) -> int:
         return len(self.folders)
 
     def __getitem__(self, index: int) -> Case:
-        return read_case(self.folders[index])
+        return prepare(read_case(self.folders[index]), self.steps)
 
 
 class SyntheticObjective:
@@ -505,13 +511,20 @@ def from_recipe(
             do="Use the network sokooti2017, or 'objective: registration'.",
         )
     training = recipe["training"]
+    sampling = Sampling(**training.get("sampling", {}))
+    if training["batch_size"] * sampling.block**3 < 2:
+        raise WarplineError(
+            "A batch of one patch has no statistics to normalise by.",
+            where="training.batch_size of the recipe",
+            do="Take at least two patches.",
+        )
     validation = sorted({case for pair in pairs for case in pair})
     return SyntheticObjective(
         CaseFolders(folders, cases),
         CaseFolders(folders, validation),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
-        sampling=Sampling(**training.get("sampling", {})),
+        sampling=sampling,
         seed=recipe["seed"],
         device=device,
     )

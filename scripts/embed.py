@@ -1,0 +1,70 @@
+"""Learn the embedding of displacement maps on a dataset's training pairs."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from warpline import networks, provenance
+from warpline.datasets import Pair
+from warpline.embedding import pca
+from warpline.embedding.registration import Settings, search_pair
+from warpline.files import write_json
+from warpline.jobs import job
+from warpline.preprocess import read_case
+from warpline.training.checkpoints import load_weights
+from warpline.training.devices import claim
+
+
+def main(
+    settings: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    weights: str,
+    folders: Mapping[str, str],
+    pairs: Sequence[Pair],
+    outputs: Mapping[str, str],
+    *,
+    device: str,
+    threads: int,
+) -> None:
+    torch.set_num_threads(threads)
+    chosen = Settings(**settings)
+    features = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    load_weights(weights, features)
+    started = time.monotonic()
+    maps = []
+    with claim(device) as place:
+        features.to(place).eval()
+        for fixed_id, moving_id in pairs:
+            fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
+            maps.append(search_pair(fixed, moving, features, chosen, place).maps)
+            print(f"{fixed_id} <- {moving_id}: {len(maps[-1])} keypoints", flush=True)
+        learned = pca.fit(maps, chosen.components)
+    pca.save(outputs["embedding"], learned)
+    write_json(
+        outputs["sidecar"],
+        provenance.record(
+            device=str(place),
+            seconds=time.monotonic() - started,
+            threads=threads,
+            settings=dict(settings),
+            weights=weights,
+            pairs=[list(pair) for pair in pairs],
+            maps=sum(map(len, maps)),
+        ),
+    )
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.settings,  # noqa: F821
+            snakemake.params.network,  # noqa: F821
+            snakemake.input.weights,  # noqa: F821
+            snakemake.params.folders,  # noqa: F821
+            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
+            dict(snakemake.output.items()),  # noqa: F821
+            device=snakemake.params.device,  # noqa: F821
+            threads=snakemake.threads,  # noqa: F821
+        )
