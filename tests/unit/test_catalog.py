@@ -585,3 +585,28 @@ def test_only_a_network_that_registers_has_a_preparation_of_its_own(root):
     catalog = Catalog(WHOLE, root)
     assert "kind: 'network' was expected" in refusal(catalog.method, "rigid")
     assert "objective" in refusal(catalog.method, "patches")
+
+
+def test_an_embedding_is_learned_without_the_fold_that_it_registers():
+    catalog = Catalog({"scale": "paper"}, ROOT)
+    method = "hansen2020-256@fold1"
+    assert catalog.network_method(method) == "hansen2020-features@fold1"
+    pairs = catalog.embedding_pairs("dirlab-copd", method)
+    data = catalog.dataset("dirlab-copd")
+    assert len(pairs) == 8
+    assert set(pairs) == set(data.pairs("all")) - set(data.pairs("fold1"))
+    cases, validation = catalog.training_cases("dirlab-copd", "hansen2020-features@fold1")
+    assert sorted(cases) == sorted(case for pair in pairs for case in pair)
+    assert validation == []
+    assert catalog.method("hansen2020-256")["embedding"]["components"] == 256
+    assert catalog.method("hansen2020-512")["embedding"]["components"] == 512
+    error = refusal(catalog.embedding_pairs, "followup", "hansen2020-256@fold1")
+    assert "0 splits of a cross-validation" in error
+
+
+def test_an_embedding_needs_pairs_of_the_training_splits():
+    change = {"hansen2020-features": {"training": {"splits": ["rest"]}}}
+    catalog = Catalog({"override": {"methods": change}}, ROOT)
+    error = refusal(catalog.embedding_pairs, "luna16", "hansen2020-512")
+    assert "no pairs to learn the embedding 'hansen2020-512' on" in error
+    assert "rest" in error
