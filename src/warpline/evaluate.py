@@ -69,6 +69,9 @@ def evaluate_pair(
     rows += _smoothness(field, moving["image"].grid)
     if fixed.get("landmarks") is not None and moving.get("landmarks") is not None:
         rows += _landmarks(fixed["landmarks"], moving["landmarks"], field, moving["image"].grid)
+    segmented = sum(bool(case.get("segmented")) for case in (fixed, moving))
+    if segmented:
+        rows.append(row("segmented_masks", segmented))
     if truth is not None:
         mask = fixed.get("mask")
         errors = metrics.field_error(

@@ -21,17 +21,20 @@ from scipy.optimize import linear_sum_assignment
 
 from warpline.backgrounds import find_backgrounds
 from warpline.errors import WarplineError
-from warpline.files import atomic_path
+from warpline.files import atomic_path, write_json
 from warpline.images import Grid, Image, adopt, read_image, to_sitk, write_image
 from warpline.lungs import segment_lungs as find_lungs
 from warpline.registry import nearest
+
+SEGMENTED = "mask.json"  # beside a mask that did not come with the data
 
 
 @dataclass(frozen=True)
 class Case:
     """A volume with what belongs to it; label maps and masks lie on the image's grid.
 
-    `landmarks` has the columns ``id, x, y, z`` (mm, LPS).
+    `landmarks` has the columns ``id, x, y, z`` (mm, LPS); `segmented` says that the mask did not
+    come with the data.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Case:
     labels: Image | None = None
     mask: Image | None = None
     landmarks: pd.DataFrame | None = None
+    segmented: bool = False
 
     @property
     def grid(self) -> Grid:
@@ -60,6 +64,7 @@ def read_case(folder: str | os.PathLike) -> Case:
         labels=optional("labels.nii.gz"),
         mask=optional("mask.nii.gz"),
         landmarks=pd.read_csv(landmarks, dtype={"id": str}) if landmarks.exists() else None,
+        segmented=(folder / SEGMENTED).exists(),
     )
 
 
@@ -74,6 +79,8 @@ def write_case(folder: str | os.PathLike, case: Case) -> None:
     for name, part in (("labels", case.labels), ("mask", case.mask)):
         if part is not None:
             write_image(folder / f"{name}.nii.gz", part.with_array(part.array.astype(np.uint8)))
+    if case.segmented:
+        write_json(folder / SEGMENTED, {"segmented": True})
     if case.landmarks is not None:
         with atomic_path(folder / "landmarks.csv") as temporary:
             case.landmarks.to_csv(temporary, index=False)
@@ -410,7 +417,7 @@ def clip_background(case: Case) -> Case:
 
 @step
 def segment_lungs(case: Case) -> Case:
-    """Fill in the mask of a chest CT that has none: its lungs. The log says so.
+    """Fill in the mask of a chest CT that has none: its lungs. Log and records say so.
 
     Intensities must still be in HU: before any step that normalises them.
     """
@@ -422,7 +429,7 @@ def segment_lungs(case: Case) -> Case:
         raise WarplineError(error.what, where=f"case {case.id}", do=error.do) from error
     volume = float(mask.array.sum() * np.prod(case.grid.spacing)) / 1e6
     print(f"{case.id}: no lung mask; the lungs are segmented ({volume:.2f} l)", flush=True)
-    return replace(case, mask=mask)
+    return replace(case, mask=mask, segmented=True)
 
 
 @step

@@ -231,3 +231,18 @@ def test_unreadable_records_say_so(tmp_path):
     (tmp_path / "cut.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(WarplineError, match="cannot be read"):
         records.read_records(tmp_path / "cut.parquet")
+
+
+def test_records_say_of_how_many_cases_the_mask_was_segmented():
+    grid = Grid((6, 6, 6))
+    image = Image(np.random.default_rng(0).random(grid.shape).astype(np.float32), grid)
+    mask = Image(np.ones(grid.shape, np.uint8), grid)
+    field = DisplacementField.identity(grid)
+    for fixed, moving, expected in ((True, True, [2.0]), (False, True, [1.0]), (False, False, [])):
+        rows = evaluate.evaluate_pair(
+            {"image": image, "mask": mask, "segmented": fixed},
+            {"image": image, "mask": mask, "segmented": moving},
+            field,
+            labels={},
+        )
+        assert list(values(rows, "segmented_masks").values()) == expected

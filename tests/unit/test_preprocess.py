@@ -539,3 +539,12 @@ def test_cropping_to_the_mask_keeps_every_voxel_where_it_was():
     assert cropped.image.array[1, 2, 3] == array[there]
     with pytest.raises(WarplineError, match="no mask to crop to"):
         prepare(Case("b", case.image), [{"crop_to_mask": {}}])
+
+
+def test_a_case_remembers_that_its_mask_was_segmented(tmp_path):
+    grid = Grid((2, 2, 2))
+    image = Image(np.zeros((2, 2, 2), np.float32), grid)
+    mask = Image(np.ones((2, 2, 2), np.uint8), grid)
+    for name, segmented in (("given", False), ("found", True)):
+        write_case(tmp_path / name, Case(name, image, mask=mask, segmented=segmented))
+        assert read_case(tmp_path / name).segmented is segmented

@@ -105,8 +105,10 @@ def test_faults_of_own_scans_are_named_and_the_others_are_finished(project):
     assert "Traceback" not in output
     for name in spoilt:
         assert Path(name).name in output
-    prepared = sorted((project.folder / PREPARED).glob("*/*/mask.nii.gz"))
-    assert prepared  # without masks: the lungs were segmented
+    # Without masks the lungs were segmented, and every later stage can tell.
+    segmented = sorted((project.folder / PREPARED).glob("*/*/mask.json"))
+    assert segmented
+    assert all(path.with_name("mask.nii.gz").exists() for path in segmented)
     logs = "".join(path.read_text() for path in (project.folder / "results/logs").rglob("*.log"))
     assert "the lungs are segmented" in logs
     assert "outside" in logs

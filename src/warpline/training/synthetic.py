@@ -36,8 +36,8 @@ class Sampling:
     fields
         Synthetic fields of an image in an epoch.
     fresh
-        False: they are the same in every epoch, as in the paper. True: every epoch has its own. Of
-        few images with few fields a network learns by heart which patch moves where.
+        False: they are the same in every epoch, as in the paper. True: every epoch has its own, so
+        that no patch's displacement can be learned by heart.
     patches
         Patches of a synthetic pair, drawn anew in every epoch.
     validation_patches
