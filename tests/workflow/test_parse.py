@@ -3,9 +3,12 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_dry_run_of_every_named_target_at_every_scale(project):
@@ -85,6 +88,18 @@ def test_a_typo_in_a_file_is_refused_with_file_key_and_nearest_key(project, file
     assert file in output
     for words in expected:
         assert words in output
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "config" / "examples").glob("*.yaml")))
+def test_every_example_can_be_run(project, example):
+    output = project.snakemake("--dry-run", "--configfile", f"config/examples/{example.name}")
+    assert "total" in output
+
+
+def test_every_paper_can_be_run(project):
+    for path in sorted((ROOT / "config" / "papers").glob("*.yaml")):
+        output = project.snakemake("--dry-run", "--config", f"papers=[{path.stem}]")
+        assert f"rule {path.stem}" in output or "table" in output
 
 
 def test_a_patient_in_two_splits_is_refused(project):
