@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 RESULTS = "results/sokooti2017"
-PHANTOM = "results/phantom/followup/mirror/followup.zip"
+PHANTOM = "results/phantom/followup/mirror"
 PREPARED = "results/data/followup/prepared"
+VISITS = ("baseline", "followup")
 
 
 def table(project, name):
@@ -59,21 +60,24 @@ def test_all_figures_are_there(finished):
 def by_hand(project, change) -> str:
     """A folder of one's own with the phantom's files; `change` of {name: bytes} spoils some."""
     project.snakemake("--configfile", "tiny.yaml", "--", PHANTOM)
-    with zipfile.ZipFile(project.folder / PHANTOM) as packed:
+    with zipfile.ZipFile(project.folder / PHANTOM / "followup.zip") as packed:
         files = {name: packed.read(name) for name in packed.namelist()}
     change(files)
     for name, content in files.items():
         path = project.folder / "resources/followup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    sheet = project.folder / "config/datasets/followup.tsv"
+    rows = [line.split("\t") for line in sheet.read_text().splitlines()]
+    without_masks = [[*row[:4], "", *row[5:]] if len(row) > 5 else row for row in rows]
+    header = next(row for row in rows if row[0] == "case")
+    without_masks[rows.index(header)] = header
+    sheet.write_text("\n".join("\t".join(row) for row in without_masks) + "\n")
     tiny = yaml.safe_load((project.folder / "tiny.yaml").read_text())
-    tiny["papers"] = ["sokooti2017"]
-    tiny["override"]["datasets"]["followup"] |= {
-        "phantom": None,
-        "archives": {"followup.zip": None},
-        "folder": "resources/followup",
-        "cases_per_job": 1,
-    }
+    own = tiny["override"]["datasets"]["followup"] | {"cases_per_job": 1}
+    own.pop("phantom")
+    tiny |= {"scale": "cpu", "papers": ["sokooti2017"]}
+    tiny["override"]["datasets"] = {"followup": own}
     return str(project.write("own.yaml", tiny))
 
 
@@ -97,18 +101,18 @@ def test_faults_of_own_scans_are_named_and_the_others_are_finished(project):
         for name in named(files, "lungs") + named(files, "mask"):
             del files[name]
 
+    cases = [f"spread{number}-{visit}" for number in ("01", "11") for visit in VISITS]
     output = project.snakemake(
         "--configfile", by_hand(project, change), "--keep-going",
-        "--", "results/sokooti2017/figures/figure2_2.png",
-        "results/records/followup/sokooti2017-affine/test.parquet", ok=False,
+        "--", *(f"{PREPARED}/{case}" for case in cases), ok=False,
     )  # fmt: skip
     assert "Traceback" not in output
     for name in spoilt:
         assert Path(name).name in output
+    assert not (project.folder / PREPARED / cases[0]).exists()
     # Without masks the lungs were segmented, and every later stage can tell.
-    segmented = sorted((project.folder / PREPARED).glob("*/*/mask.json"))
-    assert segmented
-    assert all(path.with_name("mask.nii.gz").exists() for path in segmented)
+    for case in cases[2:]:
+        assert (project.folder / PREPARED / case / case / "mask.json").exists()
     logs = "".join(path.read_text() for path in (project.folder / "results/logs").rglob("*.log"))
     assert "the lungs are segmented" in logs
-    assert "outside" in logs
+    assert "1 of 20 landmarks of the case 'spread11-baseline' lie outside its image" in logs
