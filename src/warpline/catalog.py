@@ -302,6 +302,7 @@ class Catalog:
         study = self.config["studies"][name]
         synthetic = study["split"].endswith(SYNTHETIC)
         columns = SYNTHETIC_COLUMNS if synthetic else STUDY_COLUMNS
+        counted = "images" if synthetic else "pairs"
         tables, figures = {}, {}
         for dataset in study["datasets"]:
             spec = self.dataset(dataset).spec
@@ -319,7 +320,7 @@ class Catalog:
             ]
             tables[f"table{suffix}"] = {
                 "title": spec["title"],
-                "caption": f"Split {study['split']}, n = {{n}} pairs, scale {{scale}}, "
+                "caption": f"Split {study['split']}, n = {{n}} {counted}, scale {{scale}}, "
                 "device {device}.",
                 "reference": study["reference"],
                 # What a dataset has no annotation for, its table has no column for.
