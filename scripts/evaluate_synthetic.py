@@ -10,8 +10,8 @@ from warpline.evaluate_synthetic import synthetic_records
 from warpline.jobs import job
 from warpline.records import write_records
 from warpline.training.checkpoints import load_weights
+from warpline.training.data import CaseFolders
 from warpline.training.devices import claim
-from warpline.training.synthetic import CaseFolders
 
 
 def main(

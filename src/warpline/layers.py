@@ -51,3 +51,11 @@ class Conv3d(nn.Conv3d):
         for size, step in zip(input.shape[2:], self.stride, strict=True):
             count *= size // step
         return count
+
+
+def convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.Sequential:
+    """A 3³ convolution and a leaky ReLU, initialised for its `slope` (He et al. 2015)."""
+    layer = Conv3d(inputs, outputs, 3, stride=stride, padding=1)
+    nn.init.kaiming_normal_(layer.weight, a=slope)
+    nn.init.zeros_(layer.bias)
+    return nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True))

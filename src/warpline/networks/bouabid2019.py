@@ -15,15 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from warpline.fields.integration import integrate_gradients
-from warpline.layers import Conv3d
+from warpline.layers import Conv3d, convolution
 from warpline.networks import Prediction, RegistrationNetwork
-
-
-def _convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.Sequential:
-    layer = Conv3d(inputs, outputs, 3, stride=stride, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=slope)
-    nn.init.zeros_(layer.bias)
-    return nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True))
 
 
 class Network(RegistrationNetwork):
@@ -56,18 +49,18 @@ class Network(RegistrationNetwork):
         self.stride = 2 ** len(encoder)
         skips = [2 * inputs, *encoder]
         self.encoder = nn.ModuleList(
-            _convolution(a, b, slope, stride=2) for a, b in zip(skips, encoder, strict=False)
+            convolution(a, b, slope, stride=2) for a, b in zip(skips, encoder, strict=False)
         )
         *ups, first, second, full = decoder
         channels = encoder[-1]
         self.ups = nn.ModuleList()
         for width, skip in zip(ups, reversed(encoder[:-1]), strict=True):
-            self.ups.append(_convolution(channels, width, slope))
+            self.ups.append(convolution(channels, width, slope))
             channels = width + skip
         self.middle = nn.Sequential(
-            _convolution(channels, first, slope), _convolution(first, second, slope)
+            convolution(channels, first, slope), convolution(first, second, slope)
         )
-        self.full = _convolution(second + 2 * inputs, full, slope)
+        self.full = convolution(second + 2 * inputs, full, slope)
         self.last = Conv3d(full, 3, 3, padding=1)
         # Training starts next to the identity, which is a logit of zero.
         nn.init.normal_(self.last.weight, std=1e-5)

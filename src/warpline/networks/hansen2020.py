@@ -12,18 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.layers import Conv3d
+from warpline.layers import Conv3d, convolution
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Two 3³ convolutions; the first may halve the resolution."""
-    layers: list[nn.Module] = []
-    for a, step in ((inputs, stride), (outputs, 1)):
-        layer = Conv3d(a, outputs, 3, stride=step, padding=1)
-        nn.init.kaiming_normal_(layer.weight, a=0.1)
-        nn.init.zeros_(layer.bias)
-        layers += [layer, nn.LeakyReLU(0.1, inplace=True)]
-    return nn.Sequential(*layers)
+    return nn.Sequential(
+        *convolution(inputs, outputs, 0.1, stride), *convolution(outputs, outputs, 0.1)
+    )
 
 
 class Network(nn.Module):

@@ -15,15 +15,8 @@ from torch import nn
 
 from warpline.fields.algebra import compose, exponentiate
 from warpline.fields.sampling import identity_grid, sample, warp
-from warpline.layers import Conv3d
+from warpline.layers import Conv3d, convolution
 from warpline.networks import Prediction, RegistrationNetwork
-
-
-def _convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.Sequential:
-    layer = Conv3d(inputs, outputs, 3, stride=stride, padding=1)
-    nn.init.kaiming_normal_(layer.weight, a=slope)
-    nn.init.zeros_(layer.bias)
-    return nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True))
 
 
 class Level(nn.Module):
@@ -43,21 +36,21 @@ class Level(nn.Module):
         super().__init__()
         skips = [2 * inputs, *encoder]
         self.encoder = nn.ModuleList(
-            _convolution(a, b, slope, stride=2) for a, b in zip(skips, encoder, strict=False)
+            convolution(a, b, slope, stride=2) for a, b in zip(skips, encoder, strict=False)
         )
         *ups, third, fourth, full, last = decoder
         channels = encoder[-1]
         self.ups = nn.ModuleList()
         for width, skip in zip(ups, reversed(encoder[:-1]), strict=True):
-            self.ups.append(_convolution(channels, width, slope))
+            self.ups.append(convolution(channels, width, slope))
             channels = width + skip
         self.middle = nn.Sequential(
-            _convolution(channels, third, slope), _convolution(third, fourth, slope)
+            convolution(channels, third, slope), convolution(third, fourth, slope)
         )
         self.half_resolution = half_resolution
         self.full = nn.Sequential(
-            _convolution(fourth + (0 if half_resolution else 2 * inputs), full, slope),
-            _convolution(full, last, slope),
+            convolution(fourth + (0 if half_resolution else 2 * inputs), full, slope),
+            convolution(full, last, slope),
         )
         self.flow = Conv3d(last, 3, 3, padding=1)
         # Training starts next to the identity.

@@ -1,4 +1,4 @@
-"""Prepared cases as tensors, read once and kept in memory."""
+"""Prepared cases for training: as tensors kept in memory, or read when they are asked for."""
 
 from __future__ import annotations
 
@@ -121,3 +121,32 @@ def read_cases(
     `folders` maps every case to its folder.
     """
     return [prepare(read_case(Path(folders[case_id])), steps) for case_id in ids]
+
+
+class CaseFolders(Sequence):
+    """Prepared cases, read when they are asked for: a training set need not fit into memory."""
+
+    def __init__(
+        self,
+        folders: Mapping[str, str],
+        ids: Sequence[str],
+        steps: Sequence[Mapping[str, Any]] = (),
+    ):
+        self.folders = [Path(folders[case_id]) for case_id in ids]
+        self.steps = steps  # a recipe's own preparation
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def __getitem__(self, index: int) -> Case:
+        return prepare(read_case(self.folders[index]), self.steps)
+
+
+def place_of(step: int, block_steps: Sequence[int]) -> tuple[int, int, int]:
+    """Epoch, block and step within the block, of a step over epochs of blocks of so many steps."""
+    epoch, within = divmod(step, sum(block_steps))
+    block = 0
+    while within >= block_steps[block]:
+        within -= block_steps[block]
+        block += 1
+    return epoch, block, within

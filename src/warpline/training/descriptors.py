@@ -19,7 +19,7 @@ from warpline.datasets import Pair
 from warpline.embedding.descriptors import pooled_mind_ssc
 from warpline.errors import WarplineError
 from warpline.preprocess import Case
-from warpline.training.synthetic import CaseFolders
+from warpline.training.data import CaseFolders, place_of
 
 ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
 # What the random generators are for; each gets the seed, its purpose and its place.
@@ -116,11 +116,7 @@ class DescriptorObjective:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, a function of the seed and the step alone."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        block = 0
-        while within >= self.block_steps[block]:
-            within -= self.block_steps[block]
-            block += 1
+        epoch, block, within = place_of(step, self.block_steps)
         order = np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.training))
         start = sum(self.block_sizes[:block])
         members = order[start : start + self.block_sizes[block]]

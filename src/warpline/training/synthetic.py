@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,9 @@ from warpline.datasets import Pair
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image
 from warpline.networks.sokooti2017 import Patches, block_offsets
-from warpline.preprocess import Case, prepare, read_case
+from warpline.preprocess import Case
 from warpline.synthetic import SyntheticPair, synthetic_pair
+from warpline.training.data import CaseFolders, place_of
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
 # What the random generators are for; each gets the seed, its purpose and its place.
@@ -106,25 +106,6 @@ class Batch:
     counts: torch.Tensor
 
 
-class CaseFolders(Sequence):
-    """Prepared cases, read when they are asked for: a training set need not fit into memory."""
-
-    def __init__(
-        self,
-        folders: Mapping[str, str],
-        ids: Sequence[str],
-        steps: Sequence[Mapping[str, Any]] = (),
-    ):
-        self.folders = [Path(folders[case_id]) for case_id in ids]
-        self.steps = steps  # a recipe's own preparation
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def __getitem__(self, index: int) -> Case:
-        return prepare(read_case(self.folders[index]), self.steps)
-
-
 class SyntheticObjective:
     """Patches of synthetic pairs, and the error of the displacements of their centres.
 
@@ -192,11 +173,7 @@ class SyntheticObjective:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; a function of the seed and the step alone."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        block = 0
-        while within >= self.block_steps[block]:
-            within -= self.block_steps[block]
-            block += 1
+        epoch, block, within = place_of(step, self.block_steps)
         pairs, order = self._pairs_of(epoch, block)
         chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
         # An example's number: pair, patch, version.
