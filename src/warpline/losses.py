@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+
+from warpline.fields.sampling import sample
 
 
 def mean_squared_error(
@@ -138,3 +142,62 @@ def displacement_gradient(displacement: torch.Tensor, order: int = 2) -> torch.T
     """
     terms = [torch.diff(displacement, dim=axis).abs().pow(order).mean() for axis in (2, 3, 4)]
     return sum(terms) / 3.0
+
+
+def velocity_prior(
+    mean: torch.Tensor, log_variance: torch.Tensor, precision: float = 10.0
+) -> torch.Tensor:
+    """How far a normal distribution of velocities is from a smooth prior, in nats.
+
+    The Kullback-Leibler divergence of ``N(μ, Σ)``, Σ diagonal, from ``N(0, (λL)⁻¹)`` is
+    ``½ [tr(λLΣ) − log det Σ + λ μᵀLμ − n − log det(λL)]`` for n numbers. L = D − N is the Laplacian
+    of the grid: N has no diagonal, so that ``tr(LΣ) = tr(DΣ)``, and ``μᵀLμ`` is the sum of squared
+    differences over pairs of neighbours. The last two terms are constants and left out (L is
+    singular, the second one infinite): eq. 7 of Hu et al. 2020, after Dalca et al. 2019.
+
+    Parameters
+    ----------
+    mean, log_variance
+        (B, 3, z, y, x): μ in voxels, log of Σ's diagonal.
+    precision
+        λ, in 1 / voxel².
+
+    Returns
+    -------
+    torch.Tensor
+        The sum over voxels and components, the mean over the batch.
+    """
+    neighbours = _neighbours(mean.shape[2:], mean.device)
+    spread = (precision * neighbours * log_variance.exp() - log_variance).sum()
+    steps = sum(torch.diff(mean, dim=axis).square().sum() for axis in (2, 3, 4))
+    return 0.5 * (spread + precision * steps) / len(mean)
+
+
+def _neighbours(shape: Sequence[int], device: torch.device) -> torch.Tensor:
+    """Number of face neighbours of every voxel (z, y, x): 6, fewer at the border."""
+    count = torch.zeros(*shape, device=device)
+    for axis, size in enumerate(shape):
+        ends = torch.full((size,), 2.0, device=device)
+        ends[0] -= 1
+        ends[-1] -= 1
+        count += ends.view(-1, *[1] * (2 - axis))
+    return count
+
+
+def landmark_distance(
+    displacement: torch.Tensor, fixed: torch.Tensor, moving: torch.Tensor
+) -> torch.Tensor:
+    """Mean over landmarks of ``‖l_m − l_f − u(l_f)‖²``, in voxels².
+
+    Source: the last term of eq. 7 of Hu et al. 2020, with eq. 10; there it is the sum.
+
+    Parameters
+    ----------
+    displacement
+        (1, 3, z, y, x) in voxels, read linearly at the fixed landmarks.
+    fixed, moving
+        (landmarks, 3), indices (z, y, x).
+    """
+    places = fixed.T.reshape(1, 3, -1, 1, 1)
+    mapped = fixed + sample(displacement, places).reshape(3, -1).T
+    return (mapped - moving).square().sum(1).mean()

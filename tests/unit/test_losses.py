@@ -108,6 +108,8 @@ def test_displacement_gradient_of_a_linear_field():
         lambda a, b: losses.soft_dice(a, b),
         lambda a, b: losses.displacement_gradient(a),
         lambda a, b: losses.identity_gradients(a + 1.0),
+        lambda a, b: losses.velocity_prior(a, b, 2.0),
+        lambda a, b: losses.landmark_distance(a, 2.0 * b[0, :, 0, :3, 0], b[0, :, 1, :3, 1]),
         lambda a, b: losses.box_sum(a, 3).square().mean() + losses.box_sum(b, 3).square().mean(),
     ],
 )
@@ -165,3 +167,72 @@ def test_gradients_in_voxels_count_twice():
     gradients = torch.tensor([0.25, 0.75, 0.5, 0.6]).reshape(1, 1, 1, 1, 4)
     assert float(losses.identity_gradients(gradients)) == pytest.approx(0.15)
     assert float(losses.identity_gradients(gradients, unit=1)) == pytest.approx(0.30)
+
+
+def laplacian(shape) -> np.ndarray:
+    """Of the grid's graph of face neighbours, by looking at every pair of voxels."""
+    places = np.stack(np.indices(shape), -1).reshape(-1, 3)
+    adjacent = (np.abs(places[:, None] - places).sum(-1) == 1).astype(float)
+    return np.diag(adjacent.sum(1)) - adjacent
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 4), (1, 3, 3), (2, 2, 2)])
+def test_velocity_prior_is_the_divergence_of_the_normal_distributions(shape):
+    """By torch.distributions, with a prior that is barely proper; up to the constant it leaves."""
+    precision, small, n = 7.0, 1e-7, int(np.prod(shape))
+    prior = precision * torch.from_numpy(laplacian(shape)) + small * torch.eye(n).double()
+    normal = torch.distributions.MultivariateNormal
+    constant = -3 * 0.5 * (n + float(torch.logdet(prior)))
+    for seed in range(3):
+        mean = random(1, 3, *shape, seed=seed, dtype=torch.float64) - 0.5
+        log_variance = 4 * random(1, 3, *shape, seed=seed + 10, dtype=torch.float64) - 5
+        expected = sum(
+            torch.distributions.kl_divergence(
+                normal(m.flatten(), torch.diag(s.flatten().exp())),
+                normal(torch.zeros(n).double(), precision_matrix=prior),
+            )
+            for m, s in zip(mean[0], log_variance[0], strict=True)
+        )
+        ours = float(losses.velocity_prior(mean, log_variance, precision))
+        assert ours + constant == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_velocity_prior_by_hand():
+    """Two voxels beside each other: one edge, each with one neighbour."""
+    mean = torch.zeros(2, 3, 1, 1, 2)
+    mean[0, 1, 0, 0, 1] = 2.0  # of the second batch member nothing: the mean over the batch
+    log_variance = torch.full_like(mean, -1.0)
+    spread = 3 * 2 * (10 * np.exp(-1) + 1)
+    value = float(losses.velocity_prior(mean, log_variance))
+    assert value == pytest.approx(0.5 * (spread + 0.5 * 10 * 4), rel=1e-6)
+    # no data: the variance at which it is least is one over λ times the number of neighbours
+    least = torch.full((1, 3, 3, 3, 3), -np.log(60.0)).requires_grad_()
+    losses.velocity_prior(torch.zeros(1, 3, 3, 3, 3), least).backward()
+    assert abs(float(least.grad[0, 0, 1, 1, 1])) < 1e-6
+    assert abs(float(least.grad[0, 0, 0, 1, 1])) > 1e-2  # five neighbours
+
+
+def test_velocity_prior_knows_no_translation():
+    mean, log_variance = random(1, 3, 4, 3, 5), random(1, 3, 4, 3, 5, seed=1)
+    there, moved = (losses.velocity_prior(m, log_variance) for m in (mean, mean + 3.0))
+    torch.testing.assert_close(there, moved, rtol=1e-5, atol=0)
+
+
+def test_landmark_distance_between_voxels_by_scipy():
+    displacement = 4 * random(1, 3, 5, 6, 7) - 2
+    fixed = torch.tensor([[0.0, 0.0, 0.0], [1.25, 3.5, 5.75], [4.0, 5.0, 6.0], [2.0, 0.5, 1.0]])
+    moving = fixed + random(4, 3, seed=3)
+    at = [
+        ndimage.map_coordinates(component.numpy(), fixed.numpy().T, order=1)
+        for component in displacement[0]
+    ]
+    error = fixed.numpy() + np.stack(at, axis=1) - moving.numpy()
+    ours = losses.landmark_distance(displacement, fixed, moving)
+    assert float(ours) == pytest.approx((error**2).sum(1).mean(), rel=1e-5)
+    # of a landmark between voxels the field's gradient reaches the eight around it
+    place = fixed[1:2]
+    field = torch.zeros(1, 3, 5, 6, 7, requires_grad=True)
+    losses.landmark_distance(field, place, place + torch.tensor([1.0, 0.0, 0.0])).backward()
+    assert int((field.grad[0, 0] != 0).sum()) == 8
+    assert float(field.grad[0, 0].sum()) == pytest.approx(-2.0)
+    assert not field.grad[0, 1:].any()

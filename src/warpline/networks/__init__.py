@@ -20,6 +20,26 @@ from warpline.registry import nearest
 
 
 @dataclass
+class Velocity:
+    """A normal distribution of stationary velocity fields, every number of its own variance.
+
+    Attributes
+    ----------
+    mean, log_variance
+        (B, 3, z, y, x) on the grid where the velocity is integrated, which may be coarser than the
+        images': the mean in voxels of that grid per unit time, and the natural logarithm of the
+        variance in those voxels squared.
+    """
+
+    mean: torch.Tensor
+    log_variance: torch.Tensor
+
+    def draw(self) -> torch.Tensor:
+        """One velocity field, by torch's own random numbers; gradients reach both parameters."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+
+
+@dataclass
 class Prediction:
     """What a network says of one direction, moving → fixed.
 
@@ -31,10 +51,14 @@ class Prediction:
     gradients
         Spatial gradients of the last transformation along its own axes, in units where 0.5 is the
         identity, (B, 3, z, y, x); None for networks that do not predict gradients.
+    velocity
+        The distribution that the last displacement is drawn from, or whose mean it integrates;
+        None for networks that do not predict one.
     """
 
     displacements: list[torch.Tensor]
     gradients: torch.Tensor | None = None
+    velocity: Velocity | None = None
 
     @property
     def displacement(self) -> torch.Tensor:
