@@ -73,9 +73,14 @@ class RegistrationNetwork(nn.Module):
     ----------
     stride
         The input's size must be a multiple of it along every axis; `register` pads and crops.
+    invertible
+        Whether the network draws or integrates a `Velocity`: the backward field that `both` gives
+        is then the inverse of the forward one. Such a network has the methods ``velocity`` and
+        ``transformation``, see `warpline.networks.hu2020`.
     """
 
     stride: int = 1
+    invertible: bool = False
 
     def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> Prediction:
         """Predict the field that warps `moving` onto `fixed`, both (B, C, z, y, x)."""
