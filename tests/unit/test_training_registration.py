@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import ndimage
 from training_tools import LOSS, blob_case, small_network, small_objective
 
-from warpline import losses
+from warpline import losses, networks
 from warpline.errors import WarplineError
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
@@ -17,8 +18,10 @@ from warpline.images import Grid, Image
 from warpline.networks import Prediction
 from warpline.preprocess import Case, write_case
 from warpline.training.augmentation import Augmentation
+from warpline.training.checkpoints import StateFolder
 from warpline.training.data import CaseMemory
 from warpline.training.devices import claim
+from warpline.training.loop import Settings, train
 from warpline.training.registration import RegistrationObjective, from_recipe
 
 torch.set_num_threads(1)
@@ -295,3 +298,221 @@ def test_the_published_loss_of_bouabid_by_its_parts():
     assert float(parts["dice"]) == pytest.approx(1 - float(dice), rel=1e-5)
     expected = float(mse) + 10 * 0.2 / 3 + 0.5 * (1 - float(dice))
     assert float(total) == pytest.approx(expected, rel=1e-5)
+
+
+HU = {
+    "similarity": {"name": "mse", "weight": 25.0},
+    "regularisation": {"name": "velocity_prior", "weight": 1.0, "precision": 10.0},
+    "landmarks": {"weight": 0.5},
+}
+# Oblique, with another spacing along each axis.
+OBLIQUE = Grid(
+    (16, 16, 16), (1.0, 2.0, 3.0), (5.0, -7.0, 9.0), (0, -1, 0, 0.6, 0, -0.8, 0.8, 0, 0.6)
+)
+
+
+def marked(name: str, seed: int, index: dict[str, tuple[float, float, float]]) -> Case:
+    """A ball on an oblique grid with landmarks at these indices (z, y, x)."""
+    points = OBLIQUE.index_to_physical(np.array(list(index.values())).reshape(-1, 3))
+    landmarks = pd.DataFrame(points, columns=["x", "y", "z"])
+    landmarks.insert(0, "id", list(index))
+    image = blob_case(name, seed).image
+    return Case(name, Image(image.array, OBLIQUE), landmarks=landmarks)
+
+
+def bifurcations(seed: int) -> dict[str, tuple[float, ...]]:
+    places = np.random.default_rng(seed).uniform(2, 13, (4, 3))
+    return {f"b{i}": tuple(place) for i, place in enumerate(places)}
+
+
+def hu_objective(cases, **changes) -> RegistrationObjective:
+    memory = CaseMemory(cases, [], landmarks=True)
+    arguments = {"batch_size": 1, "symmetric": False, "masked": False, "augmentation": PLAIN}
+    return RegistrationObjective(
+        memory,
+        changes.pop("validation", None),
+        changes.pop("validation_pairs", []),
+        **{"loss": HU, "seed": 0} | arguments | changes,
+    )
+
+
+def hu_network(seed: int = 0):
+    torch.manual_seed(seed)
+    network = networks.build("hu2020", {"encoder": [4, 6], "decoder": [6, 4, 4, 4, 4]})
+    torch.nn.init.normal_(network.level.flow.weight[:3], std=0.1)
+    return network
+
+
+def test_landmarks_are_indices_of_the_grid_by_their_ids(capsys):
+    """Those of one case alone, and those outside of the image, do not count; the log tells."""
+    first = {
+        "trachea": (1.5, 2.25, 3.0),
+        "carina": (4, 5, 6),
+        "low": (15.6, 8, 8),
+        "own": (1, 1, 1),
+    }
+    second = {"carina": (5, 5, 5.5), "trachea": (-0.4, 0, 15.4), "low": (8, 8, 8), "b": (2, 2, 2)}
+    cases = [marked("p", 0, first), marked("q", 1, second)]
+    memory = CaseMemory(cases, [], stride=12, landmarks=True)
+    assert memory.shape == (24, 24, 24)
+    a, b = memory.shared_landmarks(0, 1)
+    expected = [[1.5, 2.25, 3.0], [4, 5, 6]]
+    torch.testing.assert_close(a, torch.tensor(expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(b, torch.tensor([[-0.4, 0.0, 15.4], [5, 5, 5.5]]), atol=1e-5, rtol=0)
+    assert capsys.readouterr().out == "p: landmarks outside the image are left out: low\n"
+    assert CaseMemory(cases, []).landmarks is None
+
+
+def test_equation_7_of_hu_by_its_parts():
+    """Each term computed anew, in both directions, for a batch of two pairs."""
+    cases = [marked(f"c{i}", i, bifurcations(i)) for i in range(4)]
+    objective = hu_objective(cases, batch_size=2, symmetric=True)
+    batch, network = objective.batch(0), hu_network().eval()
+    total, parts = objective.loss(network, batch)
+    forward, backward = network.both(batch.moving, batch.fixed)
+    mse = [
+        (warp(source, p.displacement) - target).square().mean()
+        for p, source, target in (
+            (forward, batch.moving, batch.fixed),
+            (backward, batch.fixed, batch.moving),
+        )
+    ]
+    velocity = forward.velocity
+    prior = losses.velocity_prior(velocity.mean, velocity.log_variance, 10.0) / 16**3
+    distances = []
+    for i in range(2):
+        fixed, moving = batch.landmarks[i]
+        for p, a, b in ((forward, fixed, moving), (backward, moving, fixed)):
+            u = [
+                ndimage.map_coordinates(c, a.numpy().T, order=1)
+                for c in p.displacement[i].detach().numpy()
+            ]
+            distances.append(((a.numpy() + np.stack(u, 1) - b.numpy()) ** 2).sum(1).mean())
+    assert float(parts["similarity"]) == pytest.approx(float(sum(mse)) / 2, rel=1e-5)
+    assert float(parts["regularity"]) == pytest.approx(float(prior), rel=1e-5)
+    assert float(parts["landmarks"]) == pytest.approx(np.mean(distances), rel=1e-4)
+    expected = 25 * parts["similarity"] + parts["regularity"] + 0.5 * parts["landmarks"]
+    torch.testing.assert_close(total, expected)
+
+
+def test_the_landmarks_of_a_batch_are_those_of_its_images():
+    cases = [marked(f"c{i}", i, bifurcations(i)) for i in range(5)]
+    objective = hu_objective(cases, batch_size=2)
+    images, landmarks = objective.training.images, objective.training.landmarks
+
+    def of(image):
+        case = landmarks[next(i for i in range(5) if torch.equal(images[i], image))]
+        return torch.tensor(list(case.values()))
+
+    for step in range(4):
+        batch = objective.batch(step)
+        for fixed, moving, (a, b) in zip(batch.fixed, batch.moving, batch.landmarks, strict=True):
+            assert torch.equal(a, of(fixed))
+            assert torch.equal(b, of(moving))
+
+
+def test_without_its_landmark_term_the_loss_is_voxelmorph_s():
+    cases = [marked(f"c{i}", i, bifurcations(i)) for i in range(3)]
+    plain = {name: term for name, term in HU.items() if name != "landmarks"}
+    values = []
+    for loss in (plain, HU | {"landmarks": {"weight": 0.0}}, HU):
+        objective = hu_objective(cases, loss=loss)
+        total, parts = objective.loss(hu_network().eval(), objective.batch(0))
+        values.append(float(total) - 0.5 * float(parts.get("landmarks", 0.0)))
+        assert (objective.batch(0).landmarks is None) == ("landmarks" not in parts)
+    assert values[0] == values[1] == pytest.approx(values[2], rel=1e-6)
+    assert ("landmarks" in parts) and float(parts["landmarks"]) > 1
+
+
+def test_a_pair_with_too_few_common_landmarks_is_named():
+    good = {name: bifurcations(1)[name] for name in ("b0", "b1", "b2")}
+    other = {"b0": (3, 3, 3), "b1": (4, 4, 4), "b9": (5, 5, 5), "b2": (40, 4, 4)}
+    cases = [marked("a", 0, good), marked("b", 1, bifurcations(2)), marked("c", 2, other)]
+    said = r"2 landmarks in common[\s\S]*cases a \(.*: 3\) and c \(.*: 3\)"
+    with pytest.raises(WarplineError, match=said):
+        hu_objective(cases)
+    hu_objective(cases, pairs=[("a", "b")])  # the pair is never drawn
+    with pytest.raises(WarplineError, match="cases c .* and a "):
+        hu_objective(cases, atlas="c")
+    none = [marked("a", 0, good), replace(cases[1], landmarks=None)]
+    with pytest.raises(WarplineError, match=r"0 landmarks .*[\s\S]*and b \(.*: 0\)"):
+        hu_objective(none)
+    watched = {"validation": CaseMemory(cases, [], landmarks=True)}
+    with pytest.raises(WarplineError, match="2 landmarks in common"):
+        hu_objective(cases[:2], **watched, validation_pairs=[("c", "a")])
+    with pytest.raises(WarplineError, match="augmentation of a recipe moves"):
+        hu_objective(cases[:2], augmentation=Augmentation(flip=True))
+
+
+def test_a_prior_of_velocities_needs_a_network_that_predicts_them():
+    cases = [marked(f"c{i}", i, bifurcations(i)) for i in range(2)]
+    objective = hu_objective(cases)
+    network = networks.build("voxelmorph", {"encoder": [4, 6], "decoder": [6, 4, 4, 4, 4]})
+    with pytest.raises(WarplineError, match="no distribution of them"):
+        objective.loss(network, objective.batch(0))
+
+
+def test_a_training_with_draws_ends_alike_however_often_it_is_taken_up(tmp_path):
+    cases = [marked(f"c{i}", i, bifurcations(i)) for i in range(4)]
+    weights = []
+    for folder, stops in (("straight", [4]), ("resumed", [1, 3, 4])):
+        for epochs in stops:
+            # Taken up, what the network starts from does not count.
+            network = hu_network(seed=0 if epochs == stops[0] else 1)
+            settings = Settings(epochs=epochs, learning_rate=1e-3, validate_every=0, seed=7)
+            train(network, hu_objective(cases), settings, tmp_path / folder)
+        weights.append(network.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+    other = hu_network()
+    settings = Settings(epochs=4, learning_rate=1e-3, validate_every=0, seed=8)
+    train(other, hu_objective(cases), settings, tmp_path / "other")
+    assert not torch.equal(other.level.flow.weight, weights[0]["level.flow.weight"])
+
+
+def test_a_variance_that_explodes_stops_with_the_last_good_state_kept(tmp_path):
+    cases = [marked(f"c{i}", i, bifurcations(i)) for i in range(4)]
+    network, objective = hu_network(), hu_objective(cases)
+    draw = objective.batch
+
+    def batch(step):
+        if step == 3:
+            with torch.no_grad():
+                network.level.flow.bias[3:] = 95.0  # exp of it no longer fits single precision
+        return draw(step)
+
+    objective.batch = batch
+    settings = Settings(epochs=3, learning_rate=1e-3, validate_every=0, checkpoint_seconds=1e-6)
+    with pytest.raises(WarplineError, match=r"diverged: the loss[\s\S]*step 3[\s\S]*last.pt"):
+        train(network, objective, settings, tmp_path)
+    state = StateFolder(tmp_path).load()
+    assert state["step"] == 3
+    assert float(state["network"]["level.flow.bias"][3:].max()) < -9
+
+
+def test_a_recipe_with_landmarks_reads_them(tmp_path):
+    names = "abc"
+    for i, name in enumerate(names):
+        write_case(tmp_path / name, marked(name, i, bifurcations(i)))
+    recipe = {
+        "loss": HU,
+        "training": {
+            "batch_size": 1,
+            "symmetric": False,
+            "masked": False,
+            "pairing": "random",
+            "augmentation": {},
+        },
+        "seed": 0,
+        "initial": None,
+    }
+    folders = {name: tmp_path / name for name in names}
+    arguments = (hu_network(), folders, ["a", "b"], [("c", "a")], {}, torch.device("cpu"))
+    objective = from_recipe(recipe, *arguments)
+    fixed, moving = objective.batch(0).landmarks[0]
+    assert len(fixed) == len(moving) == 4
+    values = objective.validate(hu_network().eval())
+    without = {**recipe, "loss": {k: v for k, v in HU.items() if k != "landmarks"}}
+    objective = from_recipe(without, *arguments)
+    assert objective.training.landmarks is None
+    assert values["loss"] > objective.validate(hu_network().eval())["loss"]

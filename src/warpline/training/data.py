@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -33,9 +34,17 @@ class CaseMemory:
         (cases, z, y, x) uint8, or None where any case has no label map.
     values
         The foreground label values, in the order of the one-hot channels.
+    landmarks
+        Of every case, id → index (z, y, x), fractions included; None unless asked for.
     """
 
-    def __init__(self, cases: Iterable[Case], values: Sequence[int], stride: int = 1):
+    def __init__(
+        self,
+        cases: Iterable[Case],
+        values: Sequence[int],
+        stride: int = 1,
+        landmarks: bool = False,
+    ):
         cases = list(cases)
         if not cases:
             raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
@@ -59,6 +68,8 @@ class CaseMemory:
         if all(case.labels is not None for case in cases):
             labels = torch.stack([torch.from_numpy(c.labels.array) for c in cases])
             self.labels = F.pad(labels, width)
+        # Padding is at the ends: an index stays what it is.
+        self.landmarks = [landmarks_inside(case) for case in cases] if landmarks else None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,6 +87,35 @@ class CaseMemory:
             return None
         chosen = self.labels[list(indices)]
         return torch.stack([(chosen == value).float() for value in self.values], dim=1)
+
+    def shared_landmarks(self, first: int, second: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The landmarks that two cases share, in one order: (n, 3) indices (z, y, x) of each."""
+        a, b = self.landmarks[first], self.landmarks[second]
+        ids = [name for name in a if name in b]
+        return tuple(
+            torch.tensor([of[name] for name in ids], device=self.images.device).reshape(-1, 3)
+            for of in (a, b)
+        )
+
+
+def landmarks_inside(case: Case) -> dict[str, tuple[float, ...]]:
+    """Landmarks of a case by id, as indices (z, y, x); empty if it has none.
+
+    Those that lie in none of the grid's voxels, such as beyond a crop, are left out, and the log
+    says so.
+    """
+    if case.landmarks is None:
+        return {}
+    index = case.grid.physical_to_index(case.landmarks[["x", "y", "z"]].to_numpy(float))
+    inside = ((index >= -0.5) & (index <= np.array(case.grid.shape) - 0.5)).all(axis=1)
+    names = case.landmarks["id"].astype(str)
+    if not inside.all():
+        left = ", ".join(names[~inside])
+        print(f"{case.id}: landmarks outside the image are left out: {left}", flush=True)
+    return {
+        name: tuple(map(float, place))
+        for name, place in zip(names[inside], index[inside], strict=True)
+    }
 
 
 def read_pairs(

@@ -1,9 +1,10 @@
-"""What a registration network is trained for: similarity, overlap of labels, regularity."""
+"""What a registration network is trained for: similarity, regularity, overlap, landmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,24 @@ from warpline.networks import Prediction, RegistrationNetwork
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_cases, read_pairs
 
+# Fewer tell nothing of a deformation.
+FEWEST_LANDMARKS = 3
+
+
+def _velocity_prior(prediction: Prediction, **more: Any) -> torch.Tensor:
+    """The prior of the velocity for each voxel of the images, over which similarity is a mean."""
+    velocity = prediction.velocity
+    if velocity is None:
+        raise WarplineError(
+            "The recipe has a prior for velocities, and its network predicts no distribution of "
+            "them.",
+            where="loss.regularisation of the recipe",
+            do="Use the network hu2020, or another regularisation.",
+        )
+    prior = losses.velocity_prior(velocity.mean, velocity.log_variance, **more)
+    return prior / prediction.displacement[0, 0].numel()
+
+
 SIMILARITIES = {
     "local_ncc": losses.local_ncc,
     "mse": losses.mean_squared_error,
@@ -26,6 +45,7 @@ SIMILARITIES = {
 REGULARISERS = {
     "identity_gradients": lambda p, **more: losses.identity_gradients(p.gradients, **more),
     "displacement_gradient": lambda p, **more: losses.displacement_gradient(p.displacement, **more),
+    "velocity_prior": _velocity_prior,
 }
 # The local one brings the fixed image to the number of deformed versions itself.
 ONE_FIXED_EACH = (losses.mean_squared_error, losses.correlation)
@@ -33,21 +53,31 @@ ONE_FIXED_EACH = (losses.mean_squared_error, losses.correlation)
 
 @dataclass
 class Batch:
-    """Moving and fixed volumes: images (B, C, z, y, x), one-hot labels (B, labels, z, y, x)."""
+    """Moving and fixed volumes: images (B, C, z, y, x), one-hot labels (B, labels, z, y, x).
+
+    `landmarks` has for every pair those of the fixed and of the moving image, each (n, 3) indices
+    (z, y, x) in one order.
+    """
 
     moving: torch.Tensor
     fixed: torch.Tensor
     moving_labels: torch.Tensor | None = None
     fixed_labels: torch.Tensor | None = None
+    landmarks: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 class RegistrationObjective:
     """Pairs of cases, random, given or all with an atlas, and the loss of a recipe.
 
-    ``α·similarity + β·Dice loss + γ·regularity``; with `symmetric`, the mean of both directions.
-    Every version of the deformed image that the network gives (deep supervision) counts equally in
-    the similarity; Dice and regularity use the final field alone. Source: Estienne et al. 2020,
-    section 2.1; Bouabid et al. 2019, eq. 6, is the same with other terms.
+    ``α·similarity + β·Dice loss + γ·regularity + δ·landmarks``; with `symmetric`, the mean of both
+    directions. Every version of the deformed image that the network gives (deep supervision) counts
+    equally in the similarity; the other terms use the final field alone. Source: Estienne et al.
+    2020, section 2.1; Bouabid et al. 2019, eq. 6, is the same with other terms.
+
+    Eq. 7 of Hu et al. 2020 is a sum over voxels plus a sum over landmarks. Divided by the number of
+    voxels of an image, its first two terms are the similarity ``mse`` with α = 1/(2σ²) and the
+    regularity ``velocity_prior`` with γ = 1. Its third is δ = 1/(2σ_l²) of the mean over landmarks:
+    the sum, divided by millions of voxels too, would teach nothing.
 
     Parameters
     ----------
@@ -56,8 +86,8 @@ class RegistrationObjective:
     validation_pairs
         (fixed, moving) case ids.
     loss
-        ``similarity: {name, weight, …}``, ``dice: {weight}``, ``regularisation: {name, weight}``;
-        further keys go to the loss function.
+        ``similarity: {name, weight, …}``, ``dice: {weight}``, ``regularisation: {name, weight}``,
+        ``landmarks: {weight}``; further keys go to the loss function.
     symmetric
         Train both directions of every pair.
     masked
@@ -104,12 +134,14 @@ class RegistrationObjective:
             self.drawn = np.arange(len(self.pairs))
         similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
         overlap = {"weight": 0.0, **loss.get("dice", {})}
+        landmarks = {"weight": 0.0, **loss.get("landmarks", {})}
         self.similarity = SIMILARITIES[similarity.pop("name")]
         self.regulariser = REGULARISERS[regulariser.pop("name")]
         self.weights = {
             "similarity": similarity.pop("weight"),
             "dice": overlap.pop("weight"),
             "regularity": regulariser.pop("weight"),
+            "landmarks": landmarks.pop("weight"),
         }
         self.arguments = {"similarity": similarity, "dice": overlap, "regularity": regulariser}
         if self.weights["dice"] and training.one_hot([0]) is None:
@@ -118,6 +150,17 @@ class RegistrationObjective:
                 where="loss.dice of the recipe",
                 do="Set its weight to 0 or use a dataset with labels.",
             )
+        if self.weights["landmarks"]:
+            if augmentation != Augmentation():
+                raise WarplineError(
+                    "The augmentation of a recipe moves images and labels, but no landmarks.",
+                    where="training.augmentation and loss.landmarks of the recipe",
+                    do="Leave one of them out.",
+                )
+            check_landmarks(training, self._possible_pairs())
+            if validation is not None:
+                index = validation.index
+                check_landmarks(validation, [(index[f], index[m]) for f, m in validation_pairs])
 
     @property
     def steps_per_epoch(self) -> int:
@@ -144,9 +187,25 @@ class RegistrationObjective:
         labels = self.training.one_hot(indices) if self.weights["dice"] else None
         images, labels = self.augmentation(rng, images, labels, len(moving))
         count = len(moving)
-        if labels is None:
-            return Batch(images[:count], images[count:])
-        return Batch(images[:count], images[count:], labels[:count], labels[count:])
+        parts = (None, None) if labels is None else (labels[:count], labels[count:])
+        landmarks = self._landmarks(self.training, zip(fixed, moving, strict=True))
+        return Batch(images[:count], images[count:], *parts, landmarks)
+
+    def _landmarks(
+        self, memory: CaseMemory, pairs: Iterable[tuple[int, int]]
+    ) -> list[tuple[torch.Tensor, torch.Tensor]] | None:
+        """Of (fixed, moving) cases, if the recipe weighs them."""
+        if not self.weights["landmarks"]:
+            return None
+        return [memory.shared_landmarks(fixed, moving) for fixed, moving in pairs]
+
+    def _possible_pairs(self) -> Iterable[tuple[int, int]]:
+        """All pairs that a batch may hold, in either order."""
+        if self.pairs is not None:
+            return self.pairs.tolist()
+        if self.atlas is not None:
+            return [(self.atlas, int(moving)) for moving in self.drawn]
+        return combinations(range(len(self.training)), 2)
 
     def loss(
         self, network: RegistrationNetwork, batch: Batch
@@ -168,6 +227,13 @@ class RegistrationObjective:
                 losses.soft_dice(warp(source, p.displacement), target, **self.arguments["dice"])
                 for p, (source, target) in zip(predictions, sides, strict=False)
             ) / len(predictions)
+        if self.weights["landmarks"]:
+            distances = [
+                losses.landmark_distance(p.displacement[[i]], *(marks if k == 0 else marks[::-1]))
+                for k, p in enumerate(predictions)
+                for i, marks in enumerate(batch.landmarks)
+            ]
+            terms["landmarks"] = sum(distances) / len(distances)
         total = sum(self.weights[name] * value for name, value in terms.items())
         return total, terms
 
@@ -196,7 +262,8 @@ class RegistrationObjective:
             parts = (None, None) if labels is None else (labels[:1], labels[1:])
             if not self.weights["dice"]:
                 parts = (None, None)
-            batch = Batch(memory.images[[moving]], memory.images[[fixed]], *parts)
+            landmarks = self._landmarks(memory, [(fixed, moving)])
+            batch = Batch(memory.images[[moving]], memory.images[[fixed]], *parts, landmarks)
             values["loss"].append(float(self.loss(network, batch)[0]))
             if labels is not None:
                 field = network(batch.moving, batch.fixed).displacement
@@ -205,6 +272,30 @@ class RegistrationObjective:
                 size = (warped + labels[1:]).sum((0, 2, 3, 4))
                 values.setdefault("dice", []).append(float((overlap / size.clamp_min(1)).mean()))
         return {name: float(np.mean(v)) for name, v in values.items()}
+
+
+def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> None:
+    """Refuse pairs of cases that share too few landmarks to learn from.
+
+    Raises
+    ------
+    WarplineError
+        Naming the first such pair, and how many landmarks each of its cases has.
+    """
+    for pair in pairs:
+        first, second = (memory.landmarks[i] for i in pair)
+        shared = len(first.keys() & second.keys())
+        if shared < FEWEST_LANDMARKS:
+            names = (
+                f"{memory.ids[i]} (landmarks in the image: {len(memory.landmarks[i])})"
+                for i in pair
+            )
+            raise WarplineError(
+                f"A pair has {shared} landmarks in common, by their ids; {FEWEST_LANDMARKS} are "
+                "the least.",
+                where=f"cases {' and '.join(names)}",
+                do="Give both the same ids, or take the case with few off the case sheet.",
+            )
 
 
 def from_recipe(
@@ -231,11 +322,12 @@ def from_recipe(
     else:
         learned = read_cases(folders, cases, steps)
         watched = read_cases(folders, sorted({case for pair in pairs for case in pair}), steps)
-    memory = CaseMemory(learned, sorted(labels), network.stride)
+    landmarks = recipe["loss"].get("landmarks", {}).get("weight", 0) > 0
+    memory = CaseMemory(learned, sorted(labels), network.stride, landmarks)
     check_size(network, memory.shape)
     validation = None
     if pairs:
-        validation = CaseMemory(watched, sorted(labels), network.stride).to(device)
+        validation = CaseMemory(watched, sorted(labels), network.stride, landmarks).to(device)
     return RegistrationObjective(
         memory.to(device),
         validation,
