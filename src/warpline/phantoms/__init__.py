@@ -15,6 +15,7 @@ KNOWN = {
     "followup": "warpline.phantoms.followup:write_followup",
     "hippocampus": "warpline.phantoms.mirror:write_hippocampus",
     "luna16": "warpline.phantoms.luna16:write_luna16",
+    "subjects": "warpline.phantoms.subjects:write_subjects",
 }
 
 

@@ -83,8 +83,8 @@ def write_msd_archive(
         _add(tar, f"{task}/dataset.json", json.dumps(description, indent=1).encode())
         for case in cases:
             subject = make(case)
-            _add(tar, f"{task}/imagesTr/{stems[case]}", _nifti(subject.image))
-            _add(tar, f"{task}/labelsTr/{stems[case]}", _nifti(subject.labels))
+            _add(tar, f"{task}/imagesTr/{stems[case]}", nifti(subject.image))
+            _add(tar, f"{task}/labelsTr/{stems[case]}", nifti(subject.labels))
     enter_checksum(path)
     return path
 
@@ -96,7 +96,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(info, io.BytesIO(content))
 
 
-def _nifti(image: Image) -> bytes:
+def nifti(image: Image) -> bytes:
     """An image as compressed NIfTI, without the time of writing."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.nii"

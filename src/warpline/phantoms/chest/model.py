@@ -53,8 +53,11 @@ class Chest:
     texture: np.ndarray
 
     @classmethod
-    def random(cls, rng: np.random.Generator, variation: float) -> Chest:
+    def random(cls, rng: np.random.Generator, variation: float, hila: float = 0.0) -> Chest:
         """A subject around the mean chest; `variation` 0: the mean itself, but for its grain.
+
+        `hila`: by how many mm (standard deviation along each axis) the large airways and vessels
+        lie elsewhere than in another subject whose lungs are alike.
 
         Raises
         ------
@@ -67,11 +70,19 @@ class Chest:
                 where="variation",
                 do="Give 0 (all subjects alike) to 2 (twice as different as usual).",
             )
-        for_map, for_body, for_trees, for_texture = rng.spawn(4)
+        if not 0 <= hila <= 6:
+            raise WarplineError(
+                f"Hila that lie {hila:g} mm elsewhere are not possible.",
+                where="hila",
+                do="Give 0 (as the lungs say) to 6 mm.",
+            )
+        for_map, for_body, for_trees, for_texture, for_hila = rng.spawn(5)
+        lift = hila * np.clip(for_hila.standard_normal((len(trees.CENTRES), 3)), -2, 2)
+        mean = trees.mean_trees()
         return cls(
             SubjectMap.random(for_map, variation),
             Body.random(for_body, variation),
-            {name: tree.variant(for_trees, variation) for name, tree in trees.mean_trees().items()},
+            {name: tree.variant(for_trees, variation).shifted(lift) for name, tree in mean.items()},
             make_texture(for_texture),
         )
 

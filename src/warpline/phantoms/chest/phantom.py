@@ -110,18 +110,19 @@ def whole_chest_grid(shape: Sequence[int], spacing: float | Sequence[float] | No
     return Grid(shape, spacing, origin)
 
 
-def model(seed: Seed, *, variation: float = 1.0) -> Chest:
+def model(seed: Seed, *, variation: float = 1.0, hila: float = 0.0) -> Chest:
     """The subject that `subject` and `breathing` scan, with its exact maps.
 
     All subjects are maps of one mean chest, so two of them are maps of each other: a point ``p`` of
-    one lies in the other at ``other.from_mean(one.to_mean(p))``.
+    one lies in the other at ``other.from_mean(one.to_mean(p))``. With `hila` that is not so of the
+    large airways and vessels.
 
     Raises
     ------
     WarplineError
         If the variation is not possible.
     """
-    return Chest.random(np.random.default_rng(seed).spawn(5)[0], variation)
+    return Chest.random(np.random.default_rng(seed).spawn(5)[0], variation, hila)
 
 
 def subject(
@@ -131,6 +132,7 @@ def subject(
     shape: Sequence[int] = (128, 128, 128),
     spacing: float | Sequence[float] | None = None,
     variation: float = 1.0,
+    hila: float = 0.0,
     outside: float | str | None = "mixed",
     border: float | str | None = "mixed",
     couch: bool | str = "mixed",
@@ -145,6 +147,9 @@ def subject(
         Where to scan; None: `whole_chest_grid` of `shape` and `spacing`.
     variation
         Scale of the differences between subjects, 0 to 2; 0: all have the mean anatomy.
+    hila
+        By how many mm (standard deviation along each axis, 0 to 6) the large airways and vessels
+        lie elsewhere than in another subject whose lungs are alike.
     outside
         HU outside the circular field of view (as wide as the slice's longer side); None: no circle,
         all is air; "mixed": drawn from None, −2048 and −3024.
@@ -165,7 +170,7 @@ def subject(
     """
     grid = whole_chest_grid(shape, spacing) if grid is None else grid
     parts = np.random.default_rng(seed).spawn(5)
-    chest = Chest.random(parts[0], variation)
+    chest = Chest.random(parts[0], variation, hila)
     scanner = Scanner.random(parts[1], outside=outside, border=border, couch=couch, noise=noise)
     return _scan(chest, grid, None, scanner, parts[2], threads)
 

@@ -8,7 +8,7 @@ chest, from a fixed seed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,10 @@ SHRINK = 0.79  # a branch's radius over its parent's
 REACH = (0.5, 0.5, 0.55, 0.6, 0.7, 0.8, 0.95, 1.1)
 # A variant subject misses some branches, of this generation below the lobar one and beyond.
 FIRST_VARIANT = 5
+# About these points, mm, the large airways and vessels of a subject lie elsewhere than the lungs
+# say: upper and lower windpipe, its bifurcation, the right and left bronchi, the artery's trunk.
+CENTRES = ((0, 5, 85), (0, 13, 44), (0, 21, 0), (-30, 20, -30), (40, 22, -27), (10, -16, -17))
+CENTRE_WIDTH = 28.0  # mm: standard deviation of the bell about each
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class Tree:
             self.kind, self.ids, position, self.radius, self.parent, self.generation, self.depth
         )
         return moved.keep(~missing)
+
+    def shifted(self, lift: np.ndarray) -> Tree:
+        """This tree moved by `lift` (6, 3), mm, at the points `CENTRES`, and less about them."""
+        offset = self.position[:, None] - np.array(CENTRES, dtype=np.float64)
+        weight = np.exp(-0.5 * (offset**2).sum(axis=-1) / CENTRE_WIDTH**2)
+        return replace(self, position=self.position + weight @ lift)
 
 
 @lru_cache(maxsize=1)
