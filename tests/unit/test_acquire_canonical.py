@@ -274,13 +274,31 @@ def test_landmarks_in_voxels(source, tmp_path):
     np.testing.assert_allclose(read[["x", "y", "z"]], expected, atol=1e-5)
 
 
+def test_landmarks_in_voxels_with_ids(source, tmp_path):
+    text = " id , k,j,i, seen\ncarina,1.5,2.25,3,yes\n 07,5,6,7,no\n"
+    canonicalise(source(**landmarks(tmp_path, text)), "007", tmp_path / "007", labels=LABELS)
+    read = read_case(tmp_path / "007").landmarks
+    image = sitk.ReadImage(os.fspath(tmp_path / "007" / "image.nii.gz"))
+    expected = [
+        image.TransformContinuousIndexToPhysicalPoint(index)
+        for index in ((3, 2.25, 1.5), (7.0, 6.0, 5.0))
+    ]
+    assert list(read["id"]) == ["carina", "07"]
+    np.testing.assert_allclose(read[["x", "y", "z"]], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("id,x,y,z\na,-31,12.5,7.25\nb,900,0,0\n", "1 of 2 landmarks .* outside its image: b\\.$"),
         ("id,x,y,z\na,-31,12.5,\n", "1 of 1 landmarks"),
         ("id,x,y,z\na,-31,12.5,7.25\na,-31,12.5,7.25\n", "'a' stands twice"),
-        ("id,x,y\na,1,2\n", "the columns id, x, y, z are needed"),
+        ("id,x,y\na,1,2\n", "has the columns id, x, y\\."),
+        ("id,i,j,z\na,1,2,3\n", "Needed are the columns id, x, y, z .* or id, i, j, k"),
+        ("id,x,y,z\na,-31,12.5,7.25\n ,-31,12.5,7.25\n", "a line has no id"),
+        ("id,x,y,z\na,-31,12.5,7.25\na ,-30,12,7\n", "'a' stands twice"),
+        ("id,x,y,z\na,3,2,1\nb,900,0,0\n", "their columns are i, j, k"),
+        ("id,i,j,k\na,3,2,1\nb,8,0,0\n", "1 of 2 landmarks .*outside its image: b"),
         ("id,x,y,z\na,1,2,three\n", "cannot be read"),
         ("", "cannot be read"),
     ],

@@ -18,21 +18,25 @@ KINDS = ("point", "index")
 def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
     """Landmarks ``id, x, y, z`` in mm, LPS, of a case's image.
 
-    Three forms: a table with the columns id, x, y, z (mm); lines of x, y, z indices; and the file
-    of elastix, told by its first line: ``point`` (mm) or ``index`` (voxels from 0), then the
-    number of points, then a line of x, y, z for each. Where there are no ids, they are counted
-    from 1.
+    Four forms: a table with the columns id, x, y, z (mm), or id, i, j, k (indices along the axes
+    x, y, z of the file, from 0); lines of x, y, z indices; and the file of elastix, told by its
+    first line: ``point`` (mm) or ``index`` (voxels from 0), then the number of points, then a line
+    of x, y, z for each. Where there are no ids, they are counted from 1.
 
     Raises
     ------
     WarplineError
-        If the file cannot be read, an id stands twice, or landmarks lie outside the image.
+        If the file cannot be read, an id is missing or stands twice, or landmarks lie outside the
+        image.
     """
     path = files.landmarks
     kind = elastix_kind(path)
-    in_voxels = kind == "index" or (kind is None and files.landmarks_in == "voxel")
-    read = _read_elastix if kind else _read_table
-    table = read(files, case_id)
+    if kind:
+        table, in_voxels = _read_elastix(files, case_id), kind == "index"
+    elif files.landmarks_in == "voxel":
+        table, in_voxels = _read_lines(files, case_id), True
+    else:
+        table, in_voxels = _read_table(files, case_id)
     if table["id"].duplicated().any():
         name = table["id"][table["id"].duplicated()].iloc[0]
         raise WarplineError(f"The landmark id '{name}' stands twice.", where=path)
@@ -42,7 +46,7 @@ def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
     if not inside.all():
         other = values if in_voxels else grid.index_to_physical(values[:, ::-1])
         swapped = kind is not None and bool(_inside(grid, other).all())
-        _report_outside(table["id"][~inside], inside, files, kind, swapped, case_id)
+        _report_outside(table["id"][~inside], inside, files, kind, swapped, in_voxels, case_id)
     table = pd.DataFrame(
         {"id": table["id"], "x": points[:, 0], "y": points[:, 1], "z": points[:, 2]}
     )
@@ -77,6 +81,7 @@ def _report_outside(
     files: CaseFiles,
     kind: str | None,
     swapped: bool,
+    in_voxels: bool,
     case_id: str,
 ) -> None:
     """Refuse landmarks outside the image, or tell that they are left out."""
@@ -91,13 +96,14 @@ def _report_outside(
             "index": "points in mm: then the first line must be 'point'",
         }[kind]
         do = f"The file says '{kind}'; the numbers {'are' if swapped else 'may be'} {meant}."
-    elif files.landmarks_in == "voxel":
-        do = "Check that these landmarks belong to this image."
+    elif in_voxels:
+        do = "Check that these landmarks belong to this image, and count from 0."
     else:
         do = (
             "Landmarks are needed in mm in the LPS frame of the image (RAS: change the signs of x "
             "and y)"
-            + ("; if they are voxel indices, the first line must be 'index'." if kind else ".")
+            + "; if they are voxel indices, "
+            + ("the first line must be 'index'." if kind else "their columns are i, j, k.")
         )
     raise WarplineError(f"{what}: {names}.", where=files.landmarks, do=do)
 
@@ -127,26 +133,51 @@ def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
     return table
 
 
-def _read_table(files: CaseFiles, case_id: str) -> pd.DataFrame:
-    path, in_voxels = files.landmarks, files.landmarks_in == "voxel"
+def _read_table(files: CaseFiles, case_id: str) -> tuple[pd.DataFrame, bool]:
+    """Columns id, x, y, z, and whether the points are voxel indices, as the header says."""
+    path = files.landmarks
+    forms = ({"id", *"xyz"}, {"id", *"ijk"})
     try:
-        if in_voxels:
-            return _read_voxel_table(path)
-        table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True)
-        table = table[["id", "x", "y", "z"]]
-        return table.astype(dict.fromkeys("xyz", np.float64))
-    except (KeyError, ValueError) as error:
-        form = "lines of x, y, z" if in_voxels else "the columns id, x, y, z"
+        table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True, encoding="utf-8-sig")
+        table.columns = [str(name).strip() for name in table.columns]
+    except ValueError as error:  # empty, or lines of unequal length
+        raise _unreadable(path, case_id, str(error)) from error
+    form = next((form for form in forms if form <= set(table.columns)), None)
+    if form is None:
+        found = ", ".join(table.columns[:8])
+        raise _unreadable(path, case_id, f"its first line has the columns {found}")
+    in_voxels = form is forms[1]
+    columns = "ijk" if in_voxels else "xyz"
+    table = table[["id", *columns]].set_axis(["id", *"xyz"], axis=1)
+    table["id"] = table["id"].str.strip()
+    if table["id"].isna().any() or (table["id"] == "").any():
+        raise _unreadable(path, case_id, "a line has no id")
+    try:
+        return table.astype(dict.fromkeys("xyz", np.float64)), in_voxels
+    except ValueError as error:
+        raise _unreadable(path, case_id, str(error)) from error
+
+
+def _unreadable(path: Path, case_id: str, why: str) -> WarplineError:
+    return WarplineError(
+        f"The landmarks of the case '{case_id}' cannot be read: {why}.",
+        where=path,
+        do="Needed are the columns id, x, y, z (mm, LPS) or id, i, j, k (voxel indices from 0), "
+        "separated by commas, and a line for each landmark.",
+    )
+
+
+def _read_lines(files: CaseFiles, case_id: str) -> pd.DataFrame:
+    """Lines of x, y, z indices without a header."""
+    try:
+        with files.landmarks.open(encoding="utf-8-sig", newline="") as stream:
+            rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
+        table = pd.DataFrame(rows, columns=["x", "y", "z"])
+    except ValueError as error:
         raise WarplineError(
-            f"The landmarks of the case '{case_id}' cannot be read; {form} are needed, separated "
-            "by commas.",
-            where=path,
+            f"The landmarks of the case '{case_id}' cannot be read; lines of x, y, z are needed, "
+            "separated by commas.",
+            where=files.landmarks,
         ) from error
-
-
-def _read_voxel_table(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
-    table = pd.DataFrame(rows, columns=["x", "y", "z"])
     table.insert(0, "id", [str(number) for number in range(1, len(table) + 1)])
     return table

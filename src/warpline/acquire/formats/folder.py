@@ -1,4 +1,7 @@
-"""Own data: a folder, and a case sheet whose columns hold paths relative to it."""
+"""Own data: a folder, and a case sheet whose columns hold paths relative to it.
+
+They may also be relative to an archive, if the dataset has archives instead of a folder.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ COLUMNS = ("image", "labels", "mask", "landmarks")
 
 
 def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
-    """Files of a case; images in any format that SimpleITK reads, landmarks as a canonical table.
+    """Files of a case; images in any format that SimpleITK reads.
+
+    Landmarks as `warpline.acquire.landmarks` reads them: a table with ids, or a file of elastix.
 
     Raises
     ------
@@ -21,8 +26,9 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         If the row names no image or a file that is not there: names the row and the column.
     """
     files: dict[str, Path] = {}
+    placed = paths_in(folder, case)
     for column in COLUMNS:
-        value = case.get(column)
+        value = placed.get(column)
         place = f"{dataset.get('case_sheet', 'the case sheet')}, case '{case['case']}', '{column}'"
         if value:
             files[column] = folder / value
@@ -35,3 +41,15 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         elif column == "image":
             raise WarplineError("The case has no image.", where=place, do="Fill in the column.")
     return CaseFiles(**files)
+
+
+def paths_in(folder: Path, case: Mapping[str, str]) -> dict[str, str]:
+    """The row with its paths relative to the folder, whichever archive they lie in."""
+    placed = dict(case)
+    for column in COLUMNS:
+        path = case.get(column)
+        if path and not (folder / path).is_file():
+            within = [found for found in sorted(folder.glob("*/")) if (found / path).is_file()]
+            if len(within) == 1:
+                placed[column] = str((within[0] / path).relative_to(folder))
+    return placed

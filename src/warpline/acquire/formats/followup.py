@@ -27,22 +27,10 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     WarplineError
         If a file is not there, or the patient's other scan has another number of landmarks.
     """
-    files = own.locate(folder, dataset, _placed(folder, case))
+    files = own.locate(folder, dataset, case)
     if files.landmarks is not None:
         _check_counts(files.landmarks, folder, dataset, case)
     return replace(files, drop_outside=True)
-
-
-def _placed(folder: Path, case: Mapping[str, str]) -> dict[str, str]:
-    """The row with its paths relative to the folder, whichever archive they lie in."""
-    placed = dict(case)
-    for column in own.COLUMNS:
-        path = case.get(column)
-        if path and not (folder / path).is_file():
-            within = [found for found in sorted(folder.glob("*/")) if (found / path).is_file()]
-            if len(within) == 1:
-                placed[column] = str((within[0] / path).relative_to(folder))
-    return placed
 
 
 def _check_counts(
@@ -52,7 +40,7 @@ def _check_counts(
     for row in dataset.get("patients", ()):
         if row["patient"] != case["patient"] or row["case"] == case["case"]:
             continue
-        path = folder / _placed(folder, row).get("landmarks", "")
+        path = folder / own.paths_in(folder, row).get("landmarks", "")
         other = count_elastix(path) if path.is_file() else None
         if None not in (number, other) and number != other:
             raise WarplineError(
