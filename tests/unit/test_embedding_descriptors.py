@@ -13,20 +13,22 @@ torch.set_num_threads(1)
 
 def direct(array: np.ndarray, radius: int, dilation: int) -> np.ndarray:
     """Voxel by voxel; a patch beyond the volume holds the differences at its border."""
-    shape = np.array(array.shape)
+    values, last = array.tolist(), [size - 1 for size in array.shape]
 
-    def at(index) -> float:
-        return array[tuple(np.clip(index, 0, shape - 1))]
+    def inside(index) -> list[int]:
+        return [min(max(i, 0), end) for i, end in zip(index, last, strict=True)]
+
+    def at(voxel, offset) -> float:
+        z, y, x = inside(v + dilation * o for v, o in zip(voxel, offset, strict=True))
+        return values[z][y][x]
 
     steps = list(product(range(-radius, radius + 1), repeat=3))
     distance = np.zeros((12, *array.shape))
     for index in product(*map(range, array.shape)):
+        patch = [inside(i + s for i, s in zip(index, step, strict=True)) for step in steps]
         for k, (a, b) in enumerate(PAIRS):
-            for step in steps:
-                voxel = np.clip(np.add(index, step), 0, shape - 1)
-                one = at(voxel + dilation * np.array(a))
-                other = at(voxel + dilation * np.array(b))
-                distance[k][index] += (one - other) ** 2 / len(steps)
+            total = sum((at(voxel, a) - at(voxel, b)) ** 2 for voxel in patch)
+            distance[k][index] = total / len(steps)
     distance -= distance.min(axis=0)
     variance = distance.mean(axis=0)
     variance = np.clip(variance, 1e-3 * variance.mean(), 1e3 * variance.mean())
