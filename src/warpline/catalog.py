@@ -62,6 +62,8 @@ NEEDED_KEYS = {
     "through_atlas": ("method",),
     "embedding": ("method", "embedding"),
 }
+# What may differ between embeddings of which one is the beginning of the other.
+AFTER_THE_SEARCH = ("components", "neighbours", "strength", "temperature", "corrections")
 
 
 @dataclass(frozen=True, order=True)
@@ -199,6 +201,7 @@ class Catalog:
                     where=f"config/methods/{name}.yaml, key 'method'",
                 )
             self._check_initial(spec, name)
+            self._check_learned_by(spec, name)
             self._methods[name] = spec
         return self._methods[name]
 
@@ -216,6 +219,38 @@ class Catalog:
                 f"The initial registration '{spec['initial']}' is no baseline of a single step.",
                 where=where,
                 do="Name one of kind affine or elastix, such as sokooti2017-affine.",
+            )
+
+    def _check_learned_by(self, spec: Mapping[str, Any], name: str) -> None:
+        """Refuse the embedding of a method that searches otherwise or has too few components."""
+        if "learned_by" not in spec:
+            return
+        where = f"config/methods/{name}.yaml, key 'learned_by'"
+        other = self.method(spec["learned_by"])
+        if spec["kind"] != "embedding" or other["kind"] != "embedding" or "learned_by" in other:
+            raise WarplineError(
+                f"The method '{spec['learned_by']}' learns no embedding that this one could use.",
+                where=where,
+                do="Both must be of kind embedding, and the other one learn its own.",
+            )
+        own, theirs = (
+            {k: v for k, v in s["embedding"].items() if k not in AFTER_THE_SEARCH}
+            | {"method": s["method"]}
+            for s in (spec, other)
+        )
+        different = sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
+        if own != theirs:
+            raise WarplineError(
+                f"The search of '{spec['learned_by']}' is another one: {', '.join(different)}.",
+                where=where,
+                do="Give both the same values, or take this key out.",
+            )
+        most, asked = (s["embedding"].get("components", 0) for s in (other, spec))
+        if asked > most:
+            raise WarplineError(
+                f"The embedding of '{spec['learned_by']}' has {most} components, not {asked}.",
+                where=where,
+                do="Ask for fewer, or take this key out.",
             )
 
     def paper(self, name: str) -> dict[str, Any]:
@@ -337,13 +372,23 @@ class Catalog:
                 "title": f"{spec['title']}: one pair, every method",
                 "experiments": experiments,
             }
-            figures[f"dice{suffix}"] = {
-                "kind": "boxplot",
-                "title": f"{spec['title']}: Dice of every pair",
-                "experiments": experiments,
-                "metric": "dice",
-                "axis": "Dice",
-            }
+            if spec["labels"]:
+                figures[f"dice{suffix}"] = {
+                    "kind": "boxplot",
+                    "title": f"{spec['title']}: Dice of every pair",
+                    "experiments": experiments,
+                    "metric": "dice",
+                    "axis": "Dice",
+                }
+            elif any(row["landmarks"] for row in self.dataset(dataset).cases):
+                figures[f"tre{suffix}"] = {
+                    "kind": "boxplot",
+                    "title": f"{spec['title']}: landmarks of every pair",
+                    "experiments": experiments,
+                    "metric": "tre",
+                    "by": "pair",
+                    "axis": "TRE (mm)",
+                }
         paper = {
             "title": study.get("title", name),
             "citation": "Own study",
@@ -524,6 +569,11 @@ class Catalog:
         if spec["kind"] == "network" or "method" not in spec:
             return method if spec["kind"] == "network" else None
         return spec["method"] + method.removeprefix(method.partition(HELD_OUT)[0])
+
+    def embedding_method(self, method: str) -> str:
+        """The method whose embedding a method of kind embedding uses: its own or another's."""
+        name, mark, fold = method.partition(HELD_OUT)
+        return self.method(method).get("learned_by", name) + mark + fold
 
     def embedding_pairs(self, dataset: str, method: str) -> list[Pair]:
         """The pairs that an embedding is learned on: those of the splits its network trains on.

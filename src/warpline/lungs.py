@@ -17,6 +17,7 @@ GAS = -1000.0  # HU
 MOSTLY_GAS = -975.0  # HU: the median of bowel or of what is outside lies below, of a lung above
 COARSE = 2.5  # mm: voxels are averaged up to about this size; the outline is interpolated
 CORE = 10.0  # mm: lungs are thicker than twice this somewhere, the windpipe is nowhere
+SMOOTHING = 4.0  # mm: with it, air with the vessels in it is one thick body
 CLOSING = 6.0  # mm: vessels and airways half as wide as this at the surface belong to the lung
 LEAST_SHARE = 0.1  # of the largest part: what the second lung has at least
 LEAST_GAS = 1e3  # mm³ in one piece: more is windpipe, less is noise
@@ -52,8 +53,11 @@ def segment_lungs(image: Image) -> Image:
 
 
 def _segment(hu: np.ndarray, spacing: np.ndarray, grid: Grid) -> np.ndarray:
-    inside = _enclosed(hu < AIR, grid.nearest_axis(2)[0])
-    core, number = ndimage.label(ndimage.distance_transform_edt(inside, sampling=spacing) > CORE)
+    along = grid.nearest_axis(2)[0]
+    inside = _enclosed(hu < AIR, along)
+    # Vessels are all over the lungs: without smoothing few places are thick.
+    smooth = _enclosed(ndimage.gaussian_filter(hu, SMOOTHING / spacing) < AIR, along)
+    core, number = ndimage.label(ndimage.distance_transform_edt(smooth, sampling=spacing) > CORE)
     sizes = np.bincount(core.ravel(), minlength=number + 1) * float(np.prod(spacing))
     sizes[0] = 0
     lungs = [

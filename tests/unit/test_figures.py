@@ -171,7 +171,7 @@ def test_boxplots(records, tmp_path):
         records, "dice", methods, tmp_path / "dice", published={"identity": 0.55, "net": 0.8}
     )
     assert_picture(paths)
-    assert_picture(metric_boxplots(records, "dice", methods, tmp_path / "d", by_label=False))
+    assert_picture(metric_boxplots(records, "dice", methods, tmp_path / "d", by="pair"))
     with pytest.raises(WarplineError, match="'hd95'"):
         metric_boxplots(records, "hd95", methods, tmp_path / "none")
 

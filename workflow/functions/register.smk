@@ -35,7 +35,8 @@ def learned_embedding(wildcards):
     """The embedding of displacements that a method registers in, if any."""
     if catalog.method(wildcards.method)["kind"] != "embedding":
         return []
-    return model_file(wildcards.dataset, wildcards.method, "embedding.safetensors")
+    method = catalog.embedding_method(wildcards.method)
+    return model_file(wildcards.dataset, method, "embedding.safetensors")
 
 
 def initial_of(wildcards):

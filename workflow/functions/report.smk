@@ -166,13 +166,13 @@ def figure_cases(wildcards):
 
 
 def published_means(wildcards, metric, within=False):
-    """Method to the published mean of a metric on the figure's split.
+    """Method to the published mean of a metric on the figure's dataset and split.
 
     From the table that the figure names, else from all of the paper's; from columns of all labels,
     or of those within a range.
     """
     spec = figure_spec(wildcards)
-    split = spec["experiments"][0]["split"]
+    first = spec["experiments"][0]
     tables = catalog.paper(wildcards.paper)["tables"]
     return {
         row["method"]: row["published"][name]
@@ -182,7 +182,8 @@ def published_means(wildcards, metric, within=False):
         and column["statistic"] == "mean"
         and ("within" in column) == within
         for row in table["rows"]
-        if row.get("split") == split and name in row["published"]
+        if all(row.get(key) == first[key] for key in ("dataset", "split"))
+        and name in row["published"]
     }
 
 

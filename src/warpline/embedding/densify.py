@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from warpline.fields.sampling import sample
+from warpline.losses import box_sum
 
 FACTOR = 3
 KERNEL = 5
@@ -64,13 +65,14 @@ def _smoothed(
 ) -> torch.Tensor:
     """Splat, smooth and normalise on the coarse grid, (1, channels, z, y, x)."""
     weighted = splat(place, torch.cat([values, torch.ones_like(values[:, :1])], dim=1), shape)
+    # Sums for means: a common factor falls out of the quotient.
     for _ in range(PASSES):
-        weighted = _mean(weighted)
+        weighted = box_sum(weighted, KERNEL)
     field, weight = weighted[:, :-1], weighted[:, -1:]
     known = weight > 0
     field = torch.where(known, field / weight.clamp_min(torch.finfo(weight.dtype).tiny), 0)
     while not known.all():
-        spread = _mean(torch.cat([field * known, known.to(field.dtype)], dim=1))
+        spread = box_sum(torch.cat([field * known, known.to(field.dtype)], dim=1), KERNEL)
         near = spread[:, -1:] > 0
         field = torch.where(known | ~near, field, spread[:, :-1] / spread[:, -1:])
         known = known | near
@@ -103,9 +105,3 @@ def splat(place: torch.Tensor, values: torch.Tensor, shape: tuple[int, int, int]
         index = (node[:, 0] * shape[1] + node[:, 1]) * shape[2] + node[:, 2]
         grid.index_add_(0, index, values * share)
     return grid.T.reshape(1, -1, *shape)
-
-
-def _mean(volume: torch.Tensor) -> torch.Tensor:
-    """Means over KERNEL³ nodes; beyond the faces there is nothing, which weighs nothing."""
-    # Padded apart: pooling refuses volumes smaller than its kernel.
-    return F.avg_pool3d(F.pad(volume, [KERNEL // 2] * 6), KERNEL, stride=1)

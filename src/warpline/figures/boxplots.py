@@ -1,4 +1,4 @@
-"""A metric's values over pairs, by method and label."""
+"""A metric's values by method and label, or by method and pair."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from warpline.records import read_records
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 EVERY = "mean of labels"
+ALL = "all"
 
 
 def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
@@ -33,6 +34,7 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
         stem,
         axis_title=spec.get("axis"),
         published=sources["published"],
+        by=spec.get("by", "label"),
     )
 
 
@@ -45,9 +47,9 @@ def metric_boxplots(
     title: str = "",
     axis_title: str | None = None,
     published: Mapping[str, float] | None = None,
-    by_label: bool = True,
+    by: str = "label",
 ) -> list[Path]:
-    """Draw a box and the pairs' points for every method, label by label.
+    """Draw a box and its points for every method, label by label or pair by pair.
 
     Parameters
     ----------
@@ -62,9 +64,11 @@ def metric_boxplots(
     title, axis_title
         Of the figure and of the vertical axis (the metric with its unit, if None).
     published
-        Method id → published mean over pairs and labels: a diamond at the mean of labels.
-    by_label
-        False draws only the pairs' means: for landmarks, which share no labels between pairs.
+        Method id → published mean over pairs and labels: a diamond in the last group.
+    by
+        ``label``: a box holds the pairs' values of one label; the last group their means over
+        labels. ``pair``: a box holds one pair's values, of all its landmarks; the last group those
+        of all pairs.
 
     Returns
     -------
@@ -83,8 +87,14 @@ def metric_boxplots(
             f"No record has a value of {metric!r} for {', '.join(methods)}.",
             do="Evaluate these methods, or choose another metric.",
         )
-    names = list(dict.fromkeys(chosen["label"])) if by_label else []
-    groups = [*names, EVERY] if len(names) > 1 else [EVERY]
+    if by == "pair":
+        chosen = chosen.assign(group=chosen["fixed"])
+        every = ALL
+    else:
+        chosen = chosen.assign(group=chosen["label"])
+        every = EVERY
+    names = list(dict.fromkeys(chosen["group"]))
+    groups = [*names, every] if len(names) > 1 else [every]
     unit = chosen["unit"].iloc[0]
 
     with style():
@@ -95,16 +105,20 @@ def metric_boxplots(
         for g, group in enumerate(groups):
             for m, method in enumerate(methods):
                 own = chosen[chosen["method"] == method]
-                values = (
-                    own.groupby(PAIR)["value"].mean()
-                    if group == EVERY
-                    else own.loc[own["label"] == group, "value"]
-                ).to_numpy(float)
+                values = own.loc[own["group"] == group, "value"]
+                if group == EVERY:
+                    values = own.groupby(PAIR)["value"].mean()
+                elif group == ALL:
+                    values = own["value"]
+                values = values.to_numpy(float)
                 if not values.size:
                     continue
                 place = g * (len(methods) + 1) + m
-                box_with_points(axes, values, place, colour(m), rng)
-                if group == EVERY and published and published.get(method) is not None:
+                if by == "pair":  # hundreds of points are a blot
+                    _box(axes, values, place, colour(m))
+                else:
+                    box_with_points(axes, values, place, colour(m), rng)
+                if group == every and published and published.get(method) is not None:
                     published_mark(axes, place, published[method])
         centres = [g * (len(methods) + 1) + (len(methods) - 1) / 2 for g in range(len(groups))]
         axes.set_xticks(centres, groups if len(groups) > 1 else [""])
