@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -87,8 +88,7 @@ def read_scan(
     WarplineError
         If a file cannot be read, the volume is empty, or a landmark lies outside what is left.
     """
-    with image.open("rb") as stream:
-        stored = np.frombuffer(stream.read(), dtype="<i2").reshape(grid.shape)
+    stored = np.frombuffer(_content(image), dtype="<i2").reshape(grid.shape)
     filled = np.flatnonzero([bool((plane > 0).any()) for plane in stored])
     if not filled.size:
         raise WarplineError(
@@ -127,10 +127,11 @@ def read_indices(path: Path | zipfile.Path, grid: Grid, case: str) -> np.ndarray
     WarplineError
         If a line is not three numbers, or a landmark lies outside the volume.
     """
-    lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    rows = [line for line in lines if line]
     try:
-        values = np.array([[float(value) for value in row] for row in rows]).reshape(-1, 3)
+        lines = _content(path).decode("utf-8-sig").splitlines()
+        rows = [line.split() for line in lines if line.strip()]
+        # The three of each line by name: 2 or 6 numbers a line must not pass for other points.
+        values = np.array([[float(x), float(y), float(z)] for x, y, z in rows]).reshape(-1, 3)
     except ValueError as error:
         raise WarplineError(
             f"The landmarks of the case '{case}' cannot be read: every line must be x y z.",
@@ -154,6 +155,17 @@ def read_indices(path: Path | zipfile.Path, grid: Grid, case: str) -> np.ndarray
             do="Check that the file belongs to this case, and 'scans' of the dataset file.",
         )
     return values[:, ::-1] - 1
+
+
+def _content(path: Path | zipfile.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise WarplineError(
+            f"The archive's member '{path.at}' is damaged ({error}).",
+            where=path.root.filename,
+            do="Fetch the archive again.",
+        ) from error
 
 
 # --- checks ---------------------------------------------------------------------------------------
