@@ -139,3 +139,23 @@ def test_a_real_scan_of_another_scanner():
     folder = real("data/cip_chest_ct")
     lungs = read_image(folder / "wholeLung-64.nrrd").array > 0
     assert overlap(segment_lungs(read_image(folder / "ct-64.nrrd")), lungs) > 0.95
+
+
+def test_vessels_everywhere_do_not_hide_a_lung():
+    """Two lungs with a rod of soft tissue every 14 mm along each axis: nowhere is a ball of 10 mm
+    free of them."""
+    shape, spacing = (80, 90, 120), 2.5
+    z, y, x = np.indices(shape) * spacing
+    body = ((y - 112) / 100) ** 2 + ((x - 150) / 135) ** 2 < 1
+    lungs = np.zeros(shape, bool)
+    for middle in (90, 210):
+        lungs |= ((z - 100) / 80) ** 2 + ((y - 112) / 65) ** 2 + ((x - middle) / 42) ** 2 < 1
+    near = [np.abs((axis + 7) % 14 - 7) <= 2 for axis in (z, y, x)]
+    rods = sum(part.astype(int) for part in near) >= 2
+    hu = np.where(body, 40, -1000)
+    hu[lungs] = -850
+    hu[lungs & rods] = 30
+    free = ndimage.distance_transform_edt(lungs & ~rods, sampling=spacing)
+    assert free.max() < 10
+    found = segment_lungs(Image(hu.astype(np.int16), Grid(shape, (spacing,) * 3)))
+    assert overlap(found, lungs) > 0.97
