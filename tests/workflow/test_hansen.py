@@ -16,23 +16,23 @@ FAR = 5  # voxels: 40 mm
 
 def test_each_fold_is_registered_by_a_training_on_the_other(finished):
     records = pd.read_parquet(finished.folder / RESULTS / "records.parquet")
-    pairs = {("case1-T00", "case1-T50"), ("case2-T00", "case2-T50")}
+    pairs = {(f"case{k}-T00", f"case{k}-T50") for k in (1, 2, 6, 7)}
     for method in ("identity", "hansen2020-voxelmorph", "hansen2020-512"):
         rows = records[(records["method"] == method) & (records["split"] == "all")]
         assert set(zip(rows["fixed"], rows["moving"], strict=True)) == pairs
         tre = rows[rows["metric"] == "tre"]
         assert (tre.groupby("fixed")["label"].nunique() == 20).all()
-    for fold, other in (("fold0", "case2"), ("fold1", "case1")):
+    for fold, others in (("fold0", ("case2", "case7")), ("fold1", ("case1", "case6"))):
         models = finished.folder / "results/models/dirlab-4dct"
         embedding = pd.read_json(models / f"hansen2020-512@{fold}/embedding.json", typ="series")
-        assert embedding["pairs"] == [[f"{other}-T00", f"{other}-T50"]]
+        assert embedding["pairs"] == [[f"{case}-T00", f"{case}-T50"] for case in others]
 
 
 def test_table_and_figures(finished):
     table = pd.read_csv(finished.folder / RESULTS / "tables/table1.csv")
     run = table[table["method"].notna()].set_index("row")
     assert list(run.index) == ["initial", "voxelmorph", "ours-512"]
-    assert (run["n"] == 2).all()
+    assert (run["n"] == 4).all()
     assert run[["tre", "tre_sd", "snapped", "folds", "seconds"]].notna().all(axis=None)
     # What others published stands without values of this run.
     others = table[table["method"].isna()].set_index("row")
@@ -181,3 +181,13 @@ def test_a_folder_without_the_files_says_where_to_ask_and_what_to_fill(project):
     assert "The case 'case1-T00' lacks case1_T00*.img and case1_*300_T00_xyz*.txt" in output
     assert str(Path("resources/dirlab-4dct")) in output
     assert "https://med.emory.edu" in output
+
+
+def test_known_fields_can_be_shown_on_a_dataset_of_folds(project):
+    figures = {"figure2_2": {"dataset": "dirlab-4dct"}}
+    project.write("folds.yaml", {"override": {"papers": {"sokooti2017": {"figures": figures}}}})
+    output = project.snakemake(
+        "--configfile", "folds.yaml", "--dry-run", "--",
+        "results/sokooti2017/figures/figure2_2.png",
+    )  # fmt: skip
+    assert "results/data/dirlab-4dct/prepared/b000" in output

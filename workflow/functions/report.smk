@@ -129,9 +129,10 @@ def synthetic_sources(wildcards):
 
 
 def first_training_case(wildcards):
-    """(dataset, [case id]) that synthetic fields are shown on."""
-    dataset = figure_spec(wildcards)["dataset"]
-    return dataset, catalog.dataset(dataset).split("train")[:1]
+    """(dataset, [case id]) that synthetic fields are shown on; of folds, each case trains."""
+    dataset = catalog.dataset(figure_spec(wildcards)["dataset"])
+    splits = ["train"] if "train" in dataset.splits else dataset.splits
+    return dataset.name, dataset.split(*splits)[:1]
 
 
 def architecture_sources(wildcards):
