@@ -7,7 +7,6 @@ returns a new case. A new step is one more function with the ``@step`` decorator
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -264,48 +263,93 @@ def pad_crop(case: Case, shape: Sequence[int], fill: float | str = 0.0) -> Case:
 
     Where the difference is odd, the extra voxel goes to the end.
     """
-    value = float(case.image.array.min()) if fill == "minimum" else float(fill)
-
-    def fit(image: Image, label: bool) -> Image:
-        array, start = image.array, []
-        for axis, (old, new) in enumerate(zip(image.grid.shape, shape, strict=True)):
-            if new >= old:
-                before = (new - old) // 2
-                width = [(before, new - old - before) if k == axis else (0, 0) for k in range(3)]
-                array = np.pad(array, width, constant_values=0 if label else value)
-                start.append(-before)
-            else:
-                before = (old - new) // 2
-                array = np.take(array, np.arange(before, before + new), axis=axis)
-                start.append(before)
-        origin = image.grid.index_to_physical(np.array(start, dtype=float))
-        grid = replace(image.grid, shape=tuple(array.shape), origin=tuple(map(float, origin)))
-        return Image(np.ascontiguousarray(array), grid)
-
-    return _each_image(case, fit)
+    size = np.asarray(case.grid.shape)
+    # Rounded towards zero, whichever of the two is larger.
+    start = ((size - shape) / 2).astype(int)
+    return _window(case, start, shape, fill)
 
 
 @step
 def crop_to_mask(case: Case, margin: float = 0.0) -> Case:
     """Crop to the smallest box around the mask with `margin` mm on each side; masks stay whole."""
+    first, last = _mask_box(case, "crop_to_mask")
+    wide = np.ceil(margin / np.array(case.grid.spacing[::-1]) - 1e-6).astype(int)
+    start = np.maximum(0, first - wide)
+    stop = np.minimum(case.grid.shape, last + 1 + wide)
+    return _window(case, start, stop - start)
+
+
+@step
+def crop_to_shape(case: Case, shape: Sequence[int], fill: float | str = "minimum") -> Case:
+    """Crop or pad to `shape` (z, y, x) about the middle of the box around the mask.
+
+    Voxels stay where they are in mm. Landmarks that are cut off are left out, and the log says so.
+    """
+    grid = grid_about_mask(case, shape)
+    start = np.rint(case.grid.physical_to_index(np.array(grid.origin))).astype(int)
+    return without_landmarks_outside(_window(case, start, shape, fill))
+
+
+def grid_about_mask(case: Case, shape: Sequence[int]) -> Grid:
+    """The case's grid, cut or continued to `shape` (z, y, x) about the middle of its mask's box.
+
+    Raises
+    ------
+    WarplineError
+        If the case has no mask.
+    """
+    first, last = _mask_box(case, "crop_to_shape")
+    start = np.floor((first + last + 1 - np.asarray(shape)) / 2)
+    origin = tuple(map(float, case.grid.index_to_physical(start)))
+    return replace(case.grid, shape=tuple(int(n) for n in shape), origin=origin)
+
+
+def without_landmarks_outside(case: Case) -> Case:
+    """The case without the landmarks that lie beyond its grid; the log names them."""
+    if case.landmarks is None:
+        return case
+    index = case.grid.physical_to_index(case.landmarks[["x", "y", "z"]].to_numpy())
+    inside = ((index >= -0.5) & (index <= np.asarray(case.grid.shape) - 0.5)).all(axis=1)
+    if inside.all():
+        return case
+    names = ", ".join(case.landmarks["id"][~inside])
+    print(f"{case.id}: landmarks outside the crop are left out: {names}", flush=True)
+    return replace(case, landmarks=case.landmarks[inside].reset_index(drop=True))
+
+
+def _mask_box(case: Case, step_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """First and last index (z, y, x) of the mask along each axis."""
     if case.mask is None or not case.mask.array.any():
         raise WarplineError(
             "The case has no mask to crop to.",
             where=f"case {case.id}",
-            do="Put 'segment_lungs' or 'mask_of_labels' before 'crop_to_mask' in 'prepare'.",
+            do=f"Put 'segment_lungs' or 'mask_of_labels' before '{step_name}' in 'prepare'.",
         )
-    box = []
-    for axis, step_mm in enumerate(case.grid.spacing[::-1]):
-        others = tuple(k for k in range(3) if k != axis)
-        inside = np.flatnonzero(case.mask.array.any(axis=others))
-        wide = math.ceil(margin / step_mm - 1e-6)
-        box.append(slice(max(0, inside[0] - wide), inside[-1] + 1 + wide))
+    inside = [
+        np.flatnonzero(case.mask.array.any(axis=tuple(k for k in range(3) if k != axis)))
+        for axis in range(3)
+    ]
+    return np.array([k[0] for k in inside]), np.array([k[-1] for k in inside])
+
+
+def _window(
+    case: Case, start: Sequence[int], shape: Sequence[int], fill: float | str = 0.0
+) -> Case:
+    """`shape` voxels (z, y, x) from the index `start` on; what lies beyond the image is `fill`."""
+    value = float(case.image.array.min()) if fill == "minimum" else float(fill)
+    start, shape = np.asarray(start), tuple(int(n) for n in shape)
 
     def cut(image: Image, label: bool) -> Image:
-        array = np.ascontiguousarray(image.array[tuple(box)])
-        start = np.array([part.start for part in box], dtype=float)
-        origin = tuple(map(float, image.grid.index_to_physical(start)))
-        return Image(array, replace(image.grid, shape=array.shape, origin=origin))
+        array = np.full(shape, 0 if label else value, image.array.dtype)
+        old = image.grid.shape
+        parts = [(max(0, s), min(n, s + m)) for s, n, m in zip(start, old, shape, strict=True)]
+        source = tuple(slice(low, max(low, high)) for low, high in parts)
+        target = tuple(
+            slice(low - s, max(low, high) - s) for (low, high), s in zip(parts, start, strict=True)
+        )
+        array[target] = image.array[source]
+        origin = tuple(map(float, image.grid.index_to_physical(start.astype(float))))
+        return Image(array, replace(image.grid, shape=shape, origin=origin))
 
     return _each_image(case, cut)
 
@@ -438,6 +482,25 @@ def mask_of_labels(case: Case) -> Case:
     if case.mask is not None or case.labels is None:
         return case
     return replace(case, mask=Image((case.labels.array != 0).astype(np.uint8), case.grid))
+
+
+@step
+def labels_of_mask(case: Case) -> Case:
+    """The mask as label 1 of a case that has no label map: so the Dice of lungs is measured."""
+    if case.labels is not None or case.mask is None:
+        return case
+    return replace(case, labels=Image((case.mask.array != 0).astype(np.uint8), case.grid))
+
+
+@step
+def window(case: Case, low: float, high: float) -> Case:
+    """Map intensities from `low` to `high`, such as HU, onto 0 to 1; what lies beyond is cut."""
+    if not low < high:
+        raise ValueError("'low' must be less than 'high'")
+    array = case.image.array.astype(np.float32)
+    array -= np.float32(low)
+    array /= np.float32(high - low)
+    return replace(case, image=case.image.with_array(np.clip(array, 0, 1, out=array)))
 
 
 @step

@@ -541,6 +541,63 @@ def test_cropping_to_the_mask_keeps_every_voxel_where_it_was():
         prepare(Case("b", case.image), [{"crop_to_mask": {}}])
 
 
+@pytest.mark.parametrize("shape", [(4, 5, 6), (7, 20, 5), (16, 17, 21)])
+def test_cropping_to_a_shape_is_about_the_middle_of_the_mask(shape):
+    case = a_case()  # its mask: 2 to 5, 3 to 7, 4 to 8
+    cropped = prepare(case, [{"crop_to_shape": {"shape": shape}}])
+    assert cropped.grid.shape == shape
+    # As far as voxels allow: half of one, downwards.
+    middle = (np.array(shape) - 1) / 2
+    index = case.grid.physical_to_index(cropped.grid.index_to_physical(middle))
+    assert ((np.array([3.5, 5, 6]) - index >= -1e-9) & (np.array([3.5, 5, 6]) - index < 0.6)).all()
+    # Every voxel of the old image is where it was, in mm; the others are the old minimum, and 0.
+    where = cropped.grid.index_to_physical(cropped.grid.indices())
+    old = case.grid.physical_to_index(where)
+    inside = ((old > -0.5) & (old < np.array(case.grid.shape) - 0.5)).all(axis=-1)
+    np.testing.assert_allclose(cropped.image.array[inside], ramp(cropped.grid)[inside], atol=1e-3)
+    assert (cropped.image.array[~inside] == case.image.array.min()).all()
+    assert not cropped.labels.array[~inside].any()
+    nearest = np.rint(old[inside]).astype(int)
+    np.testing.assert_array_equal(cropped.labels.array[inside], case.labels.array[tuple(nearest.T)])
+
+
+def test_landmarks_that_are_cut_off_are_left_out_and_named(capsys):
+    inner, outer = GRID.index_to_physical(np.array([[3.0, 5.4, 6.0], [3.0, 11.0, 6.0]]))
+    case = a_case()
+    case = Case("007", case.image, None, case.mask, landmarks((inner, outer)))
+    cropped = prepare(case, [{"crop_to_shape": {"shape": [6, 6, 6]}}])
+    assert list(cropped.landmarks["id"]) == ["001"]
+    np.testing.assert_allclose(cropped.landmarks[["x", "y", "z"]], [inner])
+    assert "007: landmarks outside the crop are left out: b" in capsys.readouterr().out
+    whole = prepare(case, [{"crop_to_shape": {"shape": [30, 30, 30]}}])
+    assert len(whole.landmarks) == 2
+
+
+def test_cropping_to_a_shape_needs_a_mask():
+    bare = Case("007", a_case().image)
+    text = refusal(bare, {"crop_to_shape": {"shape": [4, 4, 4]}})
+    assert "no mask to crop to" in text
+    assert "before 'crop_to_shape'" in text
+
+
+def test_a_mask_becomes_the_label_of_a_case_that_has_none():
+    case = a_case()
+    assert prepare(case, [{"labels_of_mask": {}}]).labels is case.labels
+    mask = case.mask.with_array(case.mask.array * 255)
+    made = prepare(Case("007", case.image, None, mask), [{"labels_of_mask": {}}])
+    np.testing.assert_array_equal(made.labels.array, case.mask.array)
+    assert made.labels.array.dtype == np.uint8
+    assert prepare(Case("007", case.image), [{"labels_of_mask": {}}]).labels is None
+
+
+def test_a_window_by_hand():
+    case = of(-2000, -1000, -250, 500, 3000, dtype=np.int16)
+    assert values(prepare(case, [{"window": {"low": -1000, "high": 500}}])) == [0, 0, 0.5, 1, 1]
+    assert case.image.array.dtype == np.int16
+    text = refusal(case, {"window": {"low": 5, "high": 5}})
+    assert "'low' must be less than 'high'" in text
+
+
 def test_a_case_remembers_that_its_mask_was_segmented(tmp_path):
     grid = Grid((2, 2, 2))
     image = Image(np.zeros((2, 2, 2), np.float32), grid)
