@@ -7,24 +7,42 @@ from typing import Any
 from warpline.baselines.affine import prealign
 from warpline.files import atomic_folder, write_json
 from warpline.jobs import job
-from warpline.preprocess import move_case, read_case, write_case
+from warpline.preprocess import (
+    grid_about_mask,
+    move_case,
+    read_case,
+    without_landmarks_outside,
+    write_case,
+)
 
 
 def main(
-    source: str, cases: Sequence[str], reference: str, setting: Mapping[str, Any], target: str
+    source: str,
+    cases: Sequence[str],
+    reference: str,
+    setting: Mapping[str, Any],
+    parameter_files: Sequence[str],
+    target: str,
 ) -> None:
     fixed = read_case(Path(reference) / setting["reference"])
+    grid = grid_about_mask(fixed, setting["shape"]) if setting["shape"] else fixed.grid
     with atomic_folder(target) as folder:
         for case_id in cases:
             case = read_case(Path(source) / case_id)
             matrix = prealign(
                 case.image,
                 fixed.image,
+                tool=setting["tool"],
                 transform=setting["transform"],
+                parameter_files=parameter_files,
+                parameters=setting["parameters"],
                 seed=setting["seed"],
                 names=(case_id, fixed.id),
             )
-            write_case(folder / case_id, move_case(case, matrix, fixed.grid))
+            moved = move_case(case, matrix, grid)
+            if setting["shape"]:
+                moved = without_landmarks_outside(moved)
+            write_case(folder / case_id, moved)
             write_json(folder / case_id / "affine.json", matrix.tolist())
             print(case_id, flush=True)
 
@@ -36,5 +54,6 @@ if "snakemake" in globals():
             snakemake.params.cases,  # noqa: F821
             snakemake.input.reference,  # noqa: F821
             snakemake.params.prealign,  # noqa: F821
+            snakemake.input.parameters,  # noqa: F821
             snakemake.output[0],  # noqa: F821
         )

@@ -180,10 +180,16 @@ def _reversed_order(cases: list[str]) -> Iterable[Pair]:
     return ((a, b) for a, b in zip(cases, reversed(cases), strict=True) if a != b)
 
 
+def _cycle(cases: list[str]) -> Iterable[Pair]:
+    """Every case moved onto the next one, the last onto the first; so each is fixed once."""
+    return ((b, a) for a, b in zip(cases, cases[1:] + cases[:1], strict=True) if a != b)
+
+
 PAIR_RULES = {
     "all": lambda cases: combinations(cases, 2),
     "reversed": _reversed_order,
     "consecutive": pairwise,
+    "cycle": _cycle,
     "atlas": lambda cases: ((ATLAS, case) for case in cases),
 }
 

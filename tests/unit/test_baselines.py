@@ -11,7 +11,7 @@ import torch
 from fieldtools import smooth_field, smooth_image
 
 from warpline import baselines
-from warpline.baselines.affine import prealign
+from warpline.baselines.affine import _matrix_of_field, prealign
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
@@ -163,3 +163,35 @@ def test_prealignment_finds_a_known_map():
     error = np.linalg.norm(points @ (matrix - known).T, axis=1)
     assert np.linalg.norm(points @ (np.eye(4) - known).T, axis=1).max() > 3
     assert error.max() < 1.0
+
+
+ELASTIX_AFFINE = ROOT / "config/methods/hu2020-affine.txt"
+
+
+def test_prealignment_by_elastix_finds_a_known_map():
+    reference, known = blob(), turned()
+    grid = Grid((30, 40, 40), (1.4, 1.4, 1.8), tuple(np.array(GRID.origin) - 3), GRID.direction)
+    moving = DisplacementField.from_matrix(np.linalg.inv(known), grid).warp_image(reference)
+    options = {
+        "tool": "elastix",
+        "parameter_files": [ELASTIX_AFFINE],
+        "parameters": {"MaximumNumberOfIterations": 60, "MaximumStepLength": 0.5},
+    }
+    matrix = prealign(moving, reference, **options)
+    index = np.array([[8, 10, 10], [18, 10, 20], [8, 22, 20], [18, 22, 10]])
+    points = np.c_[GRID.index_to_physical(index), np.ones(4)]
+    error = np.linalg.norm(points @ (matrix - known).T, axis=1)
+    assert error.max() < 1.0
+
+
+def test_the_matrix_of_a_field_is_exact_and_of_no_other_transform():
+    known = turned()
+    known[:3, 3] += [300.0, -40.0, 7.5]  # frames of two scanners
+    field = DisplacementField.from_matrix(known, GRID)
+    corners = np.c_[GRID.index_to_physical(np.array([[0, 0, 0], [25, 31, 31.0]])), np.ones(2)]
+    found = _matrix_of_field(field, "two")
+    np.testing.assert_allclose(corners @ found.T, corners @ known.T, atol=1e-3)
+    bent = DisplacementField(field.vectors + smooth_field(GRID).vectors, GRID)
+    with pytest.raises(WarplineError, match="alignment of 'two' is not affine") as error:
+        _matrix_of_field(bent, "two")
+    assert "prealign.parameter_files" in error.value.where

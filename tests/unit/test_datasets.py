@@ -126,6 +126,7 @@ def test_an_unknown_case_is_named_with_the_nearest():
         ("all", "ab ac ad bc bd cd"),
         ("reversed", "ad bc cb da"),
         ("consecutive", "ab bc cd"),
+        ("cycle", "ba cb dc ad"),
     ],
 )
 def test_pair_rules(rule, expected):
@@ -133,6 +134,11 @@ def test_pair_rules(rule, expected):
     assert ["".join(pair) for pair in data.pairs("val")] == expected.split()
     limited = dataset("abcd", {"val": {"from": rule, "limit": 2}})
     assert limited.pairs("val") == data.pairs("val")[:2]
+
+
+def test_a_cycle_of_two_is_both_directions_and_of_one_is_none():
+    assert dataset("ab", {"val": {"from": "cycle"}}).pairs("val") == [("b", "a"), ("a", "b")]
+    assert "makes no pair" in refusal(dataset("a", {"val": {"from": "cycle"}}).pairs, "val")
 
 
 def test_the_middle_case_of_an_odd_number_is_not_paired_with_itself():

@@ -5,3 +5,8 @@ def reference_folder(wildcards):
     dataset = catalog.dataset(wildcards.dataset)
     case = dataset.spec["prealign"]["reference"]
     return batch_folder(dataset.name, "prepared", dataset.batches_of([case])[0])
+
+
+def alignment_parameters(wildcards):
+    files = catalog.dataset(wildcards.dataset).spec["prealign"]["parameter_files"]
+    return [project_file(path) for path in files]

@@ -1,10 +1,11 @@
-# Affine alignment of every case to a dataset's reference case, by ANTs; only where it asks for it.
+# Affine alignment of every case to a dataset's reference case; only where the dataset asks for it.
 
 
 rule align:
     input:
         batch=f"{RESULTS}/data/{{dataset}}/prepared/{{batch}}",
         reference=reference_folder,
+        parameters=alignment_parameters,
     output:
         directory(f"{RESULTS}/data/{{dataset}}/aligned/{{batch}}"),
     log:

@@ -1,18 +1,23 @@
-"""Affine registration by ANTs, as a baseline and as the alignment of a dataset to one case."""
+"""Affine registration by ANTs as a baseline; alignment of a dataset to one case, by two tools."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from warpline.baselines import elastix
 from warpline.baselines.ants_tools import run
+from warpline.errors import WarplineError
 from warpline.fields.io import matrix_of_transform
 from warpline.fields.physical import DisplacementField
 from warpline.images import Image
 from warpline.preprocess import Case
+
+NOT_AFFINE = 0.05  # mm by which no voxel may miss the matrix
 
 
 def register(
@@ -44,7 +49,10 @@ def prealign(
     moving: Image,
     reference: Image,
     *,
+    tool: str = "ants",
     transform: str = "Affine",
+    parameter_files: Sequence[str | os.PathLike] = (),
+    parameters: Mapping[str, Any] | None = None,
     moving_mask: Image | None = None,
     reference_mask: Image | None = None,
     seed: int = 0,
@@ -56,12 +64,18 @@ def prealign(
     ----------
     moving, reference
         The images, each on a grid of its own.
+    tool
+        ``ants`` or ``elastix``.
     transform
-        Translation, Rigid, Similarity or Affine.
+        Of ANTs: Translation, Rigid, Similarity or Affine.
+    parameter_files
+        Of elastix, one a stage; all of them linear transforms.
+    parameters
+        Of elastix, in place of those in the files.
     moving_mask, reference_mask
         Where to look; everywhere if None.
     seed
-        Of ANTs' random sampling.
+        Of the tool's random sampling.
     names
         What to call the two images in an error.
 
@@ -71,13 +85,42 @@ def prealign(
         (4, 4) float64, homogeneous, mm, LPS: takes points of the *reference* to points of
         `moving`. The aligned image samples `moving` there; points of `moving`, as landmarks, go
         to the reference by the inverse.
+
+    Raises
+    ------
+    WarplineError
+        For an error of the tool, or parameter files of a transform that is not linear.
     """
-    return _matrix(
-        Case(names[1], reference, mask=reference_mask),
-        Case(names[0], moving, mask=moving_mask),
-        {"type_of_transform": transform},
-        seed,
-    )
+    fixed = Case(names[1], reference, mask=reference_mask)
+    other = Case(names[0], moving, mask=moving_mask)
+    if tool == "ants":
+        return _matrix(fixed, other, {"type_of_transform": transform}, seed)
+    options = {**(parameters or {}), "files": list(parameter_files)}
+    field = elastix.register(fixed, other, options, threads=1, seed=seed)
+    return _matrix_of_field(field, names[0])
+
+
+def _matrix_of_field(field: DisplacementField, name: str) -> np.ndarray:
+    """The matrix (4, 4) of a field that is linear."""
+    # A few planes of voxels along each axis, the outermost among them.
+    some = np.ix_(*(np.unique(np.linspace(0, n - 1, 7).astype(int)) for n in field.grid.shape))
+    points = field.grid.index_to_physical(field.grid.indices()[some]).reshape(-1, 3)
+    targets = points + field.vectors[some].reshape(-1, 3)
+    # About the middle, where the products lose the least.
+    middle = points.mean(axis=0)
+    columns = np.c_[points - middle, np.ones(len(points))]
+    solution = np.linalg.lstsq(columns, targets, rcond=None)[0]
+    worst = float(np.abs(columns @ solution - targets).max())
+    if worst > NOT_AFFINE:
+        raise WarplineError(
+            f"The alignment of '{name}' is not affine: voxels miss the matrix by {worst:.2g} mm.",
+            where="key 'prealign.parameter_files' of the dataset",
+            do="Name parameter files with a linear transform, such as AffineTransform.",
+        )
+    matrix = np.eye(4)
+    matrix[:3, :3] = solution[:3].T
+    matrix[:3, 3] = solution[3] - matrix[:3, :3] @ middle
+    return matrix
 
 
 def _matrix(fixed: Case, moving: Case, parameters: Mapping[str, Any], seed: int) -> np.ndarray:
