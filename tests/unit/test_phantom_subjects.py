@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_hila_that_are_not_possible(hila):
 def test_people_s_hila_differ_independently(tables):
     # What is left of the landmarks' differences after the best affine map of all eleven.
     left = []
-    for one, other in zip(tables, tables[1:], strict=False):
+    for one, other in pairwise(tables):
         columns = np.c_[one.to_numpy(), np.ones(len(one))]
         fit = np.linalg.lstsq(columns, other.to_numpy(), rcond=None)[0]
         left.append(np.linalg.norm(columns @ fit - other.to_numpy(), axis=1).mean())
