@@ -241,7 +241,7 @@ def test_hu(tmp_path):
 @pytest.mark.parametrize("between", [" ", "\t", "   "])
 @given(points=st.lists(st.tuples(*(st.integers(1, n) for n in SIZE)), min_size=1, max_size=9))
 def test_any_list_of_voxels_is_read_as_written(tmp_path_factory, between, points):
-    path = tmp_path_factory.mktemp("text") / "points.txt"
+    path = tmp_path_factory.getbasetemp() / "points.txt"
     path.write_bytes(b"\xef\xbb\xbf" + text(points, between) + b"\r\n")
     read = read_indices(path, Grid(SIZE[::-1], SPACING, direction=DIRECTION), "a")
     np.testing.assert_array_equal(read[:, ::-1] + 1, points)

@@ -43,16 +43,24 @@ def written(kind: str, patients: tuple[str, ...], folder: Path, **parameters) ->
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory) -> dict[str, Path]:
+def deep():
+    return stored_pair((2020, 1), GRID, diaphragm=(30, 30), noise=12.0)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory, deep) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("mirror")
-    paths = written("dirlab-4dct", ("case1", "case8"), folder)
+    with pytest.MonkeyPatch.context() as patch:  # a pair that is there: only the trees differ
+        always_give(deep, patch)
+        paths = written("dirlab-4dct", ("case1", "case8"), folder)
     paths += written("dirlab-copd", ("copd3",), folder)
     return {path.name: path for path in paths}
 
 
-@pytest.fixture(scope="module")
-def deep():
-    return stored_pair((2020, 1), GRID, diaphragm=(30, 30), noise=12.0)
+def always_give(pair, patch: pytest.MonkeyPatch) -> None:
+    """Let the phantom take this pair for every patient's."""
+    patch.setattr("warpline.phantoms.dirlab.stored_pair", lambda *_, **__: pair)
+    patch.setattr("warpline.phantoms.dirlab.check_parameters", lambda *_: None)
 
 
 def names(path: Path) -> set[str]:
@@ -149,16 +157,16 @@ def test_landmarks_show_the_same_anatomy(deep):
 
 
 def test_values_are_those_that_are_stored(archives):
+    with zipfile.ZipFile(archives["copd3.zip"]) as archive:
+        inhale = archive.read("copd3/copd3/copd3_iBHCT.img")
+        exhale = archive.read("copd3/copd3/copd3_eBHCT.img")
     with zipfile.ZipFile(archives["Case1Pack.zip"]) as archive:
-        raw = archive.read("Case1Pack/Images/case1_T00_s.img")
         points = archive.read("Case1Pack/ExtremePhases/Case1_300_T00_xyz.txt").decode()
-    stored = np.frombuffer(raw, "<i2").reshape(40, 48, 48)
+    stored = np.frombuffer(inhale, "<i2")
     assert stored.min() == -2000  # outside the field of view
     assert 0 <= np.partition(stored[stored >= 0], 100)[100] < 60  # air
     assert all(len(line.split()) == 3 for line in points.split("\r\n")[:-1])
-    with zipfile.ZipFile(archives["copd3.zip"]) as archive:
-        exhale = np.frombuffer(archive.read("copd3/copd3/copd3_eBHCT.img"), "<i2")
-    empty = (exhale.reshape(40, -1) == 0).all(axis=1)
+    empty = (np.frombuffer(exhale, "<i2").reshape(40, -1) == 0).all(axis=1)
     assert np.flatnonzero(empty).tolist() == [38, 39]  # at the feet
 
 
@@ -182,8 +190,7 @@ def test_the_demo_has_an_archive_for_each_patient(name, deep, tmp_path, monkeypa
     """The dataset file lists what the phantom writes; the volumes themselves are not needed."""
     dataset = Catalog({"scale": "demo"}, ROOT).dataset(name)
     spec = dataset.spec
-    monkeypatch.setattr("warpline.phantoms.dirlab.stored_pair", lambda *_, **__: deep)
-    monkeypatch.setattr("warpline.phantoms.dirlab.check_parameters", lambda *_: None)
+    always_give(deep, monkeypatch)
     phantom = spec["phantom"] | {"scans": spec["scans"]}
     paths = phantoms.write(phantom["kind"], phantom, dataset.cases, tmp_path)
     assert [path.name for path in paths] == list(spec["archives"])
