@@ -15,6 +15,9 @@ from warpline.jobs import job
 from warpline.preprocess import read_case
 from warpline.records import records, row, write_records
 
+# Of what a registration says of itself, in registrations.csv.
+UNITS = {"seconds": "s", "peak_memory": "MiB", "inverse_consistency": "mm"}
+
 
 def main(
     experiment: Mapping[str, str],
@@ -42,13 +45,7 @@ def main(
         rows = evaluate_pair(vars(fixed), vars(moving), field, labels=labels)
         cost = costs[fields[name]].set_index(["fixed", "moving"]).loc[(fixed_id, moving_id)]
         rows += [
-            row("seconds", cost["seconds"], "s"),
-            row("peak_memory", cost["peak_memory"], "MiB"),
-            *(
-                row(name, cost[name])
-                for name in cost.index
-                if name not in ("seconds", "peak_memory")
-            ),
+            *(row(name, value, UNITS.get(name, "")) for name, value in cost.items()),
             *training,
         ]
         frames.append(records(rows, **experiment, fixed=fixed_id, moving=moving_id))

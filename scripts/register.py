@@ -14,14 +14,17 @@ from warpline.datasets import ATLAS, Pair, pair_name
 from warpline.embedding import pca
 from warpline.embedding.registration import Settings
 from warpline.embedding.registration import register as search_and_regularise
+from warpline.fields.consistency import inverse_consistency
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
-from warpline.inference import predict, predict_through_atlas
+from warpline.images import write_image
+from warpline.inference import predict, predict_both, predict_through_atlas, spread
 from warpline.initial import moved
 from warpline.jobs import job
-from warpline.own_grid import Register, on_own_grid
-from warpline.preprocess import Case, prepare, read_case
+from warpline.networks import RegistrationNetwork
+from warpline.own_grid import Register, on_own_grid, seen
+from warpline.preprocess import Case, prepare, read_case, resample_to
 from warpline.training.checkpoints import load_weights
 from warpline.training.devices import claim
 
@@ -44,11 +47,14 @@ def main(
     torch.set_num_threads(threads)
     pairs = without_self(pairs, folders)
     with claim(device) as chosen, atomic_folder(target) as folder:
+        model = None
         if embedding:
             register = EmbeddingRegistration(method, network, weights, embedding, chosen)
         elif network:
             atlas = read_case(folders[ATLAS]) if method["kind"] == "through_atlas" else None
-            register = network_function(network, weights, chosen, atlas, aligned=bool(initial))
+            model = trained(network, weights, chosen)
+            steps = network.get("prepare", [])
+            register = network_function(model, steps, chosen, atlas, aligned=bool(initial))
         else:
             register = baseline_function(method, parameter_files, threads)
         align = baseline_function(initial, initial_files, threads) if initial else None
@@ -82,22 +88,39 @@ def main(
             )
             done = f"{len(rows)}/{len(pairs)}"
             print(f"{fixed_id} <- {moving_id}: {seconds:.2f} s ({done})", flush=True)
+        if model is not None and model.invertible and atlas is None:
+            # Afterwards: the memory of the above is that of the registrations alone.
+            for pair, row in zip(pairs, rows, strict=True):
+                fixed, moving = (read_case(folders[case]) for case in pair)
+                if align:
+                    moving = moved(moving, align(fixed, moving))
+                own = seen(fixed, moving, steps, aligned=bool(initial))
+                both = predict_both(model, *own, chosen)
+                row["inverse_consistency"] = inverse_consistency(*both)
+                if method.get("samples"):
+                    deviation = spread(model, *own, method["samples"], method["seed"], chosen)
+                    if steps:
+                        deviation = resample_to(deviation, fixed.grid)
+                    write_image(folder / f"{pair_name(pair)}-spread.nii.gz", deviation)
         pd.DataFrame(rows).to_csv(folder / "registrations.csv", index=False)
 
 
+def trained(recipe: Mapping[str, Any], weights: str, device: torch.device) -> RegistrationNetwork:
+    """A recipe's network with its weights, ready to register."""
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    load_weights(weights, network)
+    return network.to(device).eval()
+
+
 def network_function(
-    recipe: Mapping[str, Any],
-    weights: str,
+    network: RegistrationNetwork,
+    steps: Sequence[Mapping[str, Any]],
     device: torch.device,
     atlas: Case | None,
     *,
     aligned: bool,
 ) -> Register:
     """The registration of one pair by a recipe's network, through the atlas if one is given."""
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-    load_weights(weights, network)
-    network.to(device).eval()
-    steps = recipe.get("prepare", [])
     if atlas is None:
         return on_own_grid(
             lambda fixed, moving: predict(network, fixed, moving, device), steps, aligned=aligned
@@ -122,9 +145,7 @@ class EmbeddingRegistration:
         embedding: str,
         device: torch.device,
     ):
-        self.features = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-        load_weights(weights, self.features)
-        self.features.to(device).eval()
+        self.features = trained(recipe, weights, device)
         self.settings = Settings(**method["embedding"])
         self.pca = pca.load(embedding)
         self.device = device

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from warpline.errors import WarplineError
 from warpline.fields import algebra
 from warpline.fields.physical import DisplacementField
+from warpline.images import Image
 from warpline.networks import RegistrationNetwork, padding_to
 from warpline.preprocess import Case
 
@@ -30,25 +32,105 @@ def predict(
     WarplineError
         If the shapes differ.
     """
+    images = _padded(network, fixed, moving, device)
+    device = torch.device(device)
+    enabled = precision != "single"
+    dtype = getattr(torch, precision) if enabled else None
+    with torch.autocast(device.type, dtype=dtype, enabled=enabled):
+        displacement = network(*images).displacement
+    return _field(displacement, fixed, moving)
+
+
+@torch.no_grad()
+def predict_both(
+    network: RegistrationNetwork,
+    fixed: Case,
+    moving: Case,
+    device: torch.device | str = "cpu",
+) -> tuple[DisplacementField, DisplacementField]:
+    """The fields of both directions, from one pass of the network where it can.
+
+    Returns
+    -------
+    forward, backward
+        From fixed to moving points on the fixed grid, as `predict` gives it, and from moving to
+        fixed points on the moving grid.
+
+    Raises
+    ------
+    WarplineError
+        If the shapes differ.
+    """
+    forward, backward = network.both(*_padded(network, fixed, moving, device))
+    return (
+        _field(forward.displacement, fixed, moving),
+        _field(backward.displacement, moving, fixed),
+    )
+
+
+@torch.no_grad()
+def spread(
+    network: RegistrationNetwork,
+    fixed: Case,
+    moving: Case,
+    samples: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Image:
+    """How uncertain a network that predicts a `Velocity` is of a pair's field.
+
+    Velocities are drawn and integrated; at every voxel of the fixed grid the root of the sum, over
+    the three axes, of the variances of the displacement is the spread, in mm.
+
+    Parameters
+    ----------
+    samples
+        How many are drawn, at least two. The network's convolutions run only once.
+    seed
+        Of the draws, the same for every pair.
+
+    Raises
+    ------
+    WarplineError
+        If the shapes differ.
+    """
+    velocity = network.velocity(*_padded(network, fixed, moving, device))
+    mean, squares = np.zeros((*fixed.grid.shape, 3)), np.zeros(fixed.grid.shape)
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        for count in range(1, samples + 1):
+            displacement = network.transformation(velocity.draw())
+            vectors = _field(displacement, fixed, moving).vectors
+            away = vectors - mean
+            mean += away / count  # Welford's update: no difference of large numbers
+            squares += (away * (vectors - mean)).sum(axis=-1)
+    deviation = np.sqrt(squares / (samples - 1))
+    return Image(deviation.astype(np.float32), fixed.grid)
+
+
+def _padded(
+    network: RegistrationNetwork, fixed: Case, moving: Case, device: torch.device | str
+) -> list[torch.Tensor]:
+    """The moving and the fixed image, padded at their ends to a multiple of the stride."""
     if fixed.grid.shape != moving.grid.shape:
         raise WarplineError(
             f"The images differ in shape: {fixed.grid.shape} and {moving.grid.shape}.",
             where=f"pair {fixed.id}, {moving.id}",
             do="End the dataset's 'prepare' list with a 'pad_crop' step.",
         )
-    shape = fixed.grid.shape
-    width = padding_to(shape, network.stride)
-    images = [
+    width = padding_to(fixed.grid.shape, network.stride)
+    return [
         F.pad(torch.from_numpy(case.image.array).float().to(device)[None, None], width)
         for case in (moving, fixed)
     ]
-    device = torch.device(device)
-    enabled = precision != "single"
-    dtype = getattr(torch, precision) if enabled else None
-    with torch.autocast(device.type, dtype=dtype, enabled=enabled):
-        field = network(*images).displacement
-    field = field[:, :, : shape[0], : shape[1], : shape[2]].float().cpu()
-    return DisplacementField.from_voxel(field, fixed.grid, moving.grid)
+
+
+def _field(displacement: torch.Tensor, fixed: Case, moving: Case) -> DisplacementField:
+    """The field of a voxel displacement, without the padding."""
+    z, y, x = fixed.grid.shape
+    cut = displacement[:, :, :z, :y, :x].float().cpu()
+    return DisplacementField.from_voxel(cut, fixed.grid, moving.grid)
 
 
 def predict_through_atlas(

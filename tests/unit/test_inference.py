@@ -9,8 +9,8 @@ import torch
 from warpline import networks
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image
-from warpline.inference import check_size, predict
-from warpline.networks import Prediction, RegistrationNetwork
+from warpline.inference import check_size, predict, predict_both, spread
+from warpline.networks import Prediction, RegistrationNetwork, Velocity
 from warpline.preprocess import Case
 
 GRID = Grid((5, 7, 6), (2.0, 3.0, 4.0), (10.0, 20.0, 30.0), (0, -1, 0, 1, 0, 0, 0, 0, 1))
@@ -117,3 +117,68 @@ def test_a_grid_that_shrinks_to_one_voxel_is_refused(shape, fits):
         check_size(network, shape)
     with pytest.raises(ValueError, match="more than 1 spatial element"):  # else torch's own words
         predict(network, a_case(1, grid), a_case(2, grid))
+
+
+class Wave(RegistrationNetwork):
+    """A distribution of velocities that is known: constant mean, a variance for each axis."""
+
+    stride, invertible = 4, True
+    mean, deviation = (1.0, -0.5, 0.25), (0.3, 0.6, 0.1)
+
+    def __init__(self):
+        super().__init__()
+        self.passes = 0
+
+    def velocity(self, moving, fixed):
+        self.passes += 1
+        shape = (1, 3, *moving.shape[2:])
+        columns = [torch.tensor(v).view(1, 3, 1, 1, 1) for v in (self.mean, self.deviation)]
+        return Velocity(columns[0].expand(shape), 2 * columns[1].log().expand(shape))
+
+    def transformation(self, velocity):
+        return velocity
+
+    def both(self, moving, fixed, backward=True):
+        velocity = self.velocity(moving, fixed)
+        return Prediction([velocity.mean]), Prediction([-velocity.mean])
+
+
+def test_both_directions_come_from_one_pass_each_on_its_grid():
+    network = Wave()
+    other = Grid((5, 7, 6), (1.0, 2.0, 2.0), (3.0, 0.0, 1.0))
+    fixed, moving = a_case(1), a_case(2, other)
+    forward, backward = predict_both(network, fixed, moving)
+    assert network.passes == 1
+    assert forward.grid == GRID
+    assert backward.grid == other
+    for field, case, onto, sign in ((forward, fixed, other, 1), (backward, moving, GRID, -1)):
+        place = np.array([2.0, 3.0, 1.0])
+        point = case.grid.index_to_physical(place)
+        expected = onto.index_to_physical(place + sign * np.array(network.mean))
+        reached = point + field.vectors[2, 3, 1]
+        np.testing.assert_allclose(reached, expected, atol=1e-4)
+
+
+def test_the_spread_is_the_deviation_of_what_is_drawn_in_mm():
+    network, fixed, moving = Wave(), a_case(1), a_case(2)
+    state = torch.random.get_rng_state()
+    found = spread(network, fixed, moving, samples=400, seed=3)
+    assert network.passes == 1  # the convolutions run once
+    assert found.grid == GRID
+    assert found.array.dtype == np.float32
+    # axes z, y, x are of 4, 3 and 2 mm
+    expected = np.linalg.norm(np.array(network.deviation) * [4, 3, 2])
+    assert np.sqrt((found.array**2).mean()) == pytest.approx(expected, rel=0.01)
+    np.testing.assert_allclose(found.array, expected, rtol=0.2)
+    again = spread(network, fixed, moving, samples=400, seed=3)
+    assert np.array_equal(found.array, again.array)
+    assert not np.array_equal(found.array, spread(network, fixed, moving, 400, seed=4).array)
+    assert torch.equal(state, torch.random.get_rng_state())
+    two = spread(network, fixed, moving, samples=2, seed=3).array
+    torch.manual_seed(3)
+    velocity = network.velocity(torch.zeros(1, 1, 8, 8, 8), torch.zeros(1, 1, 8, 8, 8))
+    a, b = (velocity.draw()[0, :, :5, :7, :6].permute(1, 2, 3, 0).numpy() for _ in range(2))
+    # of two values the deviation is their difference over the root of two
+    np.testing.assert_allclose(
+        two, np.linalg.norm((a - b) * [4, 3, 2], axis=-1) / np.sqrt(2), rtol=1e-4
+    )
