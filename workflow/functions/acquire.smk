@@ -38,7 +38,9 @@ def case_sources(wildcards):
     """Unpacked archives, or own files: those that exist, since the job names the missing ones."""
     dataset = catalog.dataset(wildcards.dataset)
     if not dataset.spec["folder"]:
-        return archives_of(dataset.name, "unpacked")
+        extra = dataset.spec["landmark_folder"]
+        landmarks = sorted(Path(extra).rglob("*.csv")) if extra else []
+        return [*archives_of(dataset.name, "unpacked"), *landmarks]
     rows = [dataset.row(case) for case in dataset.batches()[wildcards.batch]]
     paths = [
         Path(dataset.spec["folder"]) / row[kind]

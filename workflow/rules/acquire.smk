@@ -84,7 +84,15 @@ rule canonicalise:
         or f"{RESULTS}/data/{w.dataset}/unpacked",
         dataset=lambda w: {
             key: catalog.dataset(w.dataset).spec[key]
-            for key in ("format", "labels", "case_sheet", "ask", "scans", "phantom")
+            for key in (
+                "format",
+                "labels",
+                "case_sheet",
+                "ask",
+                "landmark_folder",
+                "scans",
+                "phantom",
+            )
         }
         | {
             "patients": catalog.dataset(w.dataset).patients_of(

@@ -101,7 +101,15 @@ def _check_finite(array: np.ndarray, path: Path, what: str, case_id: str) -> Non
 
 def _read(path: Path, what: str, case_id: str) -> Image:
     """An image, a label map or a mask: whole, with one finite value a voxel."""
-    image = read_image(path)
+    try:
+        image = read_image(path)
+    except WarplineError as error:
+        raise WarplineError(
+            f"The {what} of the case '{case_id}': {error.what}",
+            where=error.where,
+            do=f"{error.do or 'Fetch the file again.'} If that does not help, take the case out "
+            "of the case sheet, with the patient's other scans if pairs are made of them.",
+        ) from error
     if image.array.ndim != 3:
         raise WarplineError(
             f"The {what} of the case '{case_id}' has {image.array.shape[-1]} values a voxel; "

@@ -129,7 +129,7 @@ def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
             do="Fetch or export the file again: it is incomplete, or its second line is wrong.",
         )
     table = pd.DataFrame(values, columns=["x", "y", "z"])
-    table.insert(0, "id", [str(k) for k in range(1, number + 1)])
+    table.insert(0, "id", [f"{files.landmark_prefix}{k}" for k in range(1, number + 1)])
     return table
 
 
@@ -179,5 +179,6 @@ def _read_lines(files: CaseFiles, case_id: str) -> pd.DataFrame:
             "separated by commas.",
             where=files.landmarks,
         ) from error
-    table.insert(0, "id", [str(number) for number in range(1, len(table) + 1)])
+    numbers = range(1, len(table) + 1)
+    table.insert(0, "id", [f"{files.landmark_prefix}{number}" for number in numbers])
     return table

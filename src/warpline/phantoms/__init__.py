@@ -14,6 +14,7 @@ KNOWN = {
     "dirlab-copd": "warpline.phantoms.dirlab:write_copd",
     "followup": "warpline.phantoms.followup:write_followup",
     "hippocampus": "warpline.phantoms.mirror:write_hippocampus",
+    "learn2reg-lung": "warpline.phantoms.learn2reg_lung:write_learn2reg_lung",
     "luna16": "warpline.phantoms.luna16:write_luna16",
     "subjects": "warpline.phantoms.subjects:write_subjects",
 }

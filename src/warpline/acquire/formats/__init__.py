@@ -25,6 +25,7 @@ KNOWN = {
     "followup": "warpline.acquire.formats.followup",
     "learn2reg": "warpline.acquire.formats.learn2reg",
     "learn2reg2020": "warpline.acquire.formats.learn2reg2020",
+    "learn2reg_lung": "warpline.acquire.formats.learn2reg_lung",
     "luna16": "warpline.acquire.formats.luna16",
     "msd": "warpline.acquire.formats.msd",
 }

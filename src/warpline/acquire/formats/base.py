@@ -27,6 +27,9 @@ class CaseFiles:
         ``"mm"``: a table with the columns id, x, y, z in mm, LPS, or a file of elastix' (see
         `warpline.acquire.landmarks`). ``"voxel"``: lines of x, y, z indices of the image from 0,
         without a header.
+    landmark_prefix
+        Put before the numbers of landmarks that are counted, where the same number is another
+        place in another patient.
     drop_outside
         Landmarks outside the image are left out and counted in the log, unless all are; else they
         are an error.
@@ -47,6 +50,7 @@ class CaseFiles:
     mask: Path | None = None
     landmarks: Path | None = None
     landmarks_in: str = "mm"
+    landmark_prefix: str = ""
     drop_outside: bool = False
     label_values: Mapping[int, int] | None = None
     other_values: int | None = None
