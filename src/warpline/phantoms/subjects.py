@@ -75,7 +75,7 @@ def stored_scan(
     *,
     spacing: Sequence[float] = (4.0, 4.0, 4.0),
     variation: float = 1.0,
-    hila: float = 3.0,
+    hila: float = 2.0,
     shift: float = 20.0,
 ) -> StoredScan:
     """One subject at inhale.
