@@ -359,7 +359,7 @@ def test_landmarks_are_indices_of_the_grid_by_their_ids(capsys):
     expected = [[1.5, 2.25, 3.0], [4, 5, 6]]
     torch.testing.assert_close(a, torch.tensor(expected), atol=1e-5, rtol=0)
     torch.testing.assert_close(b, torch.tensor([[-0.4, 0.0, 15.4], [5, 5, 5.5]]), atol=1e-5, rtol=0)
-    assert capsys.readouterr().out == "p: landmarks outside the image are left out: low\n"
+    assert capsys.readouterr().out == "p: landmarks outside the crop are left out: low\n"
     assert CaseMemory(cases, []).landmarks is None
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -18,7 +17,7 @@ from warpline.fields.io import read_field
 from warpline.initial import moved
 from warpline.networks import padding_to
 from warpline.own_grid import seen
-from warpline.preprocess import Case, prepare, read_case
+from warpline.preprocess import Case, prepare, read_case, without_landmarks_outside
 
 
 class CaseMemory:
@@ -101,21 +100,13 @@ class CaseMemory:
 def landmarks_inside(case: Case) -> dict[str, tuple[float, ...]]:
     """Landmarks of a case by id, as indices (z, y, x); empty if it has none.
 
-    Those that lie in none of the grid's voxels, such as beyond a crop, are left out, and the log
-    says so.
+    Those beyond its grid are left out, and the log names them.
     """
-    if case.landmarks is None:
+    landmarks = without_landmarks_outside(case).landmarks
+    if landmarks is None:
         return {}
-    index = case.grid.physical_to_index(case.landmarks[["x", "y", "z"]].to_numpy(float))
-    inside = ((index >= -0.5) & (index <= np.array(case.grid.shape) - 0.5)).all(axis=1)
-    names = case.landmarks["id"].astype(str)
-    if not inside.all():
-        left = ", ".join(names[~inside])
-        print(f"{case.id}: landmarks outside the image are left out: {left}", flush=True)
-    return {
-        name: tuple(map(float, place))
-        for name, place in zip(names[inside], index[inside], strict=True)
-    }
+    index = case.grid.physical_to_index(landmarks[["x", "y", "z"]].to_numpy(float))
+    return dict(zip(landmarks["id"], map(tuple, index.tolist()), strict=True))
 
 
 def read_pairs(
