@@ -1,12 +1,14 @@
 """How the settings that Hansen & Heinrich 2020 leave open were chosen: errors of many settings.
 
-    python benchmarks/hansen2020_settings.py [--training 4] [--pairs 3] [--steps 320]
-        [--keep FOLDER] [--threads 2]
+    python benchmarks/hansen2020_settings.py [--scale cpu] [--training 4] [--pairs 3]
+        [--dimensions 0 256 512] [--strength ...] [--temperature ...] [--neighbours ...]
+        [--patch ...] [--keep FOLDER] [--threads 2]
 
-Generated breathing patients of 256 × 256 × 94 voxels, none of which stands in a table: on
-`--training` of them the feature network and the embedding are learned, on `--pairs` others the
-settings are compared. The error is the mean over all landmarks, whose places at exhale are exact.
-With `--keep` the patients and the weights stay in a folder and are taken from it the next time.
+Generated breathing patients, none of which stands in a table: at scale `cpu` of 256 × 256 × 94
+voxels, at `demo` of 64 × 64 × 47. On `--training` of them the feature network and the embedding are
+learned as the recipes say, on `--pairs` others the settings are compared; 0 dimensions are none.
+The error is the mean over all landmarks, whose places at exhale are exact. With `--keep` the
+patients and the weights stay in a folder and are taken from it the next time.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import argparse
 import dataclasses
 import itertools
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from warpline import networks
 from warpline.acquire.formats.dirlab import DIRECTION, OFFSET
+from warpline.catalog import Catalog
 from warpline.embedding import pca
 from warpline.embedding.densify import densify
 from warpline.embedding.graph import diffuse, laplacian
@@ -34,50 +40,50 @@ from warpline.phantoms.dirlab import stored_pair
 from warpline.preprocess import Case, prepare, read_case, write_case
 from warpline.training.checkpoints import load_weights, save_weights
 from warpline.training.descriptors import DescriptorObjective, Sampling
-from warpline.training.loop import Settings as Training
-from warpline.training.loop import train
+from warpline.training.loop import settings_of, train
 
 SEED = 1877  # not of the datasets
-GRID = Grid((94, 256, 256), (1.1, 1.1, 2.5), direction=DIRECTION)
+GRIDS = {
+    "cpu": Grid((94, 256, 256), (1.1, 1.1, 2.5), direction=DIRECTION),
+    "demo": Grid((47, 64, 64), (4.4, 4.4, 5.0), direction=DIRECTION),
+}
+ROOT = Path(__file__).resolve().parent.parent
 STEPS = [{"segment_lungs": {}}, {"orient": {}}, {"clip_background": {}}]
 
 
-def patient(folder: Path, number: int) -> tuple[Case, Case]:
+def patient(folder: Path, number: int, grid: Grid) -> tuple[Case, Case]:
     """Inhale and exhale of a patient, with exact landmarks."""
     names = [f"{number}-{phase}" for phase in ("inhale", "exhale")]
     if not (folder / names[1]).exists():
-        pair = stored_pair((SEED, number), GRID, diaphragm=(10, 30), threads=2)
+        pair = stored_pair((SEED, number), grid, diaphragm=(10, 30), threads=2)
         stored = ((pair.inhale, pair.inhale_points), (pair.exhale, pair.true_points))
         for name, (volume, points) in zip(names, stored, strict=True):
-            marks = GRID.index_to_physical(points[:, ::-1] - 1)
+            marks = grid.index_to_physical(points[:, ::-1] - 1)
             table = pd.DataFrame(marks, columns=["x", "y", "z"])
             table.insert(0, "id", [str(i) for i in range(len(marks))])
-            case = Case(name, Image(volume - np.int16(OFFSET), GRID), landmarks=table)
+            case = Case(name, Image(volume - np.int16(OFFSET), grid), landmarks=table)
             write_case(folder / name, prepare(case, STEPS))
     return tuple(read_case(folder / name) for name in names)
 
 
-def feature_network(folder: Path, cases: list[Case], steps: int) -> torch.nn.Module:
-    """The feature network, trained on the cases as the recipe's scale `cpu` does."""
-    torch.manual_seed(0)
-    network = networks.build("hansen2020", {})
-    weights = folder / f"features-{len(cases)}-{steps}.safetensors"
+def feature_network(folder: Path, cases: list[Case], recipe: Mapping[str, Any]) -> nn.Module:
+    """The feature network of a recipe, trained on the cases."""
+    torch.manual_seed(recipe["seed"])
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    weights = folder / "features.safetensors"
     if weights.exists():
         load_weights(weights, network)
         return network.eval()
-    own = [{"crop_to_mask": {"margin": 6}}, {"resize": {"shape": [192, 160, 192]}}]
+    training = recipe["training"]
     objective = DescriptorObjective(
-        [prepare(case, own) for case in cases],
+        [prepare(case, recipe["prepare"]) for case in cases],
         [],
-        error={"name": "mse"},
-        batch_size=2,
-        sampling=Sampling(crop=48, crops=8),
-        seed=0,
+        error=recipe["loss"]["error"],
+        batch_size=training["batch_size"],
+        sampling=Sampling(**training["sampling"]),
+        seed=recipe["seed"],
     )
-    epochs = -(-steps // objective.steps_per_epoch)
-    settings = Training(
-        epochs=epochs, learning_rate=3e-3, schedule="cosine", validate_every=0, seed=0
-    )
+    settings = settings_of(training, recipe["seed"], validated=False)
     with tempfile.TemporaryDirectory() as state:
         train(network, objective, settings, state, label="features")
     save_weights(weights, network)
@@ -105,9 +111,9 @@ def errors(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scale", choices=GRIDS, default="cpu")
     parser.add_argument("--training", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=320, help="of the feature network")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dimensions", type=int, nargs="*", default=[0, 256, 512])
@@ -117,14 +123,18 @@ def main() -> None:
     parser.add_argument("--patch", type=int, nargs="*", default=[3])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    folder = arguments.keep or Path(tempfile.mkdtemp())
+    catalog = Catalog({"scale": arguments.scale}, ROOT)
+    chosen = catalog.method("hansen2020-512")["embedding"]
+    folder = (arguments.keep or Path(tempfile.mkdtemp())) / arguments.scale
     folder.mkdir(parents=True, exist_ok=True)
-    patients = [patient(folder, n) for n in range(arguments.training + arguments.pairs)]
+    numbers = range(arguments.training + arguments.pairs)
+    patients = [patient(folder, n, GRIDS[arguments.scale]) for n in numbers]
     learned, watched = patients[: arguments.training], patients[arguments.training :]
-    network = feature_network(folder, [case for pair in learned for case in pair], arguments.steps)
+    recipe = catalog.method("hansen2020-features")
+    network = feature_network(folder, [case for pair in learned for case in pair], recipe)
     print("patch dimensions neighbours λ temperature | mean TRE (mm), of each pair")
     for patch in arguments.patch:
-        basic = Settings(patch=patch)
+        basic = Settings(**chosen | {"patch": patch})
         full = None
         if any(arguments.dimensions):
             maps = [search_pair(*pair, network, basic).maps for pair in learned]

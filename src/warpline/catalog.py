@@ -262,6 +262,8 @@ class Catalog:
                 paper = self._load("papers", name, "paper")
                 for table in paper["tables"].values():
                     table["rows"] += self._extra_rows(table["rows"])
+                    if table["each_pair"]:
+                        table["rows"] = [*self._pair_rows(table["rows"]), *table["rows"]]
             _check_names(paper, name)
             self._check_synthetic(paper, name)
             for key, figure in paper["figures"].items():
@@ -331,6 +333,29 @@ class Catalog:
             for method in self.config["extra_methods"]
             if (method, dataset, split) not in present
         ]
+
+    def _pair_rows(self, rows: list[dict]) -> Iterable[dict]:
+        """Every row for one pair after the other; those that are only published stand as such."""
+        pairs = [
+            self.dataset(row["dataset"]).pairs(row["split"]) if "method" in row else []
+            for row in rows
+        ]
+        published = [row.get("published_pairs", {}) for row in rows]
+        number = max(
+            *map(len, pairs),
+            *(len(values) for columns in published for values in columns.values()),
+            0,
+        )
+        for i in range(number):
+            for row, own, columns in zip(rows, pairs, published, strict=True):
+                values = {name: column[i] for name, column in columns.items() if i < len(column)}
+                entry = {"id": row["id"], "title": row["title"], "published": values}
+                entry["set"] = f"Pair {i + 1}"
+                if i < len(own):
+                    entry |= {key: row[key] for key in ("dataset", "method", "split")}
+                    entry["fixed"], entry["moving"] = own[i]
+                if i < len(own) or values:
+                    yield entry
 
     def _study(self, name: str) -> dict[str, Any]:
         """A study of any methods on any datasets, in the form of a paper."""

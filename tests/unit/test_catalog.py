@@ -633,3 +633,34 @@ def test_an_embedding_of_another_search_is_refused(root, change, message):
     write(root, "methods/mine", {"extends": "hansen2020-256", **change})
     with pytest.raises(WarplineError, match=message):
         Catalog(WHOLE, root).method("mine")
+
+
+def test_every_pair_has_rows_and_published_pairs_that_are_not_run_stand(root):
+    here = {"dataset": "dirlab-4dct", "split": "fold0"}
+    rows = [
+        {"id": "initial", "title": "Initial", **here, "method": "identity",
+         "published_pairs": {"tre": [3.89, 10.89, 5.0]}},
+        {"id": "theirs", "title": "Theirs", "published_pairs": {"tre": [1.0]}},
+    ]  # fmt: skip
+    table = {
+        "title": "Table I",
+        "each_pair": True,
+        "columns": {"tre": {"title": "TRE", "metric": "tre"}},
+        "rows": rows,
+    }
+    write(root, "papers/mine", {"title": "Mine", "citation": "", "tables": {"table1": table}})
+    catalog = Catalog(WHOLE | {"papers": ["mine"]}, root)
+    built = catalog.paper("mine")["tables"]["table1"]["rows"]
+    assert [(row["set"], row["id"]) for row in built] == [
+        ("Pair 1", "initial"),
+        ("Pair 1", "theirs"),
+        ("Pair 2", "initial"),
+        ("Pair 3", "initial"),
+        ("", "initial"),
+        ("", "theirs"),
+    ]
+    second = built[2]
+    assert (second["fixed"], second["moving"]) == ("case6-T00", "case6-T50")
+    assert second["published"] == {"tre": 10.89}
+    assert "method" not in built[3]
+    assert catalog.experiments("mine") == [Experiment("dirlab-4dct", "identity", "fold0")]

@@ -367,3 +367,44 @@ def test_an_experiment_stands_under_each_of_its_names(records):
         pd.testing.assert_frame_equal(
             part, own.drop(columns="split").reset_index(drop=True), check_dtype=False
         )
+
+
+def test_the_row_of_a_pair_counts_its_landmarks():
+    """By hand: of pair 1 the landmarks 1, 2, 6 mm, of pair 2 the landmarks 4, 8 mm."""
+    landmarks = {("f1", "m1"): [1.0, 2.0, 6.0], ("f2", "m2"): [4.0, 8.0]}
+    frames = [
+        tidy([row("tre", scale * v, "mm", str(i)) for i, v in enumerate(values)],
+             "chest", method, "test", *pair)
+        for pair, values in landmarks.items()
+        for method, scale in (("syn", 1.0), ("net", 0.5))
+    ]  # fmt: skip
+    here = {"dataset": "chest", "split": "test"}
+    rows = [
+        {"id": name, "title": name, "set": title, **here, "method": name, **pair}
+        for title, pair in (
+            ("Pair 1", {"fixed": "f1", "moving": "m1"}),
+            ("Pair 2", {"fixed": "f2", "moving": "m2"}),
+            ("All", {}),
+        )
+        for name in ("syn", "net")
+    ]
+    spec = {
+        "title": "Table I",
+        "caption": "n = {n}",
+        "reference": "net",
+        "columns": {
+            "tre": {"title": "TRE", "metric": "tre", "over": "labels", "statistic": "mean"},
+            "sd": {"title": "SD", "metric": "tre", "over": "labels", "statistic": "std"},
+        },
+        "rows": rows,
+    }
+    frame = build(pd.concat(frames, ignore_index=True), spec)
+    np.testing.assert_allclose(frame["tre"], [3, 1.5, 6, 3, 21 / 5, 21 / 10])
+    np.testing.assert_allclose(frame["n"], [1, 1, 1, 1, 2, 2])
+    np.testing.assert_allclose(frame["sd"][0], np.std([1, 2, 6]))
+    first = frame.iloc[0]
+    assert (first["tre_ci_low"], first["tre_ci_high"]) == bootstrap_interval(
+        np.array([1.0, 2.0, 6.0]), np.mean
+    )
+    assert first["tre_p"] == paired_test(np.array([1.0, 2.0, 6.0]), np.array([0.5, 1.0, 3.0]))
+    assert Table(frame, spec).caption == "n = 2"

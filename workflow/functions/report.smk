@@ -184,6 +184,7 @@ def published_means(wildcards, metric, within=False):
         and ("within" in column) == within
         for row in table["rows"]
         if all(row.get(key) == first[key] for key in ("dataset", "split"))
+        and "fixed" not in row
         and name in row["published"]
     }
 

@@ -14,6 +14,7 @@ from warpline.registry import nearest
 from warpline.statistics import aggregate, bootstrap_interval, clustered_interval, paired_test
 
 PAIR = ["dataset", "split", "fixed", "moving"]
+LABEL = [*PAIR, "label"]
 IDENTITY = ["row", "title", "set", "dataset", "method", "split", "n"]
 
 
@@ -62,7 +63,8 @@ class Table:
         WarplineError
             If the caption asks for a value that this run does not have.
         """
-        counts = sorted({int(n) for n in self.frame["n"] if n > 0})
+        whole = ["fixed" not in row for row in self.spec["rows"]]
+        counts = sorted({int(n) for n in self.frame["n"][whole] if n > 0})
         known = {"n": "–".join(map(str, dict.fromkeys([*counts[:1], *counts[-1:]]))), **self.values}
         try:
             return str(self.spec.get("caption", "")).format(**known)
@@ -84,7 +86,7 @@ def pair_values(
     records
         Tidy records.
     row
-        `dataset`, `method`, `split`.
+        `dataset`, `method`, `split`; with `fixed` and `moving` only this pair counts.
     column
         `metric`; optionally `label` (only this one), `within` (only labels whose value of
         another measurement, of the row's own method if none is named, is at most so much and
@@ -99,11 +101,11 @@ def pair_values(
     chosen = _of(records, row, row["method"], column["metric"])
     if column.get("label") is not None:
         chosen = chosen[chosen["label"] == column["label"]]
-    values = chosen.set_index([*PAIR, "label"])["value"]
+    values = chosen.set_index(LABEL)["value"]
     within = column.get("within")
     if within is not None:
         other = _of(records, row, within.get("method", row["method"]), within["metric"])
-        other = other.set_index([*PAIR, "label"])["value"]
+        other = other.set_index(LABEL)["value"]
         chosen = other[(other <= within["at_most"]) & (other > within.get("above", -np.inf))]
         values = values[values.index.isin(chosen.index)]
     return values[np.isfinite(values)]
@@ -117,7 +119,7 @@ def build(
     A pair's value is the mean over its labels (gaps left out); the column's `statistic` (``mean``,
     ``median``, ``std`` or ``quantile`` of order ``q``) is taken over pairs. With ``over: labels``
     every label or landmark counts for itself, as in tables of mean ± sd over landmarks; intervals
-    are still drawn over pairs.
+    are still drawn over pairs. In the row of a single pair, intervals and tests are of its labels.
 
     Parameters
     ----------
@@ -171,13 +173,14 @@ def build(
         reference = references.get(entry["set"])
         for name, column in columns.items():
             run = row.get("method") is not None
-            cell = (
-                _cell(values_of(position, name), column, seed, resamples) if run else _empty_cell()
-            )
+            units = LABEL if "fixed" in row else PAIR
+            cell = _empty_cell()
+            if run:
+                cell = _cell(values_of(position, name), column, units, seed, resamples)
             # The test is of pairs' means: nothing of it belongs beside a standard deviation.
             tested = column.get("statistic") != "std" and reference not in (None, position)
             if run and tested:
-                cell["p"] = _compare(values_of(position, name), values_of(reference, name))
+                cell["p"] = _compare(values_of(position, name), values_of(reference, name), units)
             entry[name] = cell["value"]
             entry[f"{name}_published"] = _number(published.get(name))
             for part in ("ci_low", "ci_high", "p", "n"):
@@ -190,12 +193,13 @@ def build(
 
 
 def _of(records: pd.DataFrame, row: Mapping[str, Any], method: str, metric: str) -> pd.DataFrame:
-    return records[
-        (records["dataset"] == row["dataset"])
-        & (records["method"] == method)
-        & (records["split"] == row["split"])
-        & (records["metric"] == metric)
-    ]
+    chosen = _of_method(records, row, method)
+    return chosen[chosen["metric"] == metric]
+
+
+def _of_method(records: pd.DataFrame, row: Mapping[str, Any], method: str) -> pd.DataFrame:
+    wanted = {key: row[key] for key in PAIR if key in row} | {"method": method}
+    return records[np.logical_and.reduce([records[key] == value for key, value in wanted.items()])]
 
 
 def _references(table: Mapping[str, Any]) -> dict[str, int]:
@@ -221,11 +225,7 @@ def _references(table: Mapping[str, Any]) -> dict[str, int]:
 def _count(records: pd.DataFrame, row: Mapping[str, Any]) -> int:
     if row.get("method") is None:
         return 0
-    chosen = records[
-        (records["dataset"] == row["dataset"])
-        & (records["method"] == row["method"])
-        & (records["split"] == row["split"])
-    ]
+    chosen = _of_method(records, row, row["method"])
     if chosen.empty:
         raise WarplineError(
             f"There are no records for the row {row['id']!r}.",
@@ -235,21 +235,21 @@ def _count(records: pd.DataFrame, row: Mapping[str, Any]) -> int:
     return len(chosen[PAIR].drop_duplicates())
 
 
-def _per_pair(values: pd.Series) -> pd.Series:
-    return values.groupby(level=PAIR).mean()
+def _per(units: list[str], values: pd.Series) -> pd.Series:
+    return values.groupby(level=units).mean()
 
 
 def _cell(
-    values: pd.Series, column: Mapping[str, Any], seed: int, resamples: int
+    values: pd.Series, column: Mapping[str, Any], units: list[str], seed: int, resamples: int
 ) -> dict[str, float]:
     cell = _empty_cell()
     if values.empty:
         return cell
     statistic = aggregate(column.get("statistic", "mean"), column.get("q"))
     options = {"seed": seed, "resamples": resamples}
-    pairs = _per_pair(values)
+    pairs = _per(PAIR, values)
     if column.get("over", "pairs") == "labels":
-        groups = [group.to_numpy() for _, group in values.groupby(level=PAIR)]
+        groups = [group.to_numpy() for _, group in values.groupby(level=units)]
         cell["value"] = float(statistic(values.to_numpy()))
         cell["ci_low"], cell["ci_high"] = clustered_interval(groups, statistic, **options)
     else:
@@ -263,8 +263,8 @@ def _empty_cell() -> dict[str, float]:
     return {**dict.fromkeys(("value", "ci_low", "ci_high", "p"), float("nan")), "n": 0}
 
 
-def _compare(values: pd.Series, reference: pd.Series) -> float:
-    both = pd.concat([_per_pair(values), _per_pair(reference)], axis=1, join="inner")
+def _compare(values: pd.Series, reference: pd.Series, units: list[str]) -> float:
+    both = pd.concat([_per(units, values), _per(units, reference)], axis=1, join="inner")
     return paired_test(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
 
 
