@@ -13,7 +13,7 @@ from warpline.errors import WarplineError
 from warpline.pooling import under_names
 from warpline.records import records as tidy
 from warpline.records import row
-from warpline.statistics import bootstrap_interval, paired_test
+from warpline.statistics import bootstrap_interval, clustered_interval, paired_test
 from warpline.tables import Table, build, to_csv, to_html, to_latex, to_markdown, write_all
 
 DICE = {
@@ -403,8 +403,8 @@ def test_the_row_of_a_pair_counts_its_landmarks():
     np.testing.assert_allclose(frame["n"], [1, 1, 1, 1, 2, 2])
     np.testing.assert_allclose(frame["sd"][0], np.std([1, 2, 6]))
     first = frame.iloc[0]
-    assert (first["tre_ci_low"], first["tre_ci_high"]) == bootstrap_interval(
-        np.array([1.0, 2.0, 6.0]), np.mean
-    )
+    landmark = [np.array([v]) for v in (1.0, 2.0, 6.0)]
+    interval = (first["tre_ci_low"], first["tre_ci_high"])
+    assert interval == clustered_interval(landmark, np.mean)
     assert first["tre_p"] == paired_test(np.array([1.0, 2.0, 6.0]), np.array([0.5, 1.0, 3.0]))
     assert Table(frame, spec).caption == "n = 2"
