@@ -1,11 +1,14 @@
 """Hu et al. 2020: size, start, draws and mean, one pass for both directions, what it can learn."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
 from warpline import losses, networks
+from warpline.catalog import Catalog
 from warpline.errors import WarplineError
 from warpline.fields.algebra import compose, exponentiate, jacobian_determinant
 from warpline.fields.sampling import warp
@@ -181,3 +184,17 @@ def test_images_are_matched_by_the_mean():
 def test_parameters_that_make_no_network_are_refused():
     with pytest.raises(WarplineError, match="three entries more"):
         networks.build("hu2020", {"encoder": [4, 6], "decoder": [6, 4]})
+
+
+@pytest.mark.parametrize("scale", ["demo", "cpu", "paper"])
+def test_the_recipes_differ_by_the_landmarks_alone_and_hold_what_is_published(scale):
+    catalog = Catalog({"scale": scale}, Path(__file__).parents[2])
+    plain, ours = (catalog.method(f"hu2020-{name}") for name in ("voxelmorph", "landmarks"))
+    assert ours["loss"].pop("landmarks") == {"weight": 1 / (2 * 1.0)}  # σ_l² = 1
+    assert plain["loss"]["similarity"] == {"name": "mse", "weight": 1 / (2 * 0.02)}  # σ² = 0.02
+    assert plain["loss"]["regularisation"]["precision"] == 10
+    different = {key for key in plain | ours if plain.get(key) != ours.get(key)}
+    assert different <= {"title", "extends"}
+    if scale == "paper":
+        assert plain["training"]["optimiser"]["learning_rate"] == 1e-4
+    networks.build(plain["network"]["name"], plain["network"]["parameters"])
