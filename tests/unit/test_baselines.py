@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fieldtools import smooth_field, smooth_image
@@ -15,7 +17,7 @@ from warpline.baselines.affine import _matrix_of_field, prealign
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
-from warpline.preprocess import Case
+from warpline.preprocess import Case, read_case, write_case
 
 ROOT = Path(__file__).parents[2]
 # An oblique frame and a spacing along z of its own: a slip of convention shows.
@@ -195,3 +197,46 @@ def test_the_matrix_of_a_field_is_exact_and_of_no_other_transform():
     with pytest.raises(WarplineError, match="alignment of 'two' is not affine") as error:
         _matrix_of_field(bent, "two")
     assert "prealign.parameter_files" in error.value.where
+
+
+def test_aligned_cases_share_a_grid_about_the_reference_s_mask(tmp_path, monkeypatch, capsys):
+    script = runpy.run_path(str(ROOT / "scripts" / "align.py"))
+    known, image = turned(), blob()
+    mask = np.zeros(GRID.shape, np.uint8)
+    mask[8:18, 10:20, 12:26] = 1
+    points = GRID.index_to_physical(np.array([[12.0, 14, 18], [2.0, 14, 18]]))
+    table = pd.DataFrame(points, columns=["x", "y", "z"]).assign(id=["in", "out"])
+    reference = Case("one", image, mask=Image(mask, GRID), landmarks=table)
+    # Another patient, all of whose points lie where `known` takes the reference's.
+    moving = DisplacementField.from_matrix(np.linalg.inv(known), GRID).warp_image(image)
+    carried = table.assign(
+        **dict(zip("xyz", (points @ known[:3, :3].T + known[:3, 3]).T, strict=True))
+    )
+    other = Case("two", moving, landmarks=carried)
+    for case in (reference, other):
+        write_case(tmp_path / "prepared" / case.id, case)
+    found = {"one": np.eye(4), "two": known}
+    monkeypatch.setitem(
+        script["main"].__globals__, "prealign", lambda *_, names, **__: found[names[0]]
+    )
+    setting = {"tool": "elastix", "transform": "Affine", "reference": "one", "seed": 0}
+    setting |= {"shape": [16, 16, 16], "parameters": {}}
+    folder = str(tmp_path / "prepared")
+    script["main"](folder, ["one", "two"], folder, setting, ["a.txt"], str(tmp_path / "aligned"))
+    first, second = (read_case(tmp_path / "aligned" / name) for name in ("one", "two"))
+    assert first.grid.close_to(second.grid)
+    assert first.grid.shape == (16, 16, 16)
+    # About the middle of the mask: 8 to 17, 10 to 19, 12 to 25.
+    start = GRID.physical_to_index(np.array(first.grid.origin))
+    np.testing.assert_allclose(start, [5, 7, 11], atol=1e-6)
+    np.testing.assert_array_equal(first.image.array, image.array[5:21, 7:23, 11:27])
+    # Twice interpolated, so alike, and the landmark is at the reference's place.
+    inside = (slice(3, -3),) * 3
+    assert (
+        np.corrcoef(first.image.array[inside].ravel(), second.image.array[inside].ravel())[0, 1]
+        > 0.9
+    )
+    for case in (first, second):
+        assert list(case.landmarks["id"]) == ["in"]
+        np.testing.assert_allclose(case.landmarks[["x", "y", "z"]], points[:1], atol=1e-4)
+    assert "two: landmarks outside the crop are left out: out" in capsys.readouterr().out
