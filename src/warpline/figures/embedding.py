@@ -134,12 +134,15 @@ def _compose(steps: Steps) -> Figure:
     figure = new_figure(5 * PANEL, max(PANEL * abs(shape), PANEL) + 0.7)
     axes = figure.subplots(1, 5)
     grey = limits(steps.fixed)
+    shown = {}
     for panel, image, title in (
         (axes[0], steps.fixed, "Keypoints, displaced by"),
         (axes[3], steps.fixed, "Dense field"),
         (axes[4], steps.deformed, "Deformed moving image"),
     ):
-        panel.imshow(image, cmap="gray", vmin=grey[0], vmax=grey[1], extent=steps.view.extent)
+        shown[panel] = panel.imshow(
+            image, cmap="gray", vmin=grey[0], vmax=grey[1], extent=steps.view.extent
+        )
         panel.set(xticks=[], yticks=[], xlim=steps.window[:2], ylim=steps.window[2:], title=title)
     orient(axes[0], steps.view)
     scale_bar(axes[0], steps.window, "mm")
@@ -156,7 +159,7 @@ def _compose(steps: Steps) -> Figure:
     ):
         left, right, bottom, upper = steps.reach
         wide, high = (right - left) / 2, (bottom - upper) / 2
-        shown = panel.imshow(
+        colours = panel.imshow(
             values, cmap="viridis_r", vmin=low, vmax=high_value, extent=(-wide, wide, high, -high)
         )
         row, column = np.unravel_index(values.argmin(), values.shape)
@@ -166,11 +169,12 @@ def _compose(steps: Steps) -> Figure:
             color="white", markersize=9, markeredgewidth=1.5,
         )  # fmt: skip
         panel.set(title=title, xlabel="displacement (mm)")
-        _bar(figure, shown, panel, "difference of the features")
+        _bar(figure, colours, panel, "difference of the features")
     shade = axes[3].imshow(
         steps.magnitude, cmap="inferno", vmin=0, vmax=top, alpha=0.6, extent=steps.view.extent
     )
     _bar(figure, shade, axes[3], "mm")
+    _bar(figure, shown[axes[4]], axes[4], "HU")
     return figure
 
 
