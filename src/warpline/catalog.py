@@ -233,11 +233,7 @@ class Catalog:
                 where=where,
                 do="Both must be of kind embedding, and the other one learn its own.",
             )
-        own, theirs = (
-            {k: v for k, v in s["embedding"].items() if k not in AFTER_THE_SEARCH}
-            | {"method": s["method"]}
-            for s in (spec, other)
-        )
+        own, theirs = (_search(s["embedding"]) | {"method": s["method"]} for s in (spec, other))
         different = sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
         if own != theirs:
             raise WarplineError(
@@ -245,7 +241,7 @@ class Catalog:
                 where=where,
                 do="Give both the same values, or take this key out.",
             )
-        most, asked = (s["embedding"].get("components", 0) for s in (other, spec))
+        most, asked = (s["embedding"]["components"] for s in (other, spec))
         if asked > most:
             raise WarplineError(
                 f"The embedding of '{spec['learned_by']}' has {most} components, not {asked}.",
@@ -600,6 +596,11 @@ class Catalog:
         name, mark, fold = method.partition(HELD_OUT)
         return self.method(method).get("learned_by", name) + mark + fold
 
+    def embedding_settings(self, method: str) -> dict[str, Any]:
+        """What an embedding is learned with: its search and its number of components."""
+        settings = self.method(method)["embedding"]
+        return {**_search(settings), "components": settings["components"]}
+
     def embedding_pairs(self, dataset: str, method: str) -> list[Pair]:
         """The pairs that an embedding is learned on: those of the splits its network trains on.
 
@@ -645,6 +646,10 @@ def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
     plain = {key: value for key, value in override.items() if key != "scales"}
     scales = {name: merge(part, plain) for name, part in (raw.get("scales") or {}).items()}
     return merge({**raw, **({"scales": scales} if scales else {})}, override)
+
+
+def _search(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in AFTER_THE_SEARCH}
 
 
 def _check_names(paper: Mapping[str, Any], name: str) -> None:

@@ -54,7 +54,7 @@ rule embed:
         mem_mb=catalog.config["memory_mb"],
         runtime=240,
     params:
-        settings=lambda w: catalog.method(w.method)["embedding"],
+        settings=lambda w: catalog.embedding_settings(w.method),
         network=network_of,
         folders=lambda w: case_folders(w.dataset, cases_of(embedding_pairs(w))),
         pairs=embedding_pairs,

@@ -59,8 +59,8 @@ class Settings:
     radius: int = 10
     step: float = 1.0
     patch: int = 3
-    neighbours: int = 15
-    strength: float = 1.0
+    neighbours: int = 10
+    strength: float = 0.5
     temperature: float = 0.1
     shape: tuple[int, int, int] = (192, 160, 192)
     margin: float = 6.0
