@@ -32,7 +32,7 @@ from warpline.catalog import Catalog
 from warpline.embedding import pca
 from warpline.embedding.densify import densify
 from warpline.embedding.graph import diffuse, laplacian
-from warpline.embedding.registration import STRIDE, Search, Settings, search_pair
+from warpline.embedding.registration import STRIDE, Search, Settings, lung_box, search_pair
 from warpline.embedding.search import displacements, soft_argmin
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
@@ -105,8 +105,24 @@ def errors(
     found = soft_argmin(maps, moves, settings.temperature)
     voxel = densify(index, found, search.fixed.shape, settings.corrections)
     field = DisplacementField.from_voxel(voxel, search.fixed, search.moving)
+    return distances(field, fixed, moving)
+
+
+def distances(field: DisplacementField, fixed: Case, moving: Case) -> np.ndarray:
+    """Of the mapped landmarks from where they are, (n,) mm."""
     marks, there = (case.landmarks[["x", "y", "z"]].to_numpy() for case in (fixed, moving))
     return np.linalg.norm(field.transform_points(marks) - there, axis=1)
+
+
+def before(fixed: Case, moving: Case, settings: Settings) -> tuple[float, float]:
+    """Mean errors (mm) without a registration, and with one box of the lungs on the other."""
+    boxes = [
+        lung_box(case, fixed.grid.direction, settings.shape, settings.margin)
+        for case in (fixed, moving)
+    ]
+    still = torch.zeros(1, 3, *settings.shape)
+    fields = DisplacementField.identity(fixed.grid), DisplacementField.from_voxel(still, *boxes)
+    return tuple(float(distances(field, fixed, moving).mean()) for field in fields)
 
 
 def main() -> None:
@@ -132,6 +148,9 @@ def main() -> None:
     learned, watched = patients[: arguments.training], patients[arguments.training :]
     recipe = catalog.method("hansen2020-features")
     network = feature_network(folder, [case for pair in learned for case in pair], recipe)
+    starts = np.array([before(*pair, Settings(**chosen)) for pair in watched])
+    for name, values in zip(("initial", "boxes aligned"), starts.T, strict=True):
+        print(f"{name}: {values.mean():.2f} mm, " + " ".join(f"{v:.2f}" for v in values))
     print("patch dimensions neighbours λ temperature | mean TRE (mm), of each pair")
     for patch in arguments.patch:
         basic = Settings(**chosen | {"patch": patch})
