@@ -152,6 +152,7 @@ FIGURE_SOURCES = {
     "distributions": distributions_sources,
     "embedding": differences_sources,
     "exploration": exploration_sources,
+    "landmarks": differences_sources,
     "registration": registration_sources,
     "residuals": residuals_sources,
     "synthetic": synthetic_sources,

@@ -13,6 +13,7 @@ KINDS = {
     "distributions": "warpline.figures.distributions:draw",
     "embedding": "warpline.figures.embedding:draw",
     "exploration": "warpline.figures.exploration:draw",
+    "landmarks": "warpline.figures.landmarks:draw",
     "registration": "warpline.figures.registration:draw",
     "residuals": "warpline.figures.residuals:draw",
     "synthetic": "warpline.figures.synthetic:draw",

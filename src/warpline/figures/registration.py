@@ -184,7 +184,7 @@ class _Scene:
             self._image(deformed, self.source),
             self._overlay(deformed, self.source, _labels(self.moving, field)),
             lambda axes: _draw_grid(axes, self.view, field, self.window),
-            lambda axes: _draw_jacobian(axes, self.view, field),
+            lambda axes: draw_jacobian(axes, self.view, field),
         ]
 
     def shown_labels(self) -> dict[int, str]:
@@ -377,7 +377,8 @@ def _draw_grid(
     axes.add_collection(LineCollection(lines, colors="#1B3A5C", linewidths=0.7))
 
 
-def _draw_jacobian(axes: Axes, view: View, field: DisplacementField) -> ScalarMappable:
+def draw_jacobian(axes: Axes, view: View, field: DisplacementField) -> ScalarMappable:
+    """The slice's Jacobian determinant, white at 1, black where it is not positive."""
     determinant = np.pad(field.jacobian_determinant(), 1, constant_values=1.0)
     plane = view.cut(determinant)
     low, high = JACOBIAN_RANGE

@@ -1,0 +1,209 @@
+"""Landmarks before and after, the field, its Jacobian and how sure a network is of it.
+
+For Hu et al. 2020, who show no field; one pair, a row a method.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from warpline.datasets import pair_name
+from warpline.errors import WarplineError
+from warpline.fields.io import read_field
+from warpline.fields.physical import DisplacementField
+from warpline.figures.differences import choose_pairs, through_landmarks
+from warpline.figures.registration import draw_jacobian, limits, orient, scale_bar
+from warpline.figures.residuals import records_of_figure
+from warpline.figures.style import new_figure, save, style
+from warpline.images import Grid, Image, read_image
+from warpline.preprocess import read_case
+from warpline.slices import View
+
+PANEL = 2.3  # inches
+COLUMNS = ("Landmarks", "Displacement", "Jacobian determinant", "Spread")
+GOAL, FOUND = "#F0E442", "#56B4E9"  # of the moving landmarks, and of where the fixed ones are taken
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A method's `title`, its `field`, and if it has one the `spread` of its field (mm)."""
+
+    title: str
+    field: DisplacementField
+    spread: Image | None
+
+
+def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
+    """The figure of a paper file.
+
+    `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
+    name → folder of its field and of the field's spread).
+    """
+    records = records_of_figure(spec, sources["records"])
+    method = spec["experiments"][-1]["method"]
+    (pair,) = choose_pairs(records, method, [spec["pair"]]).values()
+    print(f"{spec['pair']} pair: fixed {pair[0]}, moving {pair[1]}", flush=True)
+    name = pair_name(pair)
+    fixed, moving = (read_case(sources["folders"][case]) for case in pair)
+    rows = []
+    for entry in spec["experiments"]:
+        folder = Path(sources["fields"][entry["method"]][name])
+        spread = folder / f"{name}-spread.nii.gz"
+        rows.append(
+            Registered(
+                entry["title"],
+                read_field(folder / f"{name}.nii.gz"),
+                read_image(spread) if spread.exists() else None,
+            )
+        )
+    landmarks_figure(vars(fixed), vars(moving), rows, stem, plane=spec["plane"])
+
+
+def landmarks_figure(
+    fixed: Mapping[str, Any],
+    moving: Mapping[str, Any],
+    rows: Sequence[Registered],
+    stem: str | os.PathLike,
+    *,
+    plane: str = "coronal",
+) -> list[Path]:
+    """Draw a pair as each method registers it, in the slice nearest to the landmarks' centre.
+
+    All landmarks are projected on the slice. The moving image lies behind them, seen on the fixed
+    grid as it was before registration.
+
+    Parameters
+    ----------
+    fixed, moving
+        Cases: `image` and `landmarks` with ids, in a common frame; `mask` of the fixed one, if
+        any, is what is shown.
+    rows
+        The methods.
+    stem
+        The files' path without suffix.
+    plane
+        ``sagittal``, ``coronal`` or ``axial``.
+
+    Returns
+    -------
+    list of Path
+        The PNG and the SVG.
+
+    Raises
+    ------
+    WarplineError
+        If the cases share no landmarks.
+    """
+    with style():
+        return save(_compose(fixed, moving, rows, plane), stem)
+
+
+def _compose(
+    fixed: Mapping[str, Any], moving: Mapping[str, Any], rows: Sequence[Registered], plane: str
+) -> Figure:
+    points, goals = _shared(fixed, moving)
+    grid: Grid = fixed["image"].grid
+    view = through_landmarks(grid, plane, fixed["landmarks"])
+    mask = fixed.get("mask")
+    window = view.extent if mask is None else view.window(mask.array > 0, margin=0.08)
+    before = view.cut(DisplacementField.identity(grid).warp_image(moving["image"]).array)
+    grey = limits(before)
+    lengths = [np.linalg.norm(row.field.vectors, axis=-1) for row in rows]
+    longest = max(max(float(np.percentile(length, 99.5)) for length in lengths), 1e-3)
+    spreads = [row.spread.array for row in rows if row.spread is not None]
+    widest = max((float(np.percentile(spread, 99.5)) for spread in spreads), default=0.0)
+    names = COLUMNS if spreads else COLUMNS[:-1]
+
+    proportion = (window[2] - window[3]) / (window[1] - window[0])
+    size = (len(names) * PANEL + 0.4, len(rows) * PANEL * proportion + 1.1)
+    figure = new_figure(*size)
+    axes = figure.subplots(len(rows), len(names), squeeze=False)
+    keys: list[ScalarMappable | None] = [None] * len(names)
+    for row, length, panels in zip(rows, lengths, axes, strict=True):
+        panels[0].imshow(before, cmap="gray", extent=view.extent, clim=grey)
+        found = row.field.transform_points(points)
+        _draw_landmarks(panels[0], view, found, goals)
+        keys[1] = panels[1].imshow(
+            view.cut(length), cmap="inferno", vmin=0, vmax=longest, extent=view.extent
+        )
+        keys[2] = draw_jacobian(panels[2], view, row.field)
+        if row.spread is not None:
+            keys[3] = panels[3].imshow(
+                view.cut(row.spread.array), cmap="viridis", vmin=0, vmax=widest, extent=view.extent
+            )
+        elif spreads:
+            panels[3].text(0.5, 0.5, "none", transform=panels[3].transAxes, ha="center")
+        panels[0].set_ylabel(row.title, size=10)
+        for panel in panels:
+            panel.set(xticks=[], yticks=[], xlim=window[:2], ylim=window[2:])
+            panel.set_aspect("equal")
+            panel.spines[:].set(visible=True, color="#AAAAAA", linewidth=0.6)
+    for panel, name in zip(axes[0], names, strict=True):
+        panel.set_title(name)
+    orient(axes[0, 0], view)
+    scale_bar(axes[0, 0], window, "mm")
+    for column, (key, unit) in enumerate(zip(keys, ("", "mm", "", "mm"), strict=False)):
+        if key is not None:
+            _bar(figure, key, axes[:, column], unit)
+    handles = [
+        axes[0, 0].scatter([], [], s=16, color=FOUND, label="fixed landmark, where it is taken"),
+        axes[0, 0].scatter(
+            [], [], s=22, facecolors="none", edgecolors=GOAL, label="moving landmark"
+        ),
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, labelcolor="#333333")
+    return figure
+
+
+def _shared(fixed: Mapping[str, Any], moving: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks of the same id in both cases, (n, 3) each, mm."""
+    tables = [case.get("landmarks") for case in (fixed, moving)]
+    if any(table is None for table in tables):
+        raise WarplineError("A case of the figure has no landmarks.", where="key 'experiments'")
+    first, second = tables
+    both = first.merge(second, on="id", suffixes=("", "_moving"))
+    if both.empty:
+        raise WarplineError(
+            "The two cases of the figure share no landmark.",
+            where=f"{fixed.get('id')}, {moving.get('id')}",
+            do="Give the same place the same id in every case.",
+        )
+    columns = (["x", "y", "z"], ["x_moving", "y_moving", "z_moving"])
+    return tuple(both[names].to_numpy(float) for names in columns)
+
+
+def _draw_landmarks(axes: Axes, view: View, found: np.ndarray, goals: np.ndarray) -> None:
+    ends = [view.project(view.grid.physical_to_index(points)) for points in (found, goals)]
+    axes.add_collection(LineCollection(np.stack(ends, axis=1), colors=FOUND, linewidths=1.0))
+    axes.scatter(*ends[0].T, s=9, color=FOUND, linewidths=0, zorder=3)
+    axes.scatter(*ends[1].T, s=20, facecolors="none", edgecolors=GOAL, linewidths=1.0, zorder=4)
+    error = float(np.linalg.norm(found - goals, axis=1).mean())
+    axes.text(
+        0.97,
+        0.97,
+        f"{error:.1f} mm",
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        size=8,
+        color="white",
+        path_effects=[withStroke(linewidth=2, foreground="black")],
+    )
+
+
+def _bar(figure: Figure, drawn: ScalarMappable, axes: np.ndarray, unit: str) -> None:
+    bar = figure.colorbar(drawn, ax=list(axes), location="bottom", shrink=0.8, pad=0.02, aspect=16)
+    bar.set_label(unit, size=7)
+    bar.ax.tick_params(labelsize=7, length=2)
+    bar.outline.set(edgecolor="#AAAAAA", linewidth=0.6)
