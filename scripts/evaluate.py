@@ -45,9 +45,12 @@ def main(
         rows = evaluate_pair(vars(fixed), vars(moving), field, labels=labels)
         cost = costs[fields[name]].set_index(["fixed", "moving"]).loc[(fixed_id, moving_id)]
         rows += [
-            *(row(name, value, UNITS.get(name, "")) for name, value in cost.items()),
-            *training,
+            # Seconds by the device that they were spent on.
+            row(name, value, UNITS.get(name, ""), cost["device"] if name == "seconds" else "")
+            for name, value in cost.items()
+            if name != "device"
         ]
+        rows += training
         frames.append(records(rows, **experiment, fixed=fixed_id, moving=moving_id))
         print(name, flush=True)
     write_records(pd.concat(frames, ignore_index=True), target)

@@ -82,6 +82,7 @@ def main(
                     "fixed": fixed_id,
                     "moving": moving_id,
                     "seconds": seconds,
+                    "device": chosen.type if weights else "cpu",
                     "peak_memory": provenance.peak_memory(),
                     **({"clipped": register.seen.clipped} if embedding else {}),
                 }

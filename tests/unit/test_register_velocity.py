@@ -69,7 +69,8 @@ def test_spread_and_inverse_consistency_go_into_files_and_records(pair, steps):
     for name, unit in (("inverse_consistency", "mm"), ("seconds", "s"), ("peak_memory", "MiB")):
         assert records.loc[name, "unit"] == unit
         assert records.loc[name, "value"] == pytest.approx(kept[name])
-    assert "fixed" not in records.index
+    assert records.loc["seconds", "label"] == "cpu"
+    assert not {"fixed", "device"} & set(records.index)
 
 
 def test_without_samples_no_map_is_drawn(pair):

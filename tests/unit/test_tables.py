@@ -206,7 +206,12 @@ def test_a_metric_that_nobody_measured_is_an_error(records, spec):
 
 
 def test_an_optional_column_that_nobody_measured_is_left_out(records, spec):
+    """What is published stays: seconds on a GPU beside a run without one."""
     spec["columns"]["hd95"].update(metric="tre", optional=True)
+    frame = build(records, spec)
+    assert frame["hd95"].isna().all()
+    assert frame["hd95_published"][0] == 3.91
+    del spec["rows"][0]["published"]["hd95"]
     frame = build(records, spec)
     assert not [column for column in frame if column.startswith("hd95")]
     assert "HD95" not in to_markdown(Table(frame, {**spec, "caption": ""}))

@@ -128,7 +128,7 @@ def build(
     table
         `columns`, `rows` and `reference` (row id), as in ``config/papers/<paper>.yaml``. A row
         without `method` stands as published; a column with ``optional: true`` is left out if no
-        row that is run has a value for it.
+        row has a value for it, of ours or published.
     seed, resamples
         Of the bootstrap.
 
@@ -282,7 +282,7 @@ def _refuse_unknown(published: Mapping[str, Any], columns: Mapping[str, Any], ro
 
 
 def _unmeasured(frame: pd.DataFrame, columns: Mapping[str, Any]) -> list[str]:
-    """Optional columns that no run row has a value for; another such column is an error."""
+    """Optional columns without any value; another column that no run row has is an error."""
     if not (frame["n"] > 0).any():
         return []
     empty = [name for name in columns if frame[f"{name}_n"].sum() == 0]
@@ -294,4 +294,4 @@ def _unmeasured(frame: pd.DataFrame, columns: Mapping[str, Any]) -> list[str]:
                 do="Correct the metric's name, evaluate a dataset that has what it measures, "
                 "or mark the column optional.",
             )
-    return empty
+    return [name for name in empty if frame[f"{name}_published"].isna().all()]
