@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from warpline.embedding import pca
 from warpline.embedding.registration import Settings
 from warpline.embedding.registration import register as search_and_regularise
 from warpline.fields.consistency import inverse_consistency
-from warpline.fields.io import write_field
+from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
 from warpline.images import write_image
@@ -41,8 +42,7 @@ def main(
     weights: str | None = None,
     embedding: str | None = None,
     parameter_files: Sequence[str] = (),
-    initial: Mapping[str, Any] | None = None,
-    initial_files: Sequence[str] = (),
+    initial: Mapping[str, str] | None = None,
 ) -> None:
     torch.set_num_threads(threads)
     pairs = without_self(pairs, folders)
@@ -57,12 +57,12 @@ def main(
             register = network_function(model, steps, chosen, atlas, aligned=bool(initial))
         else:
             register = baseline_function(method, parameter_files, threads)
-        align = baseline_function(initial, initial_files, threads) if initial else None
         rows = []
         for fixed_id, moving_id in pairs:
+            name = pair_name((fixed_id, moving_id))
             fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
-            if align:
-                first = align(fixed, moving)
+            if initial:
+                first = read_field(Path(initial[name]) / f"{name}.nii.gz")
                 moving = moved(moving, first)
             if not rows and weights:
                 register(fixed, moving)  # the first call of a network pays for its set-up
@@ -71,9 +71,8 @@ def main(
             seconds = (
                 time.perf_counter() - started
             )  # without the initial registration, as published
-            if align:
+            if initial:
                 field = first.compose(field)
-            name = pair_name((fixed_id, moving_id))
             write_field(folder / f"{name}.nii.gz", field)
             if embedding:
                 np.savez_compressed(folder / f"{name}.npz", **register.seen.arrays())
@@ -92,9 +91,10 @@ def main(
         if model is not None and model.invertible and atlas is None:
             # Afterwards: the memory of the above is that of the registrations alone.
             for pair, row in zip(pairs, rows, strict=True):
+                name = pair_name(pair)
                 fixed, moving = (read_case(folders[case]) for case in pair)
-                if align:
-                    moving = moved(moving, align(fixed, moving))
+                if initial:
+                    moving = moved(moving, read_field(Path(initial[name]) / f"{name}.nii.gz"))
                 own = seen(fixed, moving, steps, aligned=bool(initial))
                 both = predict_both(model, *own, chosen)
                 row["inverse_consistency"] = inverse_consistency(*both)
@@ -102,7 +102,7 @@ def main(
                     deviation = spread(model, *own, method["samples"], method["seed"], chosen)
                     if steps:
                         deviation = resample_to(deviation, fixed.grid)
-                    write_image(folder / f"{pair_name(pair)}-spread.nii.gz", deviation)
+                    write_image(folder / f"{name}-spread.nii.gz", deviation)
         pd.DataFrame(rows).to_csv(folder / "registrations.csv", index=False)
 
 
@@ -187,5 +187,4 @@ if "snakemake" in globals():
             embedding=snakemake.input.get("embedding") or None,  # noqa: F821
             parameter_files=snakemake.input.get("parameters") or [],  # noqa: F821
             initial=snakemake.params.initial,  # noqa: F821
-            initial_files=snakemake.input.get("initial") or [],  # noqa: F821
         )

@@ -568,18 +568,27 @@ class Catalog:
         return cases, pairs
 
     def initial_experiments(self, dataset: str, method: str) -> list[Experiment]:
-        """The initial registrations of the pairs that a recipe is given to learn from, if any.
-
-        Of a cross-validation, that of all folds together, which serves each.
-        """
+        """The initial registrations of the pairs that a recipe is given to learn from, if any."""
         recipe = self.recipe(dataset, method)
         if recipe["initial"] is None or recipe["training"]["pairing"] != "split":
             return []
         splits = recipe["training"]["splits"]
-        if HELD_OUT in method:
-            rules = self.dataset(dataset).spec["pairs"]
-            splits = [split for split, rule in rules.items() if rule.get("cross_validation")]
-        return [Experiment(dataset, recipe["initial"], split) for split in splits]
+        found = (self.initial_experiment(Experiment(dataset, method, split)) for split in splits)
+        return list(dict.fromkeys(found))
+
+    def initial_experiment(self, experiment: Experiment) -> Experiment | None:
+        """The registration before a method's own, if any.
+
+        Of a cross-validation, that of all folds together, which serves each.
+        """
+        initial = self.method(experiment.method)["initial"]
+        if initial is None:
+            return None
+        split = experiment.split
+        if HELD_OUT in experiment.method:
+            rules = self.dataset(experiment.dataset).spec["pairs"]
+            (split, *_) = (name for name, rule in rules.items() if rule.get("cross_validation"))
+        return Experiment(experiment.dataset, initial, split)
 
     def network_method(self, method: str) -> str | None:
         """The method whose trained weights a method uses: itself, another or none.

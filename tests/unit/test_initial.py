@@ -15,7 +15,7 @@ from fieldtools import smooth_field, smooth_image
 from warpline import baselines
 from warpline.catalog import Catalog
 from warpline.errors import WarplineError
-from warpline.fields.io import read_field
+from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
 from warpline.initial import moved
@@ -71,15 +71,12 @@ def test_the_fields_of_both_are_composed(fields, tmp_path, monkeypatch):
         write_case(tmp_path / case.id, case)
     seen = {}
 
-    def align(fixed, moving, parameters, *, threads, seed):
-        seen["align"] = (moving.grid.shape, parameters, seed)
-        return first
-
     def refine(fixed, moving, parameters, *, threads, seed):
         seen["refine"] = moving
         return second
 
-    monkeypatch.setattr(baselines, "get", {"affine": align, "elastix": refine}.get)
+    monkeypatch.setattr(baselines, "get", {"elastix": refine}.get)
+    write_field(tmp_path / "first" / "one__two.nii.gz", first)
     main = runpy.run_path(str(ROOT / "scripts" / "register.py"))["main"]
     spec = {"parameters": {}, "seed": 5}
     main(
@@ -89,10 +86,8 @@ def test_the_fields_of_both_are_composed(fields, tmp_path, monkeypatch):
         str(tmp_path / "out"),
         device="cpu",
         threads=1,
-        initial={**spec, "kind": "affine"},
-        initial_files=["affine.txt"],
+        initial={"one__two": str(tmp_path / "first")},
     )
-    assert seen["align"] == (MOVING.shape, {"files": ["affine.txt"]}, 5)
     expected = moved(moving, first)
     np.testing.assert_allclose(seen["refine"].image.array, expected.image.array, atol=1e-4)
     found = read_field(tmp_path / "out" / "one__two.nii.gz")

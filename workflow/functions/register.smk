@@ -39,10 +39,15 @@ def learned_embedding(wildcards):
     return model_file(wildcards.dataset, method, "embedding.safetensors")
 
 
-def initial_of(wildcards):
-    """The registration that comes before a method's own, if any."""
-    name = catalog.method(wildcards.method)["initial"]
-    return catalog.method(name) if name else None
+def initial_registrations(wildcards):
+    """Folder of the field before a method's own of each pair, by the pair's name."""
+    experiment = catalog.initial_experiment(experiment_of(wildcards))
+    if experiment is None:
+        return {}
+    fields = fields_by_pair(experiment)
+    return {
+        pair_name(pair): fields[pair_name(pair)] for pair in pairs_in_batch(wildcards)
+    }
 
 
 def parameter_files(method):
@@ -50,11 +55,9 @@ def parameter_files(method):
 
 
 def registration_code(wildcards):
-    network, initial = network_of(wildcards), initial_of(wildcards)
+    network = network_of(wildcards)
     if network:
         modules = [f"warpline.networks.{network['network']['name']}"]
     else:
         modules = [f"warpline.baselines.{catalog.method(wildcards.method)['kind']}"]
-    if initial:
-        modules.append(f"warpline.baselines.{initial['kind']}")
     return code_of("register.py", *modules)

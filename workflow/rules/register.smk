@@ -8,7 +8,7 @@ rule register:
         weights=trained_weights,
         embedding=learned_embedding,
         parameters=lambda w: parameter_files(catalog.method(w.method)),
-        initial=lambda w: parameter_files(initial_of(w)),
+        initial=lambda w: sorted(set(initial_registrations(w).values())),
     output:
         directory(f"{RESULTS}/fields/{{dataset}}/{{method}}/{{split}}/{{batch}}"),
     log:
@@ -25,7 +25,7 @@ rule register:
     params:
         method=lambda w: catalog.method(w.method),
         network=network_of,
-        initial=initial_of,
+        initial=initial_registrations,
         folders=registration_folders,
         pairs=pairs_in_batch,
         device=lambda w: catalog.device if network_of(w) else "cpu",
