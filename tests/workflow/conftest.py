@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,6 +243,12 @@ def finished(tmp_path_factory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("finished") / "warpline")
     project.log = project.snakemake("--configfile", "tiny.yaml")
     return project
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory) -> Callable[[str], Project]:
+    """Makes fresh copies, for tests that look at one run together."""
+    return lambda name: copy_project(tmp_path_factory.mktemp(name) / "warpline")
 
 
 @pytest.fixture
