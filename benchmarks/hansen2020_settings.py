@@ -2,11 +2,12 @@
 
     python benchmarks/hansen2020_settings.py [--scale cpu] [--training 4] [--pairs 3]
         [--dimensions 0 256 512] [--strength ...] [--temperature ...] [--neighbours ...]
-        [--patch ...] [--keep FOLDER] [--threads 2]
+        [--patch ...] [--share ...] [--keep FOLDER] [--threads 2]
 
 Generated breathing patients, none of which stands in a table: at scale `cpu` of 256 × 256 × 94
 voxels, at `demo` of 64 × 64 × 47. On `--training` of them the feature network and the embedding are
-learned as the recipes say, on `--pairs` others the settings are compared; 0 dimensions are none.
+learned as the recipes say, on `--pairs` others the settings are compared; 0 dimensions and a share of 0
+are none.
 The error is the mean over all landmarks, whose places at exhale are exact. With `--keep` the
 patients and the weights stay in a folder and are taken from it the next time.
 """
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, nargs="*", default=[0.02, 0.05, 0.1, 0.2])
     parser.add_argument("--neighbours", type=int, nargs="*", default=[10, 15])
     parser.add_argument("--patch", type=int, nargs="*", default=[3])
+    parser.add_argument("--share", type=float, nargs="*", default=[0.005])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     catalog = Catalog({"scale": arguments.scale}, ROOT)
@@ -151,9 +153,9 @@ def main() -> None:
     starts = np.array([before(*pair, Settings(**chosen)) for pair in watched])
     for name, values in zip(("initial", "boxes aligned"), starts.T, strict=True):
         print(f"{name}: {values.mean():.2f} mm, " + " ".join(f"{v:.2f}" for v in values))
-    print("patch dimensions neighbours λ temperature | mean TRE (mm), of each pair")
-    for patch in arguments.patch:
-        basic = Settings(**chosen | {"patch": patch})
+    print("patch share dimensions neighbours λ temperature | mean TRE (mm), of each pair")
+    for patch, share in itertools.product(arguments.patch, arguments.share):
+        basic = Settings(**chosen | {"patch": patch, "share": share or None})
         full = None
         if any(arguments.dimensions):
             maps = [search_pair(*pair, network, basic).maps for pair in learned]
@@ -171,7 +173,7 @@ def main() -> None:
                 errors(search, embedding, settings, *pair).mean()
                 for search, pair in zip(searches, watched, strict=True)
             ]
-            setting = f"{patch} {dimensions or 'none':>4} {neighbours:>3} {strength:5g}"
+            setting = f"{patch} {share:5g} {dimensions or 'none':>4} {neighbours:>3} {strength:5g}"
             found = f"{np.mean(each):6.2f}  " + " ".join(f"{e:.2f}" for e in each)
             print(f"{setting} {temperature:5g} | {found}", flush=True)
 

@@ -1,11 +1,21 @@
 """Displacement maps beside a brute-force loop, in any chunks; soft-argmin and clipping."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
-from warpline.embedding.search import clipped, displacement_maps, displacements, soft_argmin
+from warpline.embedding.search import (
+    clipped,
+    displacement_maps,
+    displacements,
+    equalise,
+    soft_argmin,
+)
 from warpline.errors import WarplineError
 
 torch.set_num_threads(1)
@@ -116,3 +126,20 @@ def test_a_step_that_fits_no_lattice_is_refused(step):
 def test_an_even_patch_is_refused():
     with pytest.raises(WarplineError, match="no middle voxel"):
         displacement_maps(features(0), features(1), some_points(), radius=2, patch=2)
+
+
+def test_equalised_maps_by_hand():
+    """Of 4 entries half are at most 3: the unit is 3 − 1 = 2."""
+    maps = torch.tensor([[5.0, 1.0, 3.0, 9.0], [2.0, 2.0, 2.0, 2.0]])
+    found = equalise(maps, 0.5)
+    expected = torch.tensor([[-math.exp(-2), -1.0, -math.exp(-1), -math.exp(-4)], [-1.0] * 4])
+    torch.testing.assert_close(found, expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), gain=st.floats(0.01, 100), level=st.floats(0, 50))
+def test_equalised_maps_know_no_scale_and_keep_the_order(seed, gain, level):
+    maps = torch.rand(3, 27, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    found = equalise(maps, 0.1)
+    torch.testing.assert_close(equalise(gain * maps + level, 0.1), found)
+    assert torch.equal(found.argsort(dim=1), maps.argsort(dim=1))

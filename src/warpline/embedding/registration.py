@@ -18,7 +18,13 @@ from warpline.embedding.densify import densify
 from warpline.embedding.graph import diffuse, laplacian
 from warpline.embedding.keypoints import keypoints
 from warpline.embedding.pca import Pca
-from warpline.embedding.search import clipped, displacement_maps, displacements, soft_argmin
+from warpline.embedding.search import (
+    clipped,
+    displacement_maps,
+    displacements,
+    equalise,
+    soft_argmin,
+)
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
@@ -40,6 +46,8 @@ class Settings:
         Dimensions of the embedding; None takes the maps as they are.
     radius, step, patch
         Of the search, in feature voxels; see `displacement_maps`.
+    share
+        Brings all maps to one scale, see `equalise`; None takes them as they are.
     neighbours, strength
         Of the graph, and λ of the diffusion.
     temperature
@@ -59,9 +67,10 @@ class Settings:
     radius: int = 10
     step: float = 1.0
     patch: int = 3
+    share: float | None = 0.005
     neighbours: int = 10
-    strength: float = 0.5
-    temperature: float = 0.1
+    strength: float = 0.1
+    temperature: float = 0.02
     shape: tuple[int, int, int] = (192, 160, 192)
     margin: float = 6.0
     align_boxes: bool = True
@@ -149,7 +158,7 @@ def register(
     network
         With a method ``features``: an image (1, 1, z, y, x) to (1, C, z/2, y/2, x/2).
     pca
-        Learned on maps of the same `radius`, `step`, `patch` and network; None where
+        Learned on maps of the same `radius`, `step`, `patch`, `share` and network; None where
         ``settings.components`` is None.
 
     Raises
@@ -199,6 +208,8 @@ def search_pair(
         maps = displacement_maps(
             *features, points, radius=settings.radius, step=settings.step, patch=settings.patch
         )
+        if settings.share is not None:
+            maps = equalise(maps, settings.share)
     return Search(box, other, points, maps, seconds)
 
 

@@ -99,6 +99,33 @@ def displacement_maps(
     return maps.clamp_min_(0)
 
 
+def equalise(maps: torch.Tensor, share: float) -> torch.Tensor:
+    """Maps of one scale: ``−exp(−(d − d_min) / (d_share − d_min))`` of each map's entries d.
+
+    A map's scale is that of its patch's texture and says nothing of where the map is least; nor
+    does how high it is far from there. Without both, few principal components tell more.
+
+    Parameters
+    ----------
+    maps
+        (n, D).
+    share
+        Of a map's entries that are at most ``d_share``.
+
+    Returns
+    -------
+    torch.Tensor
+        (n, D), from −1 at the least entry, over −1/e at ``d_share``, towards 0; −1 everywhere of a
+        map that does not vary.
+    """
+    least = maps.amin(dim=1, keepdim=True)
+    place = max(2, round(share * maps.shape[1]))
+    unit = maps.kthvalue(place, dim=1, keepdim=True).values - least
+    # Of a map that has its least value so often, anything above that is far.
+    unit = unit.clamp_min(torch.finfo(maps.dtype).tiny)
+    return maps.sub(least).div_(unit).neg_().exp_().neg_()
+
+
 def soft_argmin(
     maps: torch.Tensor, displacements: torch.Tensor, temperature: float
 ) -> torch.Tensor:

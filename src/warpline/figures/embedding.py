@@ -169,7 +169,7 @@ def _compose(steps: Steps) -> Figure:
             color="white", markersize=9, markeredgewidth=1.5,
         )  # fmt: skip
         panel.set(title=title, xlabel="displacement (mm)")
-        _bar(figure, colours, panel, "difference of the features")
+        _bar(figure, colours, panel, "difference of the features, to scale")
     shade = axes[3].imshow(
         steps.magnitude, cmap="inferno", vmin=0, vmax=top, alpha=0.6, extent=steps.view.extent
     )
