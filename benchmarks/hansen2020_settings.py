@@ -6,10 +6,9 @@
 
 Generated breathing patients, none of which stands in a table: at scale `cpu` of 256 × 256 × 94
 voxels, at `demo` of 64 × 64 × 47. On `--training` of them the feature network and the embedding are
-learned as the recipes say, on `--pairs` others the settings are compared; 0 dimensions and a share of 0
-are none.
-The error is the mean over all landmarks, whose places at exhale are exact. With `--keep` the
-patients and the weights stay in a folder and are taken from it the next time.
+learned as the recipes say, on `--pairs` others the settings are compared; 0 dimensions, and a share
+of 0, are none. The error is the mean over all landmarks, whose places at exhale are exact. With
+`--keep` the patients and the weights stay in a folder and are taken from it the next time.
 """
 
 from __future__ import annotations
