@@ -61,7 +61,7 @@ def test_sigterm_saves_the_very_step(tmp_path):
     while not (state / "last.pt").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     step = StateFolder(state).load()["step"]
     assert f"state of step {step} saved" in output
