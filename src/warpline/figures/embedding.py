@@ -131,7 +131,7 @@ def embedding_figure(steps: Steps, stem: str | os.PathLike) -> list[Path]:
 
 def _compose(steps: Steps) -> Figure:
     shape = (steps.window[2] - steps.window[3]) / (steps.window[1] - steps.window[0])
-    figure = new_figure(5 * PANEL, max(PANEL * abs(shape), PANEL) + 0.7)
+    figure = new_figure(5 * PANEL, max(PANEL * abs(shape), PANEL) + 1.2)
     axes = figure.subplots(1, 5)
     grey = limits(steps.fixed)
     shown = {}
