@@ -60,18 +60,14 @@ def main(
         rows = []
         for fixed_id, moving_id in pairs:
             name = pair_name((fixed_id, moving_id))
-            fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
-            if initial:
-                first = read_field(Path(initial[name]) / f"{name}.nii.gz")
-                moving = moved(moving, first)
+            fixed, moving, first = read_pair((fixed_id, moving_id), folders, initial)
             if not rows and weights:
                 register(fixed, moving)  # the first call of a network pays for its set-up
+            # Without the initial registration, as published.
             started = time.perf_counter()
             field = register(fixed, moving)
-            seconds = (
-                time.perf_counter() - started
-            )  # without the initial registration, as published
-            if initial:
+            seconds = time.perf_counter() - started
+            if first is not None:
                 field = first.compose(field)
             write_field(folder / f"{name}.nii.gz", field)
             if embedding:
@@ -91,10 +87,7 @@ def main(
         if model is not None and model.invertible and atlas is None:
             # Afterwards: the memory of the above is that of the registrations alone.
             for pair, row in zip(pairs, rows, strict=True):
-                name = pair_name(pair)
-                fixed, moving = (read_case(folders[case]) for case in pair)
-                if initial:
-                    moving = moved(moving, read_field(Path(initial[name]) / f"{name}.nii.gz"))
+                fixed, moving, _ = read_pair(pair, folders, initial)
                 own = seen(fixed, moving, steps, aligned=bool(initial))
                 both = predict_both(model, *own, chosen)
                 row["inverse_consistency"] = inverse_consistency(*both)
@@ -102,8 +95,23 @@ def main(
                     deviation = spread(model, *own, method["samples"], method["seed"], chosen)
                     if steps:
                         deviation = resample_to(deviation, fixed.grid)
-                    write_image(folder / f"{name}-spread.nii.gz", deviation)
+                    write_image(folder / f"{pair_name(pair)}-spread.nii.gz", deviation)
         pd.DataFrame(rows).to_csv(folder / "registrations.csv", index=False)
+
+
+def read_pair(
+    pair: Pair, folders: Mapping[str, str], initial: Mapping[str, str] | None
+) -> tuple[Case, Case, DisplacementField | None]:
+    """The fixed case, the moving one as its initial registration leaves it, and the latter's field.
+
+    Without an initial registration the moving case is as it was, and there is no field.
+    """
+    fixed, moving = (read_case(folders[case]) for case in pair)
+    if not initial:
+        return fixed, moving, None
+    name = pair_name(pair)
+    first = read_field(Path(initial[name]) / f"{name}.nii.gz")
+    return fixed, moved(moving, first), first
 
 
 def trained(recipe: Mapping[str, Any], weights: str, device: torch.device) -> RegistrationNetwork:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warpline.datasets import pair_name
@@ -17,7 +16,7 @@ from warpline.fields.io import read_field
 from warpline.figures.differences import choose_pairs, through_landmarks
 from warpline.figures.registration import limits, orient, scale_bar
 from warpline.figures.residuals import records_of_figure
-from warpline.figures.style import new_figure, save, style
+from warpline.figures.style import bar_below, new_figure, save, style
 from warpline.images import Grid
 from warpline.preprocess import read_case
 from warpline.slices import View
@@ -151,7 +150,7 @@ def _compose(steps: Steps) -> Figure:
         *steps.places.T, c=steps.lengths, s=9, cmap="inferno", vmin=0, vmax=top,
         edgecolors="white", linewidths=0.2,
     )  # fmt: skip
-    _bar(figure, dots, axes[0], "mm")
+    bar_below(figure, dots, axes[0], "mm", pad=0.03)
     low, high_value = steps.displacement_map.min(), steps.displacement_map.max()
     for panel, values, title in (
         (axes[1], steps.displacement_map, "Displacement map"),
@@ -169,17 +168,10 @@ def _compose(steps: Steps) -> Figure:
             color="white", markersize=9, markeredgewidth=1.5,
         )  # fmt: skip
         panel.set(title=title, xlabel="displacement (mm)")
-        _bar(figure, colours, panel, "difference of the features, to scale")
+        bar_below(figure, colours, panel, "difference of the features, to scale", pad=0.03)
     shade = axes[3].imshow(
         steps.magnitude, cmap="inferno", vmin=0, vmax=top, alpha=0.6, extent=steps.view.extent
     )
-    _bar(figure, shade, axes[3], "mm")
-    _bar(figure, shown[axes[4]], axes[4], "HU")
+    bar_below(figure, shade, axes[3], "mm", pad=0.03)
+    bar_below(figure, shown[axes[4]], axes[4], "HU", pad=0.03)
     return figure
-
-
-def _bar(figure: Figure, shown, axes: Axes, label: str) -> None:
-    bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.8, pad=0.03)
-    bar.set_label(label, size=7)
-    bar.ax.tick_params(labelsize=7, length=2)
-    bar.outline.set(edgecolor="#AAAAAA", linewidth=0.6)

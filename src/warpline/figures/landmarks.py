@@ -25,7 +25,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.figures.differences import choose_pairs, through_landmarks
 from warpline.figures.registration import draw_jacobian, limits, orient, scale_bar
 from warpline.figures.residuals import records_of_figure
-from warpline.figures.style import new_figure, save, style
+from warpline.figures.style import bar_below, new_figure, save, style
 from warpline.images import Grid, Image, read_image
 from warpline.preprocess import read_case
 from warpline.slices import View
@@ -155,7 +155,7 @@ def _compose(
     scale_bar(axes[0, 0], window, "mm")
     for column, (key, unit) in enumerate(zip(keys, ("", "mm", "", "mm"), strict=False)):
         if key is not None:
-            _bar(figure, key, axes[:, column], unit)
+            bar_below(figure, key, list(axes[:, column]), unit, pad=0.02, aspect=16)
     handles = [
         axes[0, 0].scatter([], [], s=16, color=FOUND, label="fixed landmark, where it is taken"),
         axes[0, 0].scatter(
@@ -200,10 +200,3 @@ def _draw_landmarks(axes: Axes, view: View, found: np.ndarray, goals: np.ndarray
         color="white",
         path_effects=[withStroke(linewidth=2, foreground="black")],
     )
-
-
-def _bar(figure: Figure, drawn: ScalarMappable, axes: np.ndarray, unit: str) -> None:
-    bar = figure.colorbar(drawn, ax=list(axes), location="bottom", shrink=0.8, pad=0.02, aspect=16)
-    bar.set_label(unit, size=7)
-    bar.ax.tick_params(labelsize=7, length=2)
-    bar.outline.set(edgecolor="#AAAAAA", linewidth=0.6)
