@@ -25,11 +25,13 @@ def main(
     pairs: Sequence[Pair],
     outputs: Mapping[str, str],
     *,
+    seed: int,
     device: str,
     threads: int,
 ) -> None:
     torch.set_num_threads(threads)
     chosen = Settings(**settings)
+    generator = torch.Generator().manual_seed(seed)
     features = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     load_weights(weights, features)
     started = time.monotonic()
@@ -38,7 +40,7 @@ def main(
         features.to(place).eval()
         for fixed_id, moving_id in pairs:
             fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
-            maps.append(search_pair(fixed, moving, features, chosen, place).maps)
+            maps.append(search_pair(fixed, moving, features, chosen, place, generator).maps)
             print(f"{fixed_id} <- {moving_id}: {len(maps[-1])} keypoints", flush=True)
         learned = pca.fit(maps, chosen.components)
     pca.save(outputs["embedding"], learned)
@@ -49,6 +51,7 @@ def main(
             seconds=time.monotonic() - started,
             threads=threads,
             settings=dict(settings),
+            seed=seed,
             weights=weights,
             pairs=[list(pair) for pair in pairs],
             maps=sum(map(len, maps)),
@@ -65,6 +68,7 @@ if "snakemake" in globals():
             snakemake.params.folders,  # noqa: F821
             [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
             dict(snakemake.output.items()),  # noqa: F821
+            seed=snakemake.params.seed,  # noqa: F821
             device=snakemake.params.device,  # noqa: F821
             threads=snakemake.threads,  # noqa: F821
         )

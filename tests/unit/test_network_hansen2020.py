@@ -19,7 +19,7 @@ def small(**changes) -> torch.nn.Module:
 
 
 def weights(*widths: int) -> int:
-    return sum(27 * a * b + b for a, b in pairwise(widths))
+    return sum(27 * a * b + 3 * b for a, b in pairwise(widths))  # batch norm has two a channel
 
 
 def test_size():
@@ -50,7 +50,7 @@ def test_feature_voxel_j_sees_the_voxels_around_2j_and_2j_plus_1():
     network = small()
     with torch.no_grad():
         for block in (network.first, network.up_first):
-            for layer in (block[0], block[2]):
+            for layer in (block[0], block[3]):
                 kept = layer.weight[:, :, 1, 1, 1].clone().abs()
                 layer.weight.zero_()[:, :, 1, 1, 1] = kept
         network.up_first[0].weight[:, :6] = 0

@@ -55,6 +55,7 @@ rule embed:
         runtime=240,
     params:
         settings=lambda w: catalog.embedding_settings(w.method),
+        seed=lambda w: catalog.method(w.method)["seed"],
         network=network_of,
         folders=lambda w: case_folders(w.dataset, cases_of(embedding_pairs(w))),
         pairs=embedding_pairs,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from scipy.linalg import eigh
 
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
@@ -103,12 +104,11 @@ def fit(maps: Sequence[torch.Tensor], components: int) -> Pca:
         for part in maps:
             centred = part.double() - mean
             scatter.addmm_(centred.T, centred)
-        values, vectors = torch.linalg.eigh(scatter)
-        values, rows = values.flip(0)[:components], vectors.flip(1)[:, :components].T
+        values, vectors = _leading(scatter, components)
+        rows = vectors.T
     else:
         centred = torch.cat([part.double() for part in maps]) - mean
-        values, vectors = torch.linalg.eigh(centred @ centred.T)
-        values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
+        values, vectors = _leading(centred @ centred.T, components)
         rows = vectors.T @ centred
     if values[-1] <= LEAST * values[0]:
         ways = int((values > LEAST * values[0]).sum())
@@ -122,6 +122,19 @@ def fit(maps: Sequence[torch.Tensor], components: int) -> Pca:
     largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
     rows = rows * largest.sign()
     return Pca(mean.float(), rows.float().contiguous(), (values / (count - 1)).float())
+
+
+def _leading(matrix: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The largest eigenvalues (count,) of a symmetric matrix, falling, and their vectors (n, count).
+
+    By SciPy, which finds a few without the others: 512 of 9261 in a third of the time.
+    """
+    size = len(matrix)
+    values, vectors = eigh(
+        matrix.cpu().numpy(), subset_by_index=(size - count, size - 1), overwrite_a=True
+    )
+    pair = (torch.from_numpy(part[..., ::-1].copy()) for part in (values, vectors))
+    return tuple(part.to(matrix.device) for part in pair)
 
 
 def save(path: str | os.PathLike, pca: Pca) -> None:

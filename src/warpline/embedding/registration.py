@@ -48,6 +48,9 @@ class Settings:
         Of the search, in feature voxels; see `displacement_maps`.
     share
         Brings all maps to one scale, see `equalise`; None takes them as they are.
+    shift
+        When the embedding is learned, searches have their middles up to so many feature voxels
+        along each axis beside the keypoints, at random.
     neighbours, strength
         Of the graph, and λ of the diffusion.
     temperature
@@ -68,6 +71,7 @@ class Settings:
     step: float = 1.0
     patch: int = 3
     share: float | None = 0.005
+    shift: int = 0
     neighbours: int = 10
     strength: float = 0.1
     temperature: float = 0.02
@@ -179,8 +183,13 @@ def search_pair(
     network: nn.Module,
     settings: Settings,
     device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
 ) -> Search:
-    """The first half of `register`: what the embedding is learned from on training pairs."""
+    """The first half of `register`: what the embedding is learned from on training pairs.
+
+    With a `generator` (of the CPU) the searches' middles lie up to ``settings.shift`` beside the
+    keypoints, so that an embedding meets displacements that the training pairs have nowhere.
+    """
     seconds: dict[str, float] = {}
     device = torch.device(device)
     with _timed(seconds, "resample", device):
@@ -204,9 +213,15 @@ def search_pair(
         # To the feature voxel that holds it: there both images' features are as they were computed.
         points = torch.div(found, STRIDE, rounding_mode="floor")
         points = _distinct(points)
+    centres = None if generator is None else _shifted(points, features[0], settings.shift, generator)
     with _timed(seconds, "search", device):
         maps = displacement_maps(
-            *features, points, radius=settings.radius, step=settings.step, patch=settings.patch
+            *features,
+            points,
+            centres=centres,
+            radius=settings.radius,
+            step=settings.step,
+            patch=settings.patch,
         )
         if settings.share is not None:
             maps = equalise(maps, settings.share)
@@ -323,6 +338,15 @@ def _distinct(points: torch.Tensor) -> torch.Tensor:
     place = torch.arange(len(points), device=points.device)
     first = torch.full_like(place, len(points)).scatter_reduce(0, inverse, place, "amin")
     return points[first[inverse] == place]
+
+
+def _shifted(
+    points: torch.Tensor, features: torch.Tensor, most: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Points moved at random by at most `most` along each axis, within the features."""
+    offsets = torch.randint(-most, most + 1, points.shape, generator=generator)
+    last = points.new_tensor(features.shape[2:]) - 1
+    return (points + offsets.to(points.device)).clamp_min(0).minimum(last)
 
 
 def _tensor(image: Image, device: torch.device) -> torch.Tensor:

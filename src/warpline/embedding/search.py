@@ -28,6 +28,7 @@ def displacement_maps(
     moving: torch.Tensor,
     points: torch.Tensor,
     *,
+    centres: torch.Tensor | None = None,
     radius: int = 10,
     step: float = 1.0,
     patch: int = 3,
@@ -42,6 +43,9 @@ def displacement_maps(
         on with the values there.
     points
         Keypoints (n, 3), indices (z, y, x) of feature voxels, int64.
+    centres
+        (n, 3), where in the moving features the searches have their middles; the keypoints' own
+        places if not given.
     radius, step
         (2·radius + 1)³ displacements, `step` feature voxels apart along each axis: a whole number,
         or one over a whole number; between voxels the moving features are interpolated linearly.
@@ -85,8 +89,9 @@ def displacement_maps(
     each = 4 * ((len(windows) + len(offsets)) * side**3)
     chunk = max(1, int(memory_mb * 2**20 / each))
     maps = fixed.new_empty(len(points), count**3)
+    centres = points if centres is None else centres
     for start in range(0, len(points), chunk):
-        part = points[start : start + chunk]
+        part = centres[start : start + chunk]
         m = windows[:, *(part * finer).unbind(1)].flatten(2).transpose(0, 1)  # (n, C + 1, side³)
         products = _products(weights[start : start + chunk], m).unflatten(2, (side, side, side))
         total = maps[start : start + chunk].unflatten(1, (count, count, count))

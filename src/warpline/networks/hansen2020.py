@@ -16,10 +16,15 @@ from warpline.layers import Conv3d, convolution
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Two 3³ convolutions; the first may halve the resolution."""
-    return nn.Sequential(
-        *convolution(inputs, outputs, 0.1, stride), *convolution(outputs, outputs, 0.1)
-    )
+    """Two 3³ convolutions with batch norm; the first may halve the resolution.
+
+    Without the norm some trainings stay at the mean descriptor.
+    """
+    layers: list[nn.Module] = []
+    for channels, step in ((inputs, stride), (outputs, 1)):
+        layer, activation = convolution(channels, outputs, 0.1, step)
+        layers += [layer, nn.BatchNorm3d(outputs), activation]
+    return nn.Sequential(*layers)
 
 
 class Network(nn.Module):
