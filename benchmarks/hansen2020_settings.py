@@ -2,7 +2,7 @@
 
     python benchmarks/hansen2020_settings.py [--scale cpu] [--training 4] [--pairs 3]
         [--dimensions 0 256 512] [--strength ...] [--temperature ...] [--neighbours ...]
-        [--patch ...] [--share ...] [--keep FOLDER] [--threads 2]
+        [--patch ...] [--share ...] [--shift ...] [--keep FOLDER] [--threads 2]
 
 Generated breathing patients, none of which stands in a table: at scale `cpu` of 256 × 256 × 94
 voxels, at `demo` of 64 × 64 × 47. On `--training` of them the feature network and the embedding are
@@ -33,7 +33,7 @@ from warpline.embedding import pca
 from warpline.embedding.densify import densify
 from warpline.embedding.graph import diffuse, laplacian
 from warpline.embedding.registration import STRIDE, Search, Settings, lung_box, search_pair
-from warpline.embedding.search import displacements, soft_argmin
+from warpline.embedding.search import displacements, soft_argmin, to_one_depth
 from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
 from warpline.phantoms.dirlab import stored_pair
@@ -102,7 +102,7 @@ def errors(
     maps = diffuse(maps, graph, settings.strength)
     maps = maps if embedding is None else embedding.decode(maps)
     moves = displacements(settings.radius, settings.step) * STRIDE
-    found = soft_argmin(maps, moves, settings.temperature)
+    found = soft_argmin(to_one_depth(maps), moves, settings.temperature)
     voxel = densify(index, found, search.fixed.shape, settings.corrections)
     field = DisplacementField.from_voxel(voxel, search.fixed, search.moving)
     return distances(field, fixed, moving)
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--neighbours", type=int, nargs="*", default=[10, 15])
     parser.add_argument("--patch", type=int, nargs="*", default=[3])
     parser.add_argument("--share", type=float, nargs="*", default=[0.005])
+    parser.add_argument("--shift", type=int, nargs="*", default=[3])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     catalog = Catalog({"scale": arguments.scale}, ROOT)
@@ -152,12 +153,13 @@ def main() -> None:
     starts = np.array([before(*pair, Settings(**chosen)) for pair in watched])
     for name, values in zip(("initial", "boxes aligned"), starts.T, strict=True):
         print(f"{name}: {values.mean():.2f} mm, " + " ".join(f"{v:.2f}" for v in values))
-    print("patch share dimensions neighbours λ temperature | mean TRE (mm), of each pair")
-    for patch, share in itertools.product(arguments.patch, arguments.share):
-        basic = Settings(**chosen | {"patch": patch, "share": share or None})
+    print("patch share shift dimensions neighbours λ temperature | mean TRE (mm), of each pair")
+    for patch, share, shift in itertools.product(arguments.patch, arguments.share, arguments.shift):
+        basic = Settings(**chosen | {"patch": patch, "share": share or None, "shift": shift})
         full = None
         if any(arguments.dimensions):
-            maps = [search_pair(*pair, network, basic).maps for pair in learned]
+            random = torch.Generator().manual_seed(0)
+            maps = [search_pair(*pair, network, basic, generator=random).maps for pair in learned]
             full = pca.fit(maps, max(arguments.dimensions))
             del maps
         searches = [search_pair(*pair, network, basic) for pair in watched]
@@ -172,9 +174,9 @@ def main() -> None:
                 errors(search, embedding, settings, *pair).mean()
                 for search, pair in zip(searches, watched, strict=True)
             ]
-            setting = f"{patch} {share:5g} {dimensions or 'none':>4} {neighbours:>3} {strength:5g}"
+            setting = f"{patch} {share:5g} {shift} {dimensions or 'none':>4} {neighbours:>3}"
             found = f"{np.mean(each):6.2f}  " + " ".join(f"{e:.2f}" for e in each)
-            print(f"{setting} {temperature:5g} | {found}", flush=True)
+            print(f"{setting} {strength:5g} {temperature:5g} | {found}", flush=True)
 
 
 if __name__ == "__main__":

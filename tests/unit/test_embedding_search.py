@@ -15,6 +15,7 @@ from warpline.embedding.search import (
     displacements,
     equalise,
     soft_argmin,
+    to_one_depth,
 )
 from warpline.errors import WarplineError
 
@@ -108,6 +109,25 @@ def test_a_bowl_gives_its_minimum():
     matrix = torch.tensor([[0.9, 0.1, 2.0], [1.5, 0.2, -0.3], [0.0, 3.0, 0.4]])
     found = soft_argmin(maps, moves @ matrix.T, 2.0)
     torch.testing.assert_close(found, centres @ matrix.T, atol=5e-3, rtol=0)
+
+
+def test_maps_of_one_depth_by_hand():
+    """Mean 4 and least 1: a depth of 3."""
+    maps = torch.tensor([[4.0, 1.0, 7.0, 4.0], [2.0, 2.0, 2.0, 2.0]])
+    expected = torch.tensor([[0.0, -1.0, 1.0, 0.0], [0.0] * 4])
+    torch.testing.assert_close(to_one_depth(maps), expected)
+    torch.testing.assert_close(to_one_depth(0.01 * maps + 5), expected, atol=1e-4, rtol=0)
+
+
+def test_search_around_other_centres_is_the_search_shifted():
+    """Entry d around p + c is entry d + c around p."""
+    fixed, moving = features(0), features(1)
+    points, shift = torch.tensor([[4, 4, 5], [3, 4, 4]]), torch.tensor([[1, 0, -1], [0, -1, 1]])
+    wide = displacement_maps(fixed, moving, points, radius=3).reshape(2, 7, 7, 7)
+    found = displacement_maps(fixed, moving, points, centres=points + shift, radius=2)
+    for k, (z, y, x) in enumerate(shift.tolist()):
+        part = wide[k, 1 + z : 6 + z, 1 + y : 6 + y, 1 + x : 6 + x]
+        torch.testing.assert_close(found[k].reshape(5, 5, 5), part)
 
 
 def test_every_face_of_the_range_counts_as_border():

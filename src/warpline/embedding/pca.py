@@ -125,7 +125,7 @@ def fit(maps: Sequence[torch.Tensor], components: int) -> Pca:
 
 
 def _leading(matrix: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The largest eigenvalues (count,) of a symmetric matrix, falling, and their vectors (n, count).
+    """The largest eigenvalues (count,) of a symmetric matrix, falling, and vectors (n, count).
 
     By SciPy, which finds a few without the others: 512 of 9261 in a third of the time.
     """

@@ -24,6 +24,7 @@ from warpline.embedding.search import (
     displacements,
     equalise,
     soft_argmin,
+    to_one_depth,
 )
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
@@ -48,13 +49,13 @@ class Settings:
         Of the search, in feature voxels; see `displacement_maps`.
     share
         Brings all maps to one scale, see `equalise`; None takes them as they are.
-    shift
-        When the embedding is learned, searches have their middles up to so many feature voxels
-        along each axis beside the keypoints, at random.
+    shift, draws
+        The embedding is learned from `draws` searches at each keypoint, with their middles up to
+        `shift` feature voxels along each axis beside it, at random.
     neighbours, strength
         Of the graph, and λ of the diffusion.
     temperature
-        Of the soft-argmin.
+        Of the soft-argmin, in units of each map's depth, see `to_one_depth`.
     shape, margin
         Both lungs' boxes, with `margin` mm on each side, are resampled to `shape` (z, y, x).
     align_boxes
@@ -71,9 +72,10 @@ class Settings:
     step: float = 1.0
     patch: int = 3
     share: float | None = 0.005
-    shift: int = 0
+    shift: int = 3
+    draws: int = 4
     neighbours: int = 10
-    strength: float = 0.1
+    strength: float = 0.2
     temperature: float = 0.02
     shape: tuple[int, int, int] = (192, 160, 192)
     margin: float = 6.0
@@ -187,8 +189,9 @@ def search_pair(
 ) -> Search:
     """The first half of `register`: what the embedding is learned from on training pairs.
 
-    With a `generator` (of the CPU) the searches' middles lie up to ``settings.shift`` beside the
-    keypoints, so that an embedding meets displacements that the training pairs have nowhere.
+    With a `generator` (of the CPU) each keypoint is there ``settings.draws`` times, with the
+    middles of its searches shifted at random: so an embedding meets displacements that are nowhere
+    in the training pairs.
     """
     seconds: dict[str, float] = {}
     device = torch.device(device)
@@ -213,7 +216,10 @@ def search_pair(
         # To the feature voxel that holds it: there both images' features are as they were computed.
         points = torch.div(found, STRIDE, rounding_mode="floor")
         points = _distinct(points)
-    centres = None if generator is None else _shifted(points, features[0], settings.shift, generator)
+    centres = None
+    if generator is not None:
+        points = points.repeat(settings.draws, 1)
+        centres = _shifted(points, features[0], settings.shift, generator)
     with _timed(seconds, "search", device):
         maps = displacement_maps(
             *features,
@@ -245,8 +251,9 @@ def finish(
         smooth = diffuse(embedded, graph, settings.strength)
     with _timed(seconds, "soft-argmin", device):
         before, after = (e if pca is None else pca.decode(e) for e in (embedded, smooth))
-        found = soft_argmin(before, moves, settings.temperature)
-        regularised = soft_argmin(after, moves, settings.temperature)
+        found, regularised = (
+            soft_argmin(to_one_depth(m), moves, settings.temperature) for m in (before, after)
+        )
     with _timed(seconds, "densify", device):
         voxel = densify(index, regularised, search.fixed.shape, settings.corrections)
     with _timed(seconds, "field", device):

@@ -131,6 +131,19 @@ def equalise(maps: torch.Tensor, share: float) -> torch.Tensor:
     return maps.sub(least).div_(unit).neg_().exp_().neg_()
 
 
+def to_one_depth(maps: torch.Tensor) -> torch.Tensor:
+    """Each map (n, D) divided by how far its least entry lies below its mean.
+
+    A reconstruction from few dimensions is the shallower the worse they fit the map, but its least
+    entry stays in place: a temperature fit for all is one in units of the depth. A map that does
+    not vary becomes 0 nearly everywhere.
+    """
+    depth = maps.mean(dim=1, keepdim=True) - maps.amin(dim=1, keepdim=True)
+    return (maps - maps.mean(dim=1, keepdim=True)) / depth.clamp_min(
+        torch.finfo(maps.dtype).tiny ** 0.5
+    )
+
+
 def soft_argmin(
     maps: torch.Tensor, displacements: torch.Tensor, temperature: float
 ) -> torch.Tensor:
