@@ -81,6 +81,26 @@ def errors(field, fixed: Case, matrix: np.ndarray) -> np.ndarray:
     return np.linalg.norm(field.transform_points(points, order=1) - truth, axis=1)
 
 
+def test_an_embedding_learns_from_shifted_searches():
+    """Each keypoint as often as asked for; without a shift they are all the search itself."""
+    grid = chest_grid(1)
+    pair = textured_pair(grid, grid, np.eye(4))
+    plain = search_pair(*pair, Descriptors(), SMALL)
+
+    def learned(shift: int) -> torch.Tensor:
+        settings = replace(SMALL, shift=shift, draws=2)
+        random = torch.Generator().manual_seed(0)
+        return search_pair(*pair, Descriptors(), settings, generator=random).maps
+
+    assert torch.equal(learned(0), plain.maps.repeat(2, 1))
+    # Both images are one: the least entry lies where the shift has moved the keypoint itself to.
+    count = 2 * SMALL.radius + 1
+    index = np.stack(np.unravel_index(learned(2).argmin(dim=1).numpy(), (count,) * 3))
+    found = index - SMALL.radius
+    assert np.abs(found).max() == 2
+    assert len(np.unique(found, axis=1).T) > 60
+
+
 def test_a_known_affine_map_is_found_on_oblique_grids():
     """The moving image on another oblique grid; without aligning the boxes it is out of reach."""
     fixed, moving = textured_pair(chest_grid(0), chest_grid(1), affine())
