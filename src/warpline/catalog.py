@@ -159,12 +159,14 @@ class Catalog:
         """A dataset by the name of its file."""
         if name not in self._datasets:
             spec = self._load("datasets", name, "dataset")
-            spec["archives"] = self._archives(name, spec["archives"])
+            for key in ("archives", "per_case"):
+                spec[key] = self._left_in(name, key, spec[key])
             sheet = self.root / spec["case_sheet"]
             for rule in spec["pairs"].values():
                 if "file" in rule:
                     rule["file"] = str(self.root / rule["file"])
             dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
+            self._check_per_case(name, spec["per_case"], sheet)
             if spec["prealign"]:
                 dataset.row(spec["prealign"]["reference"])
             if spec["atlas"] or any(rule["from"] == "atlas" for rule in spec["pairs"].values()):
@@ -172,17 +174,30 @@ class Catalog:
             self._datasets[name] = dataset
         return self._datasets[name]
 
-    def _archives(self, name: str, archives: Mapping[str, Any]) -> dict[str, Any]:
-        """A dataset's archives, without those that an override or a scale took out (null)."""
-        known = read_yaml(self._path("datasets", name)).get("archives") or {}
-        for archive, entry in archives.items():
-            if entry is None and archive not in known:
+    def _check_per_case(self, name: str, files: Mapping[str, Any], sheet: Path) -> None:
+        """Refuse files for a split that no case has, be it limited to none in this run or not."""
+        named = {kind: set(entry["splits"]) for kind, entry in files.items() if entry["splits"]}
+        known = {row["split"] for row in read_case_sheet(sheet)} if named else set()
+        for kind, splits in named.items():
+            for split in sorted(splits - known):
                 raise WarplineError(
-                    f"There is no archive '{archive}' to leave out of the dataset '{name}'.",
-                    where=f"key 'override.datasets.{name}.archives' of the configuration",
-                    do=nearest(archive, known),
+                    f"The dataset '{name}' has no split '{split}'.",
+                    where=f"config/datasets/{name}.yaml, key 'per_case.{kind}.splits'",
+                    do=nearest(split, known),
                 )
-        return {archive: entry for archive, entry in archives.items() if entry is not None}
+
+    def _left_in(self, name: str, key: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+        """A dataset's archives or files, without those that an override or a scale took out."""
+        known = read_yaml(self._path("datasets", name)).get(key) or {}
+        what = "archive" if key == "archives" else "file per case"
+        for entry, value in entries.items():
+            if value is None and entry not in known:
+                raise WarplineError(
+                    f"There is no {what} '{entry}' to leave out of the dataset '{name}'.",
+                    where=f"key 'override.datasets.{name}.{key}' of the configuration",
+                    do=nearest(entry, known),
+                )
+        return {entry: value for entry, value in entries.items() if value is not None}
 
     def method(self, name: str) -> dict[str, Any]:
         """A method by the name of its file; a recipe that leaves out a fold is still the recipe."""

@@ -126,6 +126,23 @@ class Dataset:
         wanted = {self.row(case)["patient"] for case in cases}
         return [row for row in self.cases if row["patient"] in wanted]
 
+    def files_of(self, case: str) -> dict[str, dict[str, Any]]:
+        """What is downloaded for a case by itself: kind to ``file``, ``sources`` and ``ask``."""
+        split = self.row(case)["split"]
+
+        def named(template: str) -> str:
+            return template.replace("{case}", case)
+
+        return {
+            kind: {
+                "file": named(entry["file"]),
+                "sources": [named(source) for source in entry["sources"]],
+                "ask": entry["ask"],
+            }
+            for kind, entry in self.spec["per_case"].items()
+            if entry["splits"] is None or split in entry["splits"]
+        }
+
     def batches(self) -> dict[str, list[str]]:
         """Cases by the job that prepares them: the case's id, or ``b000`` … for several."""
         size = self.spec["cases_per_job"]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import gzip
 import hashlib
+import html
+import io
 import ipaddress
 import json
 import logging
 import os
 import random
+import re
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import requests
 import tenacity
@@ -32,7 +40,15 @@ CHUNK = 1 << 18
 LONGEST_WAIT = 120.0  # seconds: a server that asks for more is given up for the next source
 MOST_REDIRECTS = 10
 ZENODO = "https://zenodo.org/api/records"
+# The Cancer Imaging Archive's interface: its two hosts, and the version before.
+TCIA = (
+    "https://services.cancerimagingarchive.net/nbia-api/services/v4",
+    "https://nbia.cancerimagingarchive.net/nbia-api/services/v4",
+    "https://services.cancerimagingarchive.net/nbia-api/services/v1",
+)
+MEMBER_SUMS = "md5hashes.csv"  # in their zips: a header, then name and MD5 of each file
 LARGEST_RECORD = 1 << 24  # bytes: a longer answer describes no record
+LONGEST_SAYING = 200  # characters of what a server says in place of a file
 # Some hosts answer 403 to the default agents of command-line tools.
 HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; warpline)", "Accept-Encoding": "identity"}
 
@@ -48,11 +64,13 @@ class Archive:
     sources
         Tried in order: ``https:`` URLs, ``http:`` URLs of this machine, ``file:`` URLs (absolute,
         or relative to the working directory), ``folder:<path>`` that the user fills by hand,
-        ``zenodo:<record>`` for the file of this name in a record of Zenodo.
+        ``zenodo:<record>`` for the file of this name in a record of Zenodo, ``tcia:<collection>``
+        for the CT series, zipped, of the patient of this name in The Cancer Imaging Archive.
     checksums
         ``md5:<hex>`` or ``sha256:<hex>``; the file must have one of them. Empty: those in a
         ``SHA256SUMS`` beside a source of this machine, or the one that Zenodo's record names;
-        without one, any file is accepted.
+        without one, any file is accepted, from a server if it is whole, as far as a zip or gzip
+        file tells.
     size
         Bytes, if known.
     ask
@@ -151,6 +169,8 @@ def fetch(
             elif kind == "zenodo":
                 listed, url = _in_record(archive, rest, attempts, backoff, timeout)
                 _download(listed, url, target, progress, attempts, backoff, timeout)
+            elif kind == "tcia":
+                _download_series(archive, rest, target, progress, attempts, backoff, timeout)
             elif kind == "file":
                 host = urlsplit(source).netloc
                 if host not in ("", "localhost"):
@@ -159,7 +179,7 @@ def fetch(
             elif kind == "folder":
                 _copy(archive, _in_folder(Path(rest), archive), target)
             else:
-                raise _SourceFailed("is none of https:, zenodo:, file: and folder:")
+                raise _SourceFailed("is none of https:, zenodo:, tcia:, file: and folder:")
             _Part.of(target).remove()
             return target
         except _SourceFailed as error:
@@ -216,6 +236,66 @@ def _verified(archive: Archive, path: Path) -> dict[str, str]:
             digests["sha256"],
         )
     return digests
+
+
+def _received(archive: Archive, path: Path) -> dict[str, str]:
+    """`_verified` of what a server sent; without a checksum it must at least be whole."""
+    damage = None if archive.checksums else _damage(path, archive.name)
+    if damage:
+        raise _SourceFailed(f"the file {damage}")
+    return _verified(archive, path)
+
+
+def _damage(path: Path, name: str) -> str | None:
+    """Why a file cannot be the whole zip or gzip file that its name promises; None if it can."""
+    try:
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                return _damaged_member(archive)
+        if name.endswith(".gz"):
+            with gzip.open(path) as stream:
+                while stream.read(1 << 20):
+                    pass
+    except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        with path.open("rb") as stream:
+            said = _saying(stream.read(1 << 14))
+        return f"is no whole {name.rpartition('.')[2]} file ({error}){said}"
+    return None
+
+
+def _damaged_member(archive: zipfile.ZipFile) -> str | None:
+    """What is wrong with a zip's members, by their own sums and by a list of them inside."""
+    if any(member.flag_bits & 1 for member in archive.infolist()):
+        return None  # encrypted: whoever unpacks it will say so
+    bad = archive.testzip()
+    if bad is not None:
+        return f"is damaged at its member '{bad}'"
+    names = archive.namelist()
+    if MEMBER_SUMS not in names:
+        return None
+    rows = csv.reader(io.StringIO(archive.read(MEMBER_SUMS).decode("utf-8", "replace")))
+    for name, *rest in list(rows)[1:]:
+        if name not in names:
+            return f"lacks its member '{name}', which its {MEMBER_SUMS} lists"
+        with archive.open(name) as stream:
+            found = hashlib.file_digest(stream, "md5").hexdigest()
+        if [value.strip().lower() for value in rest[:1]] != [found]:
+            return f"has another member '{name}' than its {MEMBER_SUMS} says"
+    return None
+
+
+def _saying(content: bytes) -> str:
+    """What a page or message says that came in place of something else, to be put after it."""
+    text = content.decode("utf-8", "replace")
+    if not text.strip() or "\ufffd" in text[:LONGEST_SAYING] or "\0" in text:
+        return ""
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    body = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.IGNORECASE | re.DOTALL)
+    for part in (title.group(1) if title else "", body):
+        words = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", part)).split())
+        if words:
+            return f"; it says: {words[:LONGEST_SAYING]}"
+    return ""
 
 
 def _record_path(target: Path) -> Path:
@@ -403,7 +483,7 @@ def _download(
     with _session(url) as session:
         resumed = _transfer_all(session, archive, part, progress, attempts, backoff, timeout)
         try:
-            digests = _verified(archive, part.path)
+            digests = _received(archive, part.path)
         except _SourceFailed:
             part.remove()
             if not resumed:
@@ -412,7 +492,7 @@ def _download(
             log.warning("%s: the resumed file is wrong; it is fetched from its start", archive.name)
             _transfer_all(session, archive, part, progress, attempts, backoff, timeout)
             try:
-                digests = _verified(archive, part.path)
+                digests = _received(archive, part.path)
             except _SourceFailed:
                 part.remove()
                 raise
@@ -602,7 +682,8 @@ def _check_status(response: requests.Response) -> None:
     if response.status_code not in (200, 206):
         raise _SourceFailed(status)
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _SourceFailed("a web page came instead of the file (a login or consent page?)")
+        said = _saying(response.raw.read(1 << 14, decode_content=True))
+        raise _SourceFailed(f"a web page came instead of the file (a login or consent page?){said}")
 
 
 def _innermost(error: BaseException) -> str:
@@ -655,11 +736,15 @@ def _record_files(answer: bytes, address: str) -> dict[str, Mapping[str, Any]]:
     try:
         value = json.loads(answer)
     except ValueError as error:
-        raise _SourceFailed(f"{address} answers with something else than JSON") from error
+        raise _no_json(address, answer) from error
     files = value.get("files") if isinstance(value, dict) else None
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise _SourceFailed(f"{address} lists no files (is the record restricted?)")
     return {str(file.get("key")): file for file in files}
+
+
+def _no_json(address: str, answer: bytes) -> _SourceFailed:
+    return _SourceFailed(f"{address} answers with something else than JSON{_saying(answer)}")
 
 
 def _read_small(session: requests.Session, url: str, timeout: tuple[float, float]) -> bytes:
@@ -673,3 +758,73 @@ def _read_small(session: requests.Session, url: str, timeout: tuple[float, float
     if len(body) > LARGEST_RECORD:
         raise _SourceFailed(f"the answer has more than {LARGEST_RECORD} bytes")
     return body
+
+
+# --- The Cancer Imaging Archive -------------------------------------------------------------------
+
+
+def _download_series(
+    archive: Archive,
+    collection: str,
+    target: Path,
+    progress: bool,
+    attempts: int,
+    backoff: float,
+    timeout: tuple[float, float],
+) -> None:
+    """The zip of the CT series of the patient whose id is the archive's name without its ending."""
+    patient = archive.name.rpartition(".")[0]
+    problems = []
+    for service in TCIA:
+        try:
+            address = f"{service}/getSeries?Collection={quote(collection)}&format=json"
+            uid = _series_uid(_series(address, attempts, backoff, timeout), patient)
+            # With a list of the files' MD5 in the zip; the interface tells no other checksum.
+            url = f"{service}/getImageWithMD5Hash?SeriesInstanceUID={uid}"
+            return _download(archive, url, target, progress, attempts, backoff, timeout)
+        except _SourceFailed as error:
+            problems.append(f"{urlsplit(service).hostname}: {error}")
+    raise _SourceFailed("; ".join(problems))
+
+
+@cache
+def _series(
+    address: str, attempts: int, backoff: float, timeout: tuple[float, float]
+) -> tuple[Mapping[str, Any], ...]:
+    """The series of a collection; asked for once, however many patients are fetched."""
+    _check_url(address)
+    with _session(address) as session:
+        try:
+            answer = _insist(
+                lambda: _read_small(session, address, timeout), "getSeries", attempts, backoff
+            )
+        except _SourceFailed as error:
+            raise _SourceFailed(f"{address} does not list the series: {error}") from error
+    try:
+        value = json.loads(answer)
+    except ValueError as error:
+        raise _no_json(address, answer) from error
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise _SourceFailed(f"{address} answers with no list of series{_saying(answer)}")
+    return tuple(value)
+
+
+def _series_uid(series: Iterable[Mapping[str, Any]], patient: str) -> str:
+    """UID of a patient's only CT series."""
+    series = list(series)
+    found = [
+        str(entry.get("SeriesInstanceUID", ""))
+        for entry in series
+        if entry.get("PatientID") == patient and entry.get("Modality", "CT") == "CT"
+    ]
+    if not found:
+        patients = sorted({str(entry.get("PatientID")) for entry in series})
+        raise _SourceFailed(
+            f"the collection has no CT series of the patient '{patient}'. "
+            f"{nearest(patient, patients)}"
+        )
+    if len(found) > 1:
+        raise _SourceFailed(f"the patient '{patient}' has {len(found)} series: {', '.join(found)}")
+    if not re.fullmatch(r"[0-9.]+", found[0]):
+        raise _SourceFailed(f"the series of the patient '{patient}' has no UID but '{found[0]}'")
+    return found[0]

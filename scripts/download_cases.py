@@ -1,0 +1,28 @@
+"""Bring the files that a batch's cases have for themselves into the data folder, verified."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from warpline.acquire.download import Archive, fetch
+from warpline.errors import WarplineError, together
+from warpline.jobs import job
+
+
+def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> None:
+    problems: list[WarplineError] = []
+    for case, kinds in files.items():
+        for kind, entry in kinds.items():
+            try:
+                fetch(Archive.from_spec(entry["file"], entry), Path(folder) / kind)
+            except WarplineError as error:  # what can be had is kept for the next time
+                problems.append(error)
+        print(case, flush=True)
+    if problems:
+        number = sum(map(len, files.values()))
+        raise together(problems, f"{len(problems)} of {number} files cannot be fetched")
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(snakemake.params.files, snakemake.params.folder)  # noqa: F821
