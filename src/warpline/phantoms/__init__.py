@@ -10,13 +10,23 @@ from typing import Any
 from warpline.registry import lookup
 
 KNOWN = {
+    "abdomen": "warpline.phantoms.learn2reg_abdomen:write_abdomen",
+    "abdomen-2020": "warpline.phantoms.learn2reg_abdomen:write_abdomen_2020",
     "dirlab-4dct": "warpline.phantoms.dirlab:write_4dct",
     "dirlab-copd": "warpline.phantoms.dirlab:write_copd",
     "followup": "warpline.phantoms.followup:write_followup",
     "hippocampus": "warpline.phantoms.mirror:write_hippocampus",
+    "kits19": "warpline.phantoms.kits19:write_kits19",
     "learn2reg-lung": "warpline.phantoms.learn2reg_lung:write_learn2reg_lung",
     "luna16": "warpline.phantoms.luna16:write_luna16",
+    "msd-colon": "warpline.phantoms.msd_abdomen:write_colon",
+    "msd-hepaticvessel": "warpline.phantoms.msd_abdomen:write_hepatic_vessel",
+    "msd-liver": "warpline.phantoms.msd_abdomen:write_liver",
+    "msd-pancreas": "warpline.phantoms.msd_abdomen:write_pancreas",
+    "msd-spleen": "warpline.phantoms.msd_abdomen:write_spleen",
+    "oasis": "warpline.phantoms.oasis:write_oasis",
     "subjects": "warpline.phantoms.subjects:write_subjects",
+    "tcia-pancreas": "warpline.phantoms.tcia_pancreas:write_tcia_pancreas",
 }
 
 
