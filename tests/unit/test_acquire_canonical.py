@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 import SimpleITK as sitk
 
 from warpline.acquire import formats
-from warpline.acquire.canonical import canonicalise
+from warpline.acquire.canonical import canonicalise, orientation
 from warpline.acquire.formats import CaseFiles
+from warpline.acquire.formats.base import Crop
 from warpline.acquire.nifti import stored_floats
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
@@ -78,7 +80,7 @@ def test_types(source, tmp_path):
     canonicalise(source(), "007", tmp_path / "007", labels=LABELS)
     kinds = {
         path.name: sitk.ReadImage(os.fspath(path)).GetPixelIDTypeAsString()
-        for path in (tmp_path / "007").iterdir()
+        for path in (tmp_path / "007").glob("*.nii.gz")
     }
     assert kinds == {
         "image.nii.gz": "32-bit float",
@@ -105,7 +107,8 @@ def test_an_image_of_small_integers_stays_one(source, tmp_path, values, kept):
 
 def test_an_image_alone(source, tmp_path):
     canonicalise(source(labels=None, mask=None), "007", tmp_path / "007", labels={})
-    assert [path.name for path in (tmp_path / "007").iterdir()] == ["image.nii.gz"]
+    names = sorted(path.name for path in (tmp_path / "007").iterdir())
+    assert names == ["image.nii.gz", "record.json"]
 
 
 def test_four_dimensions_with_one_channel(tmp_path):
@@ -330,3 +333,98 @@ def test_real_cases(tmp_path):
         np.testing.assert_array_equal(kept.image.array, raw.array)
         assert kept.image.grid.close_to(raw.grid, 1e-4)
         assert set(np.unique(kept.labels.array)) == {0, 1, 2}
+
+
+# --- the record -----------------------------------------------------------------------------------
+
+# All ways in which the axes of a file can run, x, y and z of the file as columns.
+FRAMES = [
+    np.eye(3)[:, order] * signs
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "record.json").read_text())
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), np.reshape(oblique().direction, (3, 3))])
+def test_the_letters_of_all_48_frames(turn):
+    """Against nibabel's, whose x and y point the other way in mm."""
+    for frame in FRAMES:
+        grid = Grid(SHAPE, (0.7, 1.3, 2.5), direction=tuple((turn @ frame).ravel()))
+        affine = np.diag([-1.0, -1, 1, 1])
+        affine[:3, :3] @= grid.matrix
+        assert orientation(grid) == "".join(nibabel.aff2axcodes(affine))
+
+
+def test_what_a_case_s_record_says(source, tmp_path):
+    canonicalise(source(), "007", tmp_path / "007", labels=LABELS)
+    found = record(tmp_path / "007")
+    assert found["image"] == "image.nii.gz"
+    assert found["orientation"] == "LPS"
+    assert found["annotated"] == [1, 2]
+    assert found["size"] == [8, 7, 6]
+    for key, precision in (("spacing", 1e-6), ("origin", 1e-5), ("direction", 1e-6)):
+        np.testing.assert_allclose(found[key], getattr(oblique(), key), atol=precision)
+    assert not {"crop", "label_map_moved_mm"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "annotated"),
+    [({"annotated": (2,)}, [2]), ({"annotated": ()}, []), ({"labels": None}, [])],
+)
+def test_labels_that_are_annotated(source, tmp_path, changes, annotated):
+    canonicalise(source(**changes), "007", tmp_path / "007", labels=LABELS)
+    assert record(tmp_path / "007")["annotated"] == annotated
+
+
+def test_label_maps_that_lie_elsewhere_are_turned_into_place(source, tmp_path):
+    """The same anatomy in every frame, with an origin of its own."""
+    files = source(labels_elsewhere=True)
+    turn = np.reshape(oblique().direction, (3, 3))
+    expected = source.arrays["labels"]
+    for frame in FRAMES:
+        axes = [int(np.flatnonzero(column)[0]) for column in frame.T]  # of (x, y, z), physical
+        flips = [2 - k for k in range(3) if frame[axes[k], k] < 0]
+        array = np.flip(expected.transpose([2 - axes[2 - k] for k in range(3)]), flips)
+        spacing = tuple(oblique().spacing[axis] for axis in axes)
+        grid = Grid(array.shape, spacing, (3.0, 4.0, 0.0), tuple((turn @ frame).ravel()))
+        write_image(files.labels, Image(np.ascontiguousarray(array), grid))
+        case = canonicalise(files, "007", tmp_path / "007", labels=LABELS)
+        np.testing.assert_array_equal(case.labels.array, expected)
+        corner = np.array([array.shape[k] - 1 if k in flips else 0 for k in range(3)])
+        moved = np.linalg.norm(grid.index_to_physical(corner) - oblique().origin)
+        assert record(tmp_path / "007")["label_map_moved_mm"] == pytest.approx(moved, abs=1e-3)
+
+
+def test_label_maps_that_lie_elsewhere_must_have_the_image_s_voxels(source, tmp_path):
+    other = Grid(SHAPE, (0.7, 1.4, 2.5), (0.0, 0.0, 0.0), oblique().direction)
+    files = source(labels_elsewhere=True, grids={"labels": other})
+    refused(files, tmp_path, "does not lie on its image's grid")
+
+
+def test_a_crop_is_cut_out_of_everything_and_recorded(source, tmp_path):
+    seen = []
+
+    def crop(label_map):
+        seen.append(label_map)
+        return Crop((1, 2, 3), (5, 6, 8), {"by": "hand"})
+
+    canonicalise(source(crop=crop), "007", tmp_path / "007", labels=LABELS)
+    case = read_case(tmp_path / "007")
+    box = (slice(1, 5), slice(2, 6), slice(3, 8))
+    np.testing.assert_array_equal(seen[0].array, source.arrays["labels"])
+    np.testing.assert_array_equal(case.image.array, source.arrays["image"][box])
+    np.testing.assert_array_equal(case.labels.array, source.arrays["labels"][box])
+    np.testing.assert_array_equal(case.mask.array, source.arrays["mask"][box] != 0)
+    origin = oblique().index_to_physical(np.array([1, 2, 3]))
+    for part in (case.image, case.labels, case.mask):
+        np.testing.assert_allclose(part.grid.origin, origin, atol=1e-4)
+    assert record(tmp_path / "007")["crop"] == {
+        "start": [3, 2, 1],
+        "stop": [8, 6, 5],
+        "by": "hand",
+    }
+    assert record(tmp_path / "007")["size"] == [8, 7, 6]

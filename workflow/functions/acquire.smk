@@ -20,6 +20,47 @@ def archive_spec(wildcards):
     return spec
 
 
+def per_case_folder(dataset):
+    """Where files that come case by case are kept: a folder for each kind."""
+    return f"{archive_folder(dataset)}/{dataset}"
+
+
+def per_case_files(wildcards):
+    """What a batch's cases have for themselves: case to kind to file, sources and ask."""
+    dataset = catalog.dataset(wildcards.dataset)
+    files = {
+        case: dataset.files_of(case) for case in dataset.batches()[wildcards.batch]
+    }
+    for kinds in files.values():
+        for kind, entry in kinds.items():
+            if dataset.spec["phantom"]:
+                mirror = f"{RESULTS}/phantom/{dataset.name}/mirror"
+                entry["sources"] = [f"file:{mirror}/{kind}/{entry['file']}"]
+            elif catalog.config["mirror"]:
+                mirror = f"{catalog.config['mirror'].rstrip('/')}/{dataset.name}"
+                entry["sources"].insert(0, f"{mirror}/{kind}/{entry['file']}")
+    return files
+
+
+def source_of(dataset):
+    """What a format is told of a dataset: the keys that are about its files."""
+    spec = catalog.dataset(dataset).spec
+    keys = (
+        "format",
+        "labels",
+        "case_sheet",
+        "ask",
+        "landmark_folder",
+        "scans",
+        "phantom",
+    )
+    told = {key: spec[key] for key in keys}
+    if spec["per_case"] and not spec["folder"]:
+        told["per_case"] = spec["per_case"]
+        told["per_case_folder"] = per_case_folder(dataset)
+    return told
+
+
 def archives_of(dataset, stage):
     return [
         f"{RESULTS}/data/{dataset}/{stage}/{archive}"
@@ -40,7 +81,12 @@ def case_sources(wildcards):
     if not dataset.spec["folder"]:
         extra = dataset.spec["landmark_folder"]
         landmarks = sorted(Path(extra).rglob("*.csv")) if extra else []
-        return [*archives_of(dataset.name, "unpacked"), *landmarks]
+        own = [f"{RESULTS}/data/{dataset.name}/fetched/{wildcards.batch}"]
+        return [
+            *archives_of(dataset.name, "unpacked"),
+            *(own if dataset.spec["per_case"] else []),
+            *landmarks,
+        ]
     rows = [dataset.row(case) for case in dataset.batches()[wildcards.batch]]
     paths = [
         Path(dataset.spec["folder"]) / row[kind]

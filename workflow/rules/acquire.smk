@@ -44,6 +44,28 @@ rule download:
         "../../scripts/download.py"
 
 
+rule download_cases:
+    input:
+        phantom_mirror,
+    output:
+        touch(f"{RESULTS}/data/{{dataset}}/fetched/{{batch}}"),
+    log:
+        f"{RESULTS}/logs/download_cases/{{dataset}}/{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/download_cases/{{dataset}}/{{batch}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=500,
+        runtime=1440,
+    params:
+        files=per_case_files,
+        folder=lambda w: per_case_folder(w.dataset),
+        code=code_of("download_cases.py"),
+    script:
+        "../../scripts/download_cases.py"
+
+
 rule unpack:
     input:
         f"{RESULTS}/data/{{dataset}}/verified/{{archive}}",
@@ -82,18 +104,7 @@ rule canonicalise:
     params:
         source=lambda w: catalog.dataset(w.dataset).spec["folder"]
         or f"{RESULTS}/data/{w.dataset}/unpacked",
-        dataset=lambda w: {
-            key: catalog.dataset(w.dataset).spec[key]
-            for key in (
-                "format",
-                "labels",
-                "case_sheet",
-                "ask",
-                "landmark_folder",
-                "scans",
-                "phantom",
-            )
-        }
+        dataset=lambda w: source_of(w.dataset)
         | {
             "patients": catalog.dataset(w.dataset).patients_of(
                 catalog.dataset(w.dataset).batches()[w.batch]

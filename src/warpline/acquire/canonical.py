@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from warpline.acquire.formats.base import CaseFiles
+from warpline.acquire.formats.base import CaseFiles, Crop
 from warpline.acquire.landmarks import read_landmarks
 from warpline.acquire.nifti import stored_floats
 from warpline.errors import WarplineError
+from warpline.files import write_json
 from warpline.images import Grid, Image, read_image
 from warpline.preprocess import Case, write_case
 
+RECORD = "record.json"  # beside the case's files: what it was made of, and how
+# Where an axis of the file runs to in the patient: left or right, back or front, head or feet.
+LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
 RELATIVE_TOLERANCE = 1e-3  # of the smallest spacing; headers of float32 differ by far less
 
 
@@ -28,7 +33,9 @@ def canonicalise(
     """Read, check and write a case in the canonical layout.
 
     The image is kept as int16 where all its values are such integers, else as float32; the label
-    map and the mask as uint8; landmarks as a table ``id,x,y,z`` in mm, LPS.
+    map and the mask as uint8; landmarks as a table ``id,x,y,z`` in mm, LPS. Axes stay as they are
+    in the file. `RECORD` says how they run in the patient (``LPS``: x to the left, y to the back, z
+    to the head), which label values are annotated, and what was cut off or turned.
 
     Parameters
     ----------
@@ -42,23 +49,100 @@ def canonicalise(
         label map or mask lies on another grid; if a label value is no integer or not in `labels`;
         if the label map is empty where it may not be; if a landmark lies outside the image.
     """
-    label_map = mask = landmarks = None
+    label_map = mask = landmarks = crop = None
+    offset = 0.0
     if files.read is not None:
         image, landmarks = files.read()
     else:
         image = _read(files.image, "image", case_id)
-    image = _check_image(image, files.image, case_id)
+    whole = image.grid
     if files.labels is not None:
-        label_map = _on_grid(files.labels, image.grid, files.image, "label map", case_id)
-        label_map = _check_labels(label_map, files, labels, case_id)
+        label_map = _read(files.labels, "label map", case_id)
+        if files.labels_elsewhere:
+            label_map, offset = _turned(label_map, whole)
+        label_map = _on_grid(label_map, files.labels, whole, files.image, "label map", case_id)
     if files.mask is not None:
-        mask = _on_grid(files.mask, image.grid, files.image, "mask", case_id)
+        mask = _read(files.mask, "mask", case_id)
+        mask = _on_grid(mask, files.mask, whole, files.image, "mask", case_id)
         mask = mask.with_array((mask.array != 0).astype(np.uint8))
+    if files.crop is not None:
+        crop = files.crop(label_map)
+        image, label_map, mask = (_cut(part, crop) for part in (image, label_map, mask))
+    image = _check_image(image, files.image, case_id)
+    if label_map is not None:
+        # A label map may be there for the crop alone.
+        only_crop = files.crop is not None and not labels
+        label_map = None if only_crop else _check_labels(label_map, files, labels, case_id)
     if files.landmarks is not None and files.read is None:
         landmarks = read_landmarks(files, image.grid, case_id)
     case = Case(case_id, image, label_map, mask, landmarks)
     write_case(target_folder, case)
+    annotated = tuple(labels) if files.annotated is None else files.annotated
+    annotated = () if label_map is None else annotated
+    record = _record(files, whole, annotated, offset, crop)
+    write_json(Path(target_folder) / RECORD, record)
     return case
+
+
+def orientation(grid: Grid) -> str:
+    """Where the x, y and z axes of a grid run to in the patient: ``LPS``, ``RAI`` …."""
+    letters = [""] * 3
+    for physical, (forward, backward) in enumerate(LETTERS):
+        axis, sense = grid.nearest_axis(physical)
+        letters[2 - axis] = forward if sense > 0 else backward
+    return "".join(letters)
+
+
+def _record(
+    files: CaseFiles, grid: Grid, annotated: tuple[int, ...], offset: float, crop: Crop | None
+) -> dict[str, Any]:
+    """What a case's record says; indices and sizes are in (x, y, z) there."""
+    record = {
+        "image": files.image.name,
+        "orientation": orientation(grid),
+        "size": grid.shape[::-1],
+        "spacing": grid.spacing,
+        "origin": grid.origin,
+        "direction": grid.direction,
+        "annotated": sorted(annotated),
+    }
+    if files.labels_elsewhere:
+        record["label_map_moved_mm"] = offset
+    if crop is not None:
+        record["crop"] = {"start": crop.start[::-1], "stop": crop.stop[::-1], **crop.note}
+    return record
+
+
+def _cut(image: Image | None, crop: Crop) -> Image | None:
+    """The part of an image that a crop leaves."""
+    if image is None:
+        return None
+    box = tuple(slice(start, stop) for start, stop in zip(crop.start, crop.stop, strict=True))
+    array = np.ascontiguousarray(image.array[box])
+    origin = tuple(map(float, image.grid.index_to_physical(np.array(crop.start))))
+    grid = Grid(tuple(array.shape), image.grid.spacing, origin, image.grid.direction)
+    return Image(array, grid)
+
+
+def _turned(image: Image, grid: Grid) -> tuple[Image, float]:
+    """An image with its axes exchanged and flipped to run as a grid's do, and put onto its origin.
+
+    Returns the image and by how many mm it was moved. Its size and spacing stay its own.
+    """
+    old, axes, flipped = image.grid, [0, 0, 0], []
+    for physical in range(3):
+        (source, sense), (target, wanted) = (one.nearest_axis(physical) for one in (old, grid))
+        axes[target] = source
+        if sense != wanted:
+            flipped.append(target)
+    array = np.flip(image.array.transpose(axes), flipped)
+    first = np.zeros(3)
+    for target in flipped:
+        first[axes[target]] = old.shape[axes[target]] - 1
+    moved = np.linalg.norm(old.index_to_physical(first) - np.asarray(grid.origin))
+    spacing = tuple(old.spacing[2 - axes[2 - k]] for k in range(3))
+    turned = Grid(tuple(array.shape), spacing, grid.origin, grid.direction)
+    return Image(np.ascontiguousarray(array), turned), round(float(moved), 3)
 
 
 def _check_image(image: Image, path: Path, case_id: str) -> Image:
@@ -121,9 +205,10 @@ def _read(path: Path, what: str, case_id: str) -> Image:
     return image
 
 
-def _on_grid(path: Path, grid: Grid, image_path: Path, what: str, case_id: str) -> Image:
+def _on_grid(
+    found: Image, path: Path, grid: Grid, image_path: Path, what: str, case_id: str
+) -> Image:
     """A label map or mask, refused unless it lies on the image's grid."""
-    found = _read(path, what, case_id)
     if not found.grid.close_to(grid, RELATIVE_TOLERANCE * min(grid.spacing)):
         raise WarplineError(
             f"The {what} of the case '{case_id}' does not lie on its image's grid:\n"

@@ -3,7 +3,8 @@
 A format is a module with one function, ``locate(folder, dataset, case) -> CaseFiles``: `folder`
 holds the unpacked archives, `dataset` is the dataset file's content, `case` a row of its case sheet
 (`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``, ``landmarks``). Besides
-what is in the file, `dataset` has ``patients``: all the sheet's rows of these cases' patients.
+what is in the file, `dataset` has ``patients``: all the sheet's rows of these cases' patients; and
+where files come case by case, ``per_case_folder`` with them (see `base.fetched`).
 A new format is one more module and its line in `KNOWN`.
 """
 
@@ -23,11 +24,14 @@ KNOWN = {
     "dirlab": "warpline.acquire.formats.dirlab",
     "folder": "warpline.acquire.formats.folder",
     "followup": "warpline.acquire.formats.followup",
+    "kits19": "warpline.acquire.formats.kits19",
     "learn2reg": "warpline.acquire.formats.learn2reg",
     "learn2reg2020": "warpline.acquire.formats.learn2reg2020",
     "learn2reg_lung": "warpline.acquire.formats.learn2reg_lung",
     "luna16": "warpline.acquire.formats.luna16",
     "msd": "warpline.acquire.formats.msd",
+    "neurite_oasis": "warpline.acquire.formats.neurite_oasis",
+    "tcia_pancreas": "warpline.acquire.formats.tcia_pancreas",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,23 @@ from warpline.images import Image
 from warpline.registry import nearest
 
 SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of a scan that becomes its case.
+
+    Attributes
+    ----------
+    start, stop
+        Array indices (z, y, x); `stop` is the first that is left out.
+    note
+        How it was found, for the case's record.
+    """
+
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+    note: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,14 @@ class CaseFiles:
         What values that `label_values` does not name become; ``None``: they keep theirs.
     needs_labels
         A label map in which no voxel has a label is an error.
+    labels_elsewhere
+        The label map's header tells how its axes run, but not where it lies: it is turned as the
+        image is, and must then have the image's size and spacing.
+    annotated
+        Values of the dataset's table that the label map is complete for; ``None``: all of them.
+    crop
+        Gives the part that becomes the case, from the label map as its provider made it (on the
+        image's grid). `labels` is needed for it.
     read
         Gives the image and its landmarks (``id, x, y, z`` in mm, LPS), for files that do not say
         themselves how to be read.
@@ -55,6 +80,9 @@ class CaseFiles:
     label_values: Mapping[int, int] | None = None
     other_values: int | None = None
     needs_labels: bool = False
+    labels_elsewhere: bool = False
+    annotated: tuple[int, ...] | None = None
+    crop: Callable[[Image], Crop] | None = None
     read: Callable[[], tuple[Image, pd.DataFrame | None]] | None = None
 
 
@@ -123,6 +151,38 @@ def check_label_table(description: Mapping[str, Any], path: Path, dataset: Mappi
                 where=path,
                 do="Correct 'labels' in the dataset file.",
             )
+
+
+def is_fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> bool:
+    """Whether a file of this kind is downloaded for a case by itself."""
+    entry = dataset["per_case"].get(kind)
+    return entry is not None and (entry["splits"] is None or case["split"] in entry["splits"])
+
+
+def fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> Path:
+    """The file of a kind that was downloaded for a case by itself.
+
+    Raises
+    ------
+    WarplineError
+        If the dataset file does not say where from, or the file is not there.
+    """
+    if not is_fetched(dataset, kind, case):
+        raise WarplineError(
+            f"The dataset does not say where the file '{kind}' of the case '{case['case']}' comes "
+            "from.",
+            where="key 'per_case' of the dataset file",
+            do=f"Its files are: {', '.join(dataset['per_case']) or 'none'}.",
+        )
+    name = dataset["per_case"][kind]["file"].replace("{case}", case["case"])
+    path = Path(dataset["per_case_folder"]) / kind / name
+    if not path.exists():
+        raise WarplineError(
+            f"The file '{kind}' of the case '{case['case']}' is not there.",
+            where=path,
+            do="Delete the dataset's folder 'fetched' in the results, so that it is fetched again.",
+        )
+    return path
 
 
 def inside(root: Path, relative: str, where: Path) -> Path:

@@ -1,6 +1,7 @@
 """Learn2Reg 2020: ``Training/img/hippocampus_001.nii.gz`` and ``Training/label``, ``Testing``.
 
-A case's id is the number at the end of its image's name.
+A case's id is the number at the end of its image's name, or else the case sheet's ``image`` is that
+name: of the abdomen the package has other numbers than the later one.
 """
 
 from __future__ import annotations
@@ -26,18 +27,20 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         though its part (training or test) has label maps.
     """
     root = find_one(folder, PARTS[0], "folder of training images").parent
+    name = case.get("image") or case["case"]
+    number = re.search(r"\d*$", name).group()
     for part in PARTS:
-        image = _numbered(root / part / "img").get(case["case"])
+        image = _numbered(root / part / "img").get(number)
         if image is None:
             continue
         label_maps = _numbered(root / part / "label")
-        if label_maps and case["case"] not in label_maps:
+        if label_maps and number not in label_maps:
             raise WarplineError(
                 f"The label map of the case '{case['case']}' is not in the archive.",
                 where=root / part / "label",
                 do="Take the case out of the case sheet, or fetch the archive again.",
             )
-        return CaseFiles(image=image, labels=label_maps.get(case["case"]))
+        return CaseFiles(image=image, labels=label_maps.get(number))
     known = [number for part in PARTS for number in _numbered(root / part / "img")]
     raise no_case(case["case"], known, root)
 

@@ -1,0 +1,94 @@
+"""The whole road of a dataset in tests: a server on this machine → archives → canonical cases."""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import tarfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from http_server import Server
+
+from warpline.acquire.download import Archive, fetch
+from warpline.acquire.unpack import unpack
+from warpline.catalog import Catalog
+from warpline.datasets import Dataset
+from warpline.images import Grid, Image, to_sitk
+
+ROOT = Path(__file__).parents[2]
+download_cases = runpy.run_path(str(ROOT / "scripts/download_cases.py"))["main"]
+canonicalise = runpy.run_path(str(ROOT / "scripts/canonicalise.py"))["main"]
+
+
+def nifti(array: np.ndarray, grid: Grid, scratch: Path) -> bytes:
+    """The content of a ``.nii.gz`` file."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    path = scratch / "one.nii.gz"
+    sitk.WriteImage(to_sitk(Image(array, grid)), os.fspath(path))
+    return path.read_bytes()
+
+
+def packed(files: Mapping[str, bytes], kind: str) -> bytes:
+    """The content of an archive: ``zip``, ``tar`` or ``gz`` (a compressed tar)."""
+    stream = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=stream, mode="w:gz" if kind == "gz" else "w") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def dataset(name: str, **override) -> Dataset:
+    """A dataset of the configuration at full size, with some keys given otherwise."""
+    config = {"scale": "paper", "override": {"datasets": {name: override}}}
+    return Catalog(config, ROOT).dataset(name)
+
+
+def served(name: str, server: Server, contents: Mapping[str, bytes] = {}, /, **override) -> Dataset:
+    """A dataset whose archives come from a server, each at its name, without checksums.
+
+    Files case by case come from ``/<kind>/<file>`` there, unless they come of The Cancer Imaging
+    Archive.
+    """
+    plain = dataset(name, **override)
+    changed = dict(override)
+    for archive, content in contents.items():
+        server.add(f"/{archive}", content=content)
+    changed["archives"] = override.get("archives", {}) | {
+        archive: {"sources": [f"{server.url}/{archive}"], "checksums": [], "size": None}
+        for archive in plain.spec["archives"]
+    }
+    changed["per_case"] = {
+        kind: {"sources": [f"{server.url}/{kind}/{entry['file']}"]}
+        for kind, entry in plain.spec["per_case"].items()
+        if not any(source.startswith("tcia:") for source in entry["sources"])
+    }
+    return dataset(name, **changed)
+
+
+def road(data: Dataset, cases: Iterable[str], folder: Path) -> Path:
+    """Fetch, unpack and canonicalise some cases; the folder with a folder for each."""
+    cases, spec = list(cases), data.spec
+    for archive, entry in spec["archives"].items():
+        path = fetch(Archive.from_spec(archive, entry), folder / "archives", progress=False)
+        unpack(path, folder / "unpacked" / archive)
+    (folder / "unpacked").mkdir(exist_ok=True, parents=True)
+    download_cases({case: data.files_of(case) for case in cases}, str(folder / "files"))
+    told = {key: spec[key] for key in ("format", "labels", "case_sheet", "landmark_folder")}
+    if spec["per_case"]:
+        told |= {"per_case": spec["per_case"], "per_case_folder": str(folder / "files")}
+    target = folder / "canonical"
+    rows = [data.row(case) for case in cases]
+    canonicalise(str(folder / "unpacked"), told, rows, str(target))
+    return target
