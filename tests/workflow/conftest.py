@@ -28,8 +28,7 @@ def trains(path: Path) -> bool:
 # The demo with fewer cases and one epoch: every rule, no learning worth the name.
 TINY = {
     "scale": "demo",
-    # "hu2020" joins them with config.yaml; what makes it small stands ready below.
-    "papers": ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020"],
+    "papers": ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"],
     "threads": 1,
     "memory_mb": 1000,
     "override": {

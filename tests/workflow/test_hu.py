@@ -196,6 +196,21 @@ def run(new_project):
     return project, output
 
 
+def test_a_plain_run_has_both_tables_of_the_paper(finished):
+    tables = finished.folder / "results/hu2020/tables"
+    first, second = (pd.read_csv(tables / f"table{number}.csv") for number in ("I", "II"))
+    ours = first[first["n"] > 0].set_index(["set", "row"])
+    rows = ("affine", "voxelmorph", "landmarks")
+    assert set(ours.index) == {(s, row) for s in ("Pair 1", "Pair 2", "All") for row in rows}
+    assert ours["tre"].notna().all()
+    measured = second.set_index("row")
+    assert measured.loc[list(rows), "dice"].between(0, 1, inclusive="right").all()
+    # Only what predicts a velocity gives both directions.
+    assert measured["inverse"].notna().to_dict() == {row: row != "affine" for row in rows}
+    figures = finished.folder / "results/hu2020/figures"
+    assert {p.stem for p in figures.glob("*.png")} >= {"registrations", "landmarks", "tre"}
+
+
 def test_only_shared_landmarks_inside_the_crop_are_measured(run):
     project, _ = run
     records = pd.read_parquet(project.folder / RECORDS)
