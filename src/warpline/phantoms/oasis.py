@@ -114,11 +114,12 @@ def head(
     grid = Grid((size,) * 3, origin=(-(size - 1) / 2,) * 3)
     points = [c.astype(np.float32) for c in np.moveaxis(grid.indices()[..., ::-1], -1, 0)]
     x, y, z = (c - (size - 1) / 2 - float(s) for c, s in zip(points, shift, strict=True))
+    brain = ellipsoid((x, y, z), (0, 0, 0), (47, 50, 47))
     signal = np.zeros(grid.shape, np.float32)
     labels = np.zeros(grid.shape, np.uint8)
     for side, value, side_rng in ((1, LEFT, for_sides[0]), (-1, RIGHT, for_sides[1])):
         anatomy = hippocampus.Anatomy.random(side_rng, variation)
-        half = (x * side) >= 0
+        half = (x * side >= 0) & (brain < 3)
         # That phantom's frame: z up, y forward, x to the side.
         local = np.stack(
             [
@@ -134,7 +135,6 @@ def head(
         tissue = np.where(drawn > 0.8, SEG35_WHITE, SEG35_GREY)
         labels[half] = np.where(inside < 0, value, tissue)
     # Fluid in the midline and about the brain, then skull and scalp.
-    brain = ellipsoid((x, y, z), (0, 0, 0), (47, 50, 47))
     cover = coverage(np.maximum(brain, 1.5 - np.abs(x)), 1.5)
     signal = hippocampus.FLUID + cover * (signal - hippocampus.FLUID)
     for outer, value in ((4, 0.06), (7, 0.75), (10, 0.0)):

@@ -325,7 +325,7 @@ _KIDNEYS = {-1: (-58.0, 44.0, -18.0), 1: (60.0, 42.0, -4.0)}
 
 
 def kidney(points: Points, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to a kidney (−1 right, 1 left) without its sinus, and to the sinus."""
+    """Distances to the outer surface of a kidney (−1 right, 1 left) and to its sinus."""
     centre = _KIDNEYS[side]
     # The upper pole is nearer to the midline and further back; the hilum looks inwards and forward.
     long = np.array([-0.24 * side, 0.2, 0.95])
@@ -337,7 +337,7 @@ def kidney(points: Points, side: int) -> tuple[np.ndarray, np.ndarray]:
     whole = ellipsoid(points, centre, (26, 23, 54), turn)
     at_hilum = np.asarray(centre) + 17 * inwards
     sinus = ellipsoid(points, at_hilum, (17, 9, 22), turn)
-    return np.maximum(whole, -sinus), np.maximum(sinus, whole - 1)
+    return whole, np.maximum(sinus, whole - 1)
 
 
 def gallbladder(points: Points) -> np.ndarray:

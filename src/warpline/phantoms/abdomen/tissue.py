@@ -374,11 +374,16 @@ def _organs(canvas: Canvas, body: Body, table: Mapping[str, float], grain: np.nd
         )
         if len(where) == 0:
             continue
-        kidney, sinus = anatomy.kidney(canvas.at(where), side)
-        canvas.lay(where, np.minimum(kidney, sinus) - 5, FAT)
+        whole, sinus = anatomy.kidney(canvas.at(where), side)
+        kidney = np.maximum(whole, -sinus)
+        canvas.lay(where, whole - 5, FAT)
         canvas.lay(where, kidney, table["cortex"] + 4 * grain[where], organ=NUMBER[name])
         # Columns of cortex reach in between the pyramids.
-        ragged = kidney + 7 + 2.5 * np.sin(canvas.points[2][where] / 3.5) + 1.5 * grain[where]
+        ragged = (
+            np.maximum(whole + 7, -sinus)
+            + 2.0 * np.sin(canvas.points[2][where] / 3.5)
+            + 1.5 * grain[where]
+        )
         canvas.lay(where, ragged, table["medulla"] + 4 * grain[where], organ=None)
         pelvis = sinus + 4.5
         canvas.lay(where, pelvis, 0.5 * (table["inferior_vena_cava"] + 10), organ=None)
@@ -451,6 +456,7 @@ def _tumour(canvas: Canvas, tumour: Tumour, grain: np.ndarray) -> None:
     part = canvas.at(where)
     distance = ellipsoid(part, centre, np.asarray(tumour.stretch) * tumour.radius)
     distance = distance + 0.12 * tumour.radius * grain[where]
+    distance = np.maximum(distance, anatomy.cavity_distance(part) + 3)
     value = tumour.hu + 7 * grain[where]
     # Necrosis in the middle of large ones.
     necrotic = distance + max(0.5 * tumour.radius, 6.0)

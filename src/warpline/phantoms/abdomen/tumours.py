@@ -84,12 +84,19 @@ def _stretch(rng: np.random.Generator) -> tuple[float, float, float]:
 
 def _of_liver(rng: np.random.Generator, table: Mapping[str, float]) -> list[Tumour]:
     box = ((-120, -80, -40), (40, 70, 110))
+
+    # Not where its neighbours dent it.
+    def free(points: anatomy.Points) -> np.ndarray:
+        near = np.minimum(anatomy.kidney(points, -1)[0] - 5, anatomy.gallbladder(points))
+        near = np.minimum(near, anatomy.tubes(points, (anatomy.CAVA, anatomy.PORTAL)))
+        return np.maximum(anatomy.liver(points), -near)
+
     return [
         Tumour(
             NUMBER["liver"],
             TUMOURS["liver"],
-            _inside(rng, box, anatomy.liver, (8.0, 99.0)),
-            float(rng.uniform(7, 20)),
+            _inside(rng, box, free, (8.0, 99.0)),
+            float(rng.uniform(8, 20)),
             _stretch(rng),
             table["liver"] - float(rng.uniform(35, 55)),
             True,
@@ -117,12 +124,9 @@ def _of_kidney(rng: np.random.Generator, table: Mapping[str, float]) -> list[Tum
     side = 1 if rng.random() < 0.5 else -1
     box = ((-90, 15, -75), (-25, 72, 40)) if side < 0 else ((25, 15, -60), (90, 72, 55))
 
-    def outer(points: anatomy.Points) -> np.ndarray:
-        return anatomy.kidney(points, side)[0]
-
     # Away from hilum and great vessels: on the outer half.
     def away(points: anatomy.Points) -> np.ndarray:
-        return np.maximum(outer(points), 58 - np.abs(points[0]))
+        return np.maximum(anatomy.kidney(points, side)[0], 58 - np.abs(points[0]))
 
     name = "right_kidney" if side < 0 else "left_kidney"
     return [
