@@ -7,6 +7,7 @@ returns a new case. A new step is one more function with the ``@step`` decorator
 from __future__ import annotations
 
 import inspect
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +24,13 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path, write_json
 from warpline.images import Grid, Image, adopt, read_image, to_sitk, write_image
 from warpline.lungs import segment_lungs as find_lungs
+from warpline.organs import harmonise as to_common_organs
 from warpline.registry import nearest
 
 SEGMENTED = "mask.json"  # beside a mask that did not come with the data
+# Beside a label map: which of its values it is complete for. A case as it was acquired says so in
+# its record.
+ANNOTATED, RECORD = "annotated.json", "record.json"
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Case:
     """A volume with what belongs to it; label maps and masks lie on the image's grid.
 
     `landmarks` has the columns ``id, x, y, z`` (mm, LPS); `segmented` says that the mask did not
-    come with the data.
+    come with the data. `annotated` are the label values for which the label map is complete: where
+    it does not have them, they are not, while of others nothing is known; None for all of the
+    dataset's.
     """
 
     id: str
@@ -42,6 +49,7 @@ class Case:
     mask: Image | None = None
     landmarks: pd.DataFrame | None = None
     segmented: bool = False
+    annotated: tuple[int, ...] | None = None
 
     @property
     def grid(self) -> Grid:
@@ -57,14 +65,24 @@ def read_case(folder: str | os.PathLike) -> Case:
         return read_image(folder / name) if (folder / name).exists() else None
 
     landmarks = folder / "landmarks.csv"
+    labels = optional("labels.nii.gz")
     return Case(
         id=folder.name,
         image=read_image(folder / "image.nii.gz"),
-        labels=optional("labels.nii.gz"),
+        labels=labels,
         mask=optional("mask.nii.gz"),
         landmarks=pd.read_csv(landmarks, dtype={"id": str}) if landmarks.exists() else None,
         segmented=(folder / SEGMENTED).exists(),
+        annotated=None if labels is None else _read_annotated(folder),
     )
+
+
+def _read_annotated(folder: Path) -> tuple[int, ...] | None:
+    for name in (ANNOTATED, RECORD):
+        if (folder / name).exists():
+            found = json.loads((folder / name).read_text()).get("annotated")
+            return None if found is None else tuple(found)
+    return None
 
 
 def write_case(folder: str | os.PathLike, case: Case) -> None:
@@ -80,6 +98,8 @@ def write_case(folder: str | os.PathLike, case: Case) -> None:
             write_image(folder / f"{name}.nii.gz", part.with_array(part.array.astype(np.uint8)))
     if case.segmented:
         write_json(folder / SEGMENTED, {"segmented": True})
+    if case.annotated is not None:
+        write_json(folder / ANNOTATED, {"annotated": list(case.annotated)})
     if case.landmarks is not None:
         with atomic_path(folder / "landmarks.csv") as temporary:
             case.landmarks.to_csv(temporary, index=False)
@@ -490,6 +510,28 @@ def labels_of_mask(case: Case) -> Case:
     if case.labels is not None or case.mask is None:
         return case
     return replace(case, labels=Image((case.mask.array != 0).astype(np.uint8), case.grid))
+
+
+@step
+def harmonise(case: Case, values: Mapping[int, str | None]) -> Case:
+    """Translate the label map into the common organs by the dataset's table.
+
+    `values` gives each of the dataset's values its organ, ``kidneys`` for both, or null: see
+    `warpline.organs.harmonise`. What the case has annotated goes along in common numbers; of a
+    dataset without any organ the label map is left out. Kidneys that touch are parted in HU: before
+    any step that normalises intensities.
+    """
+    if case.labels is None:
+        return case
+    try:
+        found = to_common_organs(case.labels, case.image, values, case.annotated)
+    except WarplineError as error:
+        raise WarplineError(error.what, where=f"case {case.id}", do=error.do) from error
+    if found.labels is None:
+        return replace(case, labels=None, annotated=None)
+    if found.note:
+        print(f"{case.id}: {found.note}", flush=True)
+    return replace(case, labels=found.labels, annotated=found.annotated)
 
 
 @step
