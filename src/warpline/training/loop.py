@@ -29,8 +29,12 @@ from warpline.training.checkpoints import StateFolder, load_weights
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 
 
+class Diverged(Exception):
+    """What an objective raises where the network's answer can lead nowhere; its text says why."""
+
+
 class Objective(Protocol):
-    """What a network is trained for."""
+    """What a network is trained for; `loss` and `validate` may raise `Diverged`."""
 
     steps_per_epoch: int
 
@@ -117,7 +121,8 @@ def train(
     Raises
     ------
     WarplineError
-        If the loss or the weights stop being finite; the last good state is kept.
+        If the loss or the weights stop being finite, or the objective says that the training
+        diverged; the last good state is kept.
     Interrupted
         After SIGTERM, once the state is saved.
     """
@@ -148,7 +153,7 @@ def train(
 
     def save() -> None:
         if not all(torch.isfinite(p).all() for p in network.parameters()):
-            raise _diverged("weights", step, state)
+            raise _diverged("the weights stopped being finite", step, state)
         state.save(
             {
                 "network": network.state_dict(),
@@ -170,10 +175,10 @@ def train(
             _set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step))
             batch = objective.batch(step)
-            with _autocast(device, settings.precision):
+            with _autocast(device, settings.precision), _stopping(step, state):
                 loss, parts = objective.loss(network, batch)
             if not torch.isfinite(loss):
-                raise _diverged("loss", step, state)
+                raise _diverged("the loss stopped being finite", step, state)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             scaler.step(optimiser)
@@ -192,7 +197,7 @@ def train(
                     epoch % settings.validate_every == 0 or step == total
                 ):
                     network.eval()
-                    with torch.no_grad():
+                    with torch.no_grad(), _stopping(step, state):
                         values = objective.validate(network)
                     network.train()
                     now = time.monotonic() - started
@@ -233,10 +238,19 @@ def write_history(path: str | os.PathLike, history: list[tuple]) -> None:
         writer.writerows(history)
 
 
+@contextmanager
+def _stopping(step: int, state: StateFolder) -> Iterator[None]:
+    """Say what `Diverged` says, at which step, and what is kept."""
+    try:
+        yield
+    except Diverged as reason:
+        raise _diverged(str(reason), step, state) from None
+
+
 def _diverged(what: str, step: int, state: StateFolder) -> WarplineError:
     kept = state.last if state.last.exists() else "nothing, it was the first checkpoint interval"
     return WarplineError(
-        f"The training diverged: the {what} stopped being finite at step {step}.",
+        f"The training diverged: {what} at step {step}.",
         where=f"last good state kept: {kept}",
         do="Lower training.optimiser.learning_rate, or use precision: single.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +19,7 @@ from warpline.inference import check_size
 from warpline.networks import Prediction, RegistrationNetwork
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_cases, read_pairs
+from warpline.training.loop import Diverged
 
 # Fewer tell nothing of a deformation.
 FEWEST_LANDMARKS = 3
@@ -213,6 +215,7 @@ class RegistrationObjective:
         """Loss to minimise, and its parts for the record."""
         forward, backward = network.both(batch.moving, batch.fixed, backward=self.symmetric)
         predictions = [forward] if backward is None else [forward, backward]
+        check_velocity(forward)
         terms = {
             "similarity": self._similarity(batch, predictions),
             "regularity": sum(
@@ -272,6 +275,27 @@ class RegistrationObjective:
                 size = (warped + labels[1:]).sum((0, 2, 3, 4))
                 values.setdefault("dice", []).append(float((overlap / size.clamp_min(1)).mean()))
         return {name: float(np.mean(v)) for name, v in values.items()}
+
+
+def check_velocity(prediction: Prediction) -> None:
+    """Refuse a distribution of velocities that is wider than the image.
+
+    Its loss may stay finite for the rest of the training, which then learns nothing.
+
+    Raises
+    ------
+    Diverged
+        If a standard deviation is more voxels than the longest side of the velocity's grid has.
+    """
+    if prediction.velocity is None:
+        return
+    deviation = math.exp(0.5 * min(float(prediction.velocity.log_variance.detach().max()), 100.0))
+    side = max(prediction.velocity.mean.shape[2:])
+    if deviation > side:
+        raise Diverged(
+            f"a standard deviation of the velocity grew to {deviation:.2g} voxels, beyond the "
+            f"grid's {side},"
+        )
 
 
 def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> None:
