@@ -1,0 +1,245 @@
+"""Training a segmenter on crops of cases that each have only some organs annotated.
+
+Estienne et al. 2020, section 2, "Pretraining and Noisy Labels": datasets with different organs are
+trained on together, with the Dice of the organs that each has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from warpline.datasets import Pair
+from warpline.errors import WarplineError
+from warpline.losses import partial_dice
+from warpline.metrics.overlap import dice
+from warpline.organs import ORGANS
+from warpline.preprocess import Case
+from warpline.segmentation import organ_numbers, segment
+from warpline.training.data import CaseFolders, place_of
+
+# What the random generators are for; each gets the seed, its purpose and its place.
+ORDER, MIX, CROP = range(3)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How examples are drawn; the keys of ``training.sampling`` in a recipe.
+
+    Attributes
+    ----------
+    crop
+        Side of a crop, voxels; also of the windows in validation.
+    crops
+        Crops of each case in an epoch, drawn anew in every one.
+    centred
+        Share of crops whose middles lie in an annotated organ, each of those that the case has
+        being as likely; the others' lie anywhere in the image. At its faces a crop is moved inside.
+    held
+        Cases in memory at a time, among which a batch is mixed.
+    """
+
+    crop: int = 144
+    crops: int = 1
+    centred: float = 0.5
+    held: int = 12
+
+
+@dataclass
+class Batch:
+    """Crops of several cases.
+
+    Attributes
+    ----------
+    images
+        (B, 1, n, n, n).
+    labels
+        (B, n, n, n) uint8, common numbers.
+    annotated
+        (B, organs) bool, in the order of the network's organs.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    annotated: torch.Tensor
+
+
+class SegmentationObjective:
+    """The Dice of the organs that each case has annotated.
+
+    An epoch takes all cases in random order, `held` at a time, and mixes their crops. All of it
+    follows from seed and step.
+
+    Parameters
+    ----------
+    training, validation
+        Cases with label maps in common numbers, of any shape; validation may be empty.
+    organs
+        Common numbers of the network's organs, in the order of its channels.
+    """
+
+    def __init__(
+        self,
+        training: Sequence[Case],
+        validation: Sequence[Case],
+        organs: Sequence[int],
+        *,
+        batch_size: int,
+        sampling: Sampling,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ):
+        if not len(training):
+            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        self.training, self.validation = training, validation
+        self.organs = tuple(organs)
+        self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
+        self.device = device
+        # Blocks of cases that are in memory together, and the steps that each takes.
+        held = max(1, sampling.held)
+        self.block_sizes = [min(held, len(training) - s) for s in range(0, len(training), held)]
+        self.block_steps = [-(-size * sampling.crops // batch_size) for size in self.block_sizes]
+        self.steps_per_epoch = sum(self.block_steps)
+        self._cases: dict[int, Case] = {}
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, a function of the seed and the step alone."""
+        epoch, block, within = place_of(step, self.block_steps)
+        order = np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.training))
+        start = sum(self.block_sizes[:block])
+        members = order[start : start + self.block_sizes[block]]
+        crops = [(int(case), k) for case in members for k in range(self.sampling.crops)]
+        mixed = np.random.default_rng((self.seed, MIX, epoch, block)).permutation(len(crops))
+        chosen = mixed[within * self.batch_size : (within + 1) * self.batch_size]
+        self._hold(members)
+        parts = [
+            self._crop(self._cases[case], np.random.default_rng((self.seed, CROP, epoch, case, k)))
+            for case, k in (crops[i] for i in chosen)
+        ]
+        images, labels, annotated = (torch.stack(part) for part in zip(*parts, strict=True))
+        return Batch(
+            images[:, None].to(self.device), labels.to(self.device), annotated.to(self.device)
+        )
+
+    def loss(
+        self, network: nn.Module, batch: Batch
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """`warpline.losses.partial_dice` of the predicted organs; it has no parts."""
+        found = network(batch.images)[:, 1:]
+        target = torch.stack([batch.labels == number for number in self.organs], dim=1).float()
+        return partial_dice(found, target, batch.annotated), {}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Dice of whole validation cases: each organ's mean, their mean, and one minus that.
+
+        An organ counts in the cases that have it annotated and drawn.
+        """
+        scores: dict[int, list[float]] = {number: [] for number in self.organs}
+        for case in self.validation:
+            known = self._known(case)
+            found = segment(network, case.image, window=self.sampling.crop, device=self.device)
+            own = dice(case.labels.array, found.array, known)
+            drawn = np.unique(case.labels.array)
+            for number in known:
+                if number in drawn:
+                    scores[number].append(own[number])
+        means = {number: float(np.mean(values)) for number, values in scores.items() if values}
+        mean = float(np.mean(list(means.values())))
+        named = {f"dice {ORGANS[number - 1]}": value for number, value in means.items()}
+        return {"loss": 1.0 - mean, "dice": mean, **named}
+
+    def _known(self, case: Case) -> list[int]:
+        """Those of the network's organs that a case has annotated."""
+        known = [n for n in self.organs if case.annotated is None or n in case.annotated]
+        if case.labels is None or not known:
+            raise WarplineError(
+                "None of the organs that the network is to segment is annotated in the case.",
+                where=f"case {case.id}",
+                do="Put 'harmonise' into the 'prepare' list of its dataset, or leave the case out.",
+            )
+        return known
+
+    def _hold(self, members: np.ndarray) -> None:
+        self._cases = {
+            int(i): self._cases[int(i)] if int(i) in self._cases else self.training[int(i)]
+            for i in members
+        }
+
+    def _crop(
+        self, case: Case, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Image and labels (n, n, n) of a crop, and which organs are annotated, (organs,).
+
+        Where the image is smaller they go on with the values at its ends.
+        """
+        size, shape = self.sampling.crop, case.grid.shape
+        known = self._known(case)
+        middle = np.array([rng.integers(n) for n in shape])
+        if rng.random() < self.sampling.centred:
+            counts = np.bincount(case.labels.array.ravel(), minlength=len(ORGANS) + 1)
+            drawn = [number for number in known if counts[number]]
+            if drawn:
+                inside = np.flatnonzero(case.labels.array == rng.choice(drawn))
+                chosen = inside[rng.integers(len(inside))]
+                middle = np.array(np.unravel_index(chosen, shape))
+        index = []
+        for m, n in zip(middle, shape, strict=True):
+            first = min(max(m - size // 2, 0), max(n - size, 0))
+            index.append(np.minimum(np.arange(first, first + size), n - 1))
+        box = np.ix_(*index)
+        return (
+            torch.from_numpy(case.image.array[box].astype(np.float32)),
+            torch.from_numpy(case.labels.array[box].astype(np.uint8)),
+            torch.tensor([number in known for number in self.organs]),
+        )
+
+
+def from_recipe(
+    recipe: Mapping[str, Any],
+    network: nn.Module,
+    folders: Mapping[str, str],
+    cases: Sequence[str],
+    pairs: Sequence[Pair],
+    labels: Mapping[int, str],
+    device: torch.device,
+) -> SegmentationObjective:
+    """The objective of a recipe with ``objective: segmentation``; see `objectives.build`.
+
+    Validation takes each case of the pairs on its own. The network names its organs: `labels` are
+    not used.
+
+    Raises
+    ------
+    WarplineError
+        If the recipe's loss is no Dice or the network segments no organs.
+    """
+    name = recipe["loss"].get("error", {}).get("name")
+    if name != "dice":
+        raise WarplineError(
+            "A segmentation is trained on the Dice of the organs that each case has.",
+            where="loss of the recipe",
+            do="Write 'loss: {error: {name: dice}}'.",
+        )
+    if not hasattr(network, "organs"):
+        raise WarplineError(
+            f"The network '{recipe['network']['name']}' segments no organs.",
+            where="training.objective, network.name of the recipe",
+            do="Use the network estienne2020_segmenter, or another objective.",
+        )
+    training, steps = recipe["training"], recipe.get("prepare", [])
+    validation = sorted({case for pair in pairs for case in pair})
+    return SegmentationObjective(
+        CaseFolders(folders, cases, steps),
+        CaseFolders(folders, validation, steps),
+        organ_numbers(network),
+        batch_size=training["batch_size"],
+        sampling=Sampling(**training.get("sampling", {})),
+        seed=recipe["seed"],
+        device=device,
+    )
