@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -86,6 +86,7 @@ def test_bad_tables_and_maps():
         harmonise(labels, labels, {1: None})
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.integers(0, 5), min_size=4, max_size=30),
     st.dictionaries(st.integers(1, 5), st.sampled_from([*ORGANS, None]), min_size=5, max_size=5),
@@ -200,6 +201,7 @@ def test_no_kidney():
     assert note == "no kidney is drawn"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.floats(-30, 30), st.floats(12, 22), st.floats(12, 22), st.booleans())
 def test_every_voxel_has_one_side_and_right_is_right(shift, first, second, flipped):
     grid = GRIDS["to the right" if flipped else "to the left"]
