@@ -1,6 +1,7 @@
 """Training on partly labelled cases: the loss by hand, crops, resuming, and that it suffices."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpline import networks
+from warpline.catalog import Catalog
 from warpline.errors import WarplineError
 from warpline.images import Grid, Image
 from warpline.losses import partial_dice, soft_dice
@@ -307,6 +309,25 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
     assert result.steps == 9
     for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("scale", ["demo", "cpu", "paper"])
+def test_the_papers_recipe(scale):
+    """As the catalog gives it, with the validation cases that it names."""
+    catalog = Catalog({"scale": scale}, Path(__file__).parents[2])
+    method = "estienne2020-task3-segmenter"
+    own = catalog.recipe("abdomen", method)
+    ids, pairs = catalog.training_cases("abdomen", method)
+    network = networks.build(own["network"]["name"], own["network"]["parameters"])
+    folders = dict.fromkeys([*ids, *(case for case, _ in pairs)], "nowhere")
+    one = objectives.build(own, network, folders, ids, pairs, {}, torch.device("cpu"))
+    assert one.organs == tuple(range(1, 12))
+    assert len(one.training) == len(ids) > 0
+    assert len(one.validation) == len(pairs) > 0
+    assert one.sampling.crop % network.stride == 0
+    if scale == "paper":
+        assert (one.sampling.crop, one.batch_size) == (144, 6)
+        assert own["training"]["optimiser"]["learning_rate"] == 1e-4
 
 
 def test_bad_recipes():
