@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
+# Files are read as UTF-8 whatever the machine's locale.
+export PYTHONUTF8 := 1
 
 .PHONY: demo test lint format lock clean setup
 
