@@ -14,20 +14,9 @@ from torch import nn
 
 from warpline.layers import Conv3d
 from warpline.networks.estienne2020 import Encoder, Up
+from warpline.organs import ORGANS
 
-ELEVEN = (
-    "spleen",
-    "right_kidney",
-    "left_kidney",
-    "gallbladder",
-    "esophagus",
-    "liver",
-    "stomach",
-    "aorta",
-    "inferior_vena_cava",
-    "portal_vein",
-    "pancreas",
-)
+ELEVEN = ORGANS[:11]  # the paper's: all but the adrenal glands
 
 
 class Network(nn.Module):

@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-# In Learn2Reg's order.
-ORGANS = (
-    "spleen",
-    "right_kidney",
-    "left_kidney",
-    "gallbladder",
-    "esophagus",
-    "liver",
-    "stomach",
-    "aorta",
-    "inferior_vena_cava",
-    "portal_vein",
-    "pancreas",
-    "right_adrenal",
-    "left_adrenal",
-)
-NUMBER = {name: number for number, name in enumerate(ORGANS, start=1)}
+from warpline.organs import NUMBER as NUMBER
+from warpline.organs import ORGANS as ORGANS
 
 # Values of the second map, which lie beside or within the organs.
 DUODENUM, HEPATIC_VESSEL, LIVER_TUMOUR, PANCREAS_TUMOUR, KIDNEY_TUMOUR, COLON_TUMOUR = range(1, 7)
