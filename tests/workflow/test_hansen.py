@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 RESULTS = "results/hansen2020"
 DATA = "results/data/dirlab-4dct"
@@ -51,7 +52,10 @@ def chest(shift: int = 0, lungs: bool = True, flat: bool = False) -> np.ndarray:
     """Stored values (z, y, x): a body with two boxes as lungs, their texture moved along y."""
     stored = np.full(SIZE[::-1], AIR, "<i2")
     stored[:, 3:-3, 3:-3] = TISSUE
-    texture = np.random.default_rng(0).integers(-150, 150, (24, 22, 12))
+    texture = ndimage.gaussian_filter(
+        np.random.default_rng(0).normal(size=(24, 22, 12)), 2, mode="wrap"
+    )
+    texture = (150 * texture / np.abs(texture).max()).astype(int)
     texture = LUNG + (0 if flat else np.roll(texture, shift, axis=1))
     for first in (6, 22) if lungs else ():
         stored[4:28, 7:29, first : first + 12] = texture
@@ -129,11 +133,11 @@ def by_hand(project) -> str:
                 "hansen2020-features": {
                     "prepare": [{"crop_to_mask": {}}, {"resize": {"shape": [16, 16, 16]}}],
                     "network": {"parameters": {"encoder": [4, 4, 4], "decoder": [4, 4]}},
-                    "training": {"epochs": 1, "sampling": {"crop": 8, "crops": 2}},
+                    "training": {"epochs": 2, "sampling": {"crop": 8, "crops": 2}},
                 },
                 "hansen2020-512": {
                     "embedding": {
-                        "keypoints": 60, "erosion": 7, "components": 4, "radius": 1,
+                        "keypoints": 60, "erosion": 7, "components": 4, "radius": 1, "shift": 0,
                         "shape": [32, 32, 64],
                     },
                 },
@@ -166,7 +170,8 @@ def test_faults_of_own_files_are_named_and_the_others_are_finished(project):
     found = pd.read_parquet(project.folder / records("both"))
     clipped = found[found["metric"] == "clipped"].set_index("fixed")["value"]
     assert clipped["case4-T00"] == 0
-    assert clipped["case5-T00"] > 0.8
+    # A network of two epochs: many keypoints, not all, look beyond.
+    assert clipped["case5-T00"] > 0.3
     tre = found[found["metric"] == "tre"].groupby("fixed")["value"]
     assert tre.max()["case4-T00"] < 1
     assert tre.min()["case5-T00"] > FAR * SPACING - 15
