@@ -167,11 +167,17 @@ class Catalog:
                     rule["file"] = str(self.root / rule["file"])
             dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
             self._check_per_case(name, spec["per_case"], sheet)
+            self._datasets[name] = dataset  # before others are asked for, which may ask for this
             if spec["prealign"]:
-                dataset.row(spec["prealign"]["reference"])
+                other = spec["prealign"]["dataset"]
+                if other not in (None, name):
+                    where = f"config/datasets/{name}.yaml, key 'prealign.dataset'"
+                    self._path("datasets", other, where)
+                (dataset if other in (None, name) else self.dataset(other)).row(
+                    spec["prealign"]["reference"]
+                )
             if spec["atlas"] or any(rule["from"] == "atlas" for rule in spec["pairs"].values()):
                 dataset.atlas_candidates()
-            self._datasets[name] = dataset
         return self._datasets[name]
 
     def _check_per_case(self, name: str, files: Mapping[str, Any], sheet: Path) -> None:

@@ -2,8 +2,9 @@
 
 
 def reference_folder(wildcards):
-    dataset = catalog.dataset(wildcards.dataset)
-    case = dataset.spec["prealign"]["reference"]
+    prealign = catalog.dataset(wildcards.dataset).spec["prealign"]
+    dataset = catalog.dataset(prealign["dataset"] or wildcards.dataset)
+    case = prealign["reference"]
     return batch_folder(dataset.name, "prepared", dataset.batches_of([case])[0])
 
 
