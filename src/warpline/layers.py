@@ -1,6 +1,8 @@
-"""Three-dimensional convolution that is fast on small volumes on a CPU too."""
+"""Layers that several networks share."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -59,3 +61,21 @@ def convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.
     nn.init.kaiming_normal_(layer.weight, a=slope)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True))
+
+
+def window_pairs(windows: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """CT windows of a recipe as pairs (centre, width), HU.
+
+    Raises
+    ------
+    TypeError
+        If there is none, or one is no such pair.
+    """
+    if not windows or any(len(w) != 2 or not w[1] > 0 for w in windows):
+        raise TypeError("'windows' needs at least one (centre, width), widths above 0")
+    return [(float(centre), float(width)) for centre, width in windows]
+
+
+def ct_windows(image: torch.Tensor, windows: Sequence[tuple[float, float]]) -> torch.Tensor:
+    """CT windows as channels: (B, 1, z, y, x) in HU → (B, windows, z, y, x) in [0, 1]."""
+    return torch.cat([(image - c) / w + 0.5 for c, w in windows], dim=1).clamp(0, 1)

@@ -81,3 +81,30 @@ def test_unknown_network_names_the_nearest():
 def test_unknown_parameter_is_refused():
     with pytest.raises(WarplineError, match="chanels"):
         networks.build("estienne2020", {"chanels": [1, 2]})
+
+
+def test_ct_windows_are_the_channels_that_the_network_and_the_similarity_see():
+    windows = [[40, 400], [800, 100], [1000, 400]]
+    network = networks.build(
+        "estienne2020",
+        {"windows": windows, "channels": [2, 4], "convolutions": [1], "activation": "relu"},
+    )
+    image = torch.tensor([-1000.0, -160.0, 40.0, 240.0, 790.0, 1100.0]).reshape(1, 1, 1, 1, 6)
+    expected = [[0, 0, 0.5, 1, 1, 1], [0, 0, 0, 0, 0.4, 1], [0, 0, 0, 0, 0, 0.75]]
+    torch.testing.assert_close(network.channels(image)[0, :, 0, 0], torch.tensor(expected))
+    moving, fixed = (200 * torch.randn(1, 1, 8, 8, 8) for _ in range(2))
+    plain = networks.build(
+        "estienne2020", {"inputs": 3, "channels": [2, 4], "convolutions": [1], "activation": "relu"}
+    )
+    plain.load_state_dict(network.state_dict())
+    torch.nn.init.normal_(plain.last.weight)
+    network.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(
+        network(moving, fixed).displacement,
+        plain(network.channels(moving), network.channels(fixed)).displacement,
+    )
+
+
+def test_windows_and_inputs_are_not_given_both():
+    with pytest.raises(WarplineError, match="leave 'inputs' out"):
+        networks.build("estienne2020", {"windows": [[40, 400]], "inputs": 3})

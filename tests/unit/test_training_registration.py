@@ -285,7 +285,7 @@ def test_the_published_loss_of_bouabid_by_its_parts():
     gradients = torch.full((1, 3, 16, 16, 16), 0.5)
     gradients[:, 0] = 0.6  # a stretch of 1.2 along z: |2s − 1| = 0.2 in a third of the channels
 
-    class Stretch(torch.nn.Module):
+    class Stretch(networks.RegistrationNetwork):
         def both(self, moving, fixed, backward):
             return Prediction([torch.zeros(1, 3, 16, 16, 16)], gradients), None
 
@@ -440,7 +440,7 @@ def test_a_pair_with_too_few_common_landmarks_is_named():
     watched = {"validation": CaseMemory(cases, [], landmarks=True)}
     with pytest.raises(WarplineError, match="2 landmarks in common"):
         hu_objective(cases[:2], **watched, validation_pairs=[("c", "a")])
-    with pytest.raises(WarplineError, match="augmentation of a recipe moves"):
+    with pytest.raises(WarplineError, match="crops of a recipe move images"):
         hu_objective(cases[:2], augmentation=Augmentation(flip=True))
 
 
@@ -527,3 +527,63 @@ def test_a_recipe_with_landmarks_reads_them(tmp_path):
     objective = from_recipe(without, *arguments)
     assert objective.training.landmarks is None
     assert values["loss"] > objective.validate(hu_network().eval())["loss"]
+
+
+def _partly(case, *annotated):
+    return replace(case, annotated=annotated)
+
+
+def test_only_labels_that_both_cases_have_annotated_count_in_their_overlap():
+    cases = [blob_case(f"case{i}", i) for i in range(2)]
+    partly = [_partly(cases[0], 1), _partly(cases[1], 1, 2)]
+    arguments = {
+        "loss": LOSS, "batch_size": 1, "symmetric": True, "augmentation": PLAIN, "masked": True,
+        "seed": 0,
+    }  # fmt: skip
+    network, found = small_network(), []
+    for known, values in ((cases, (1,)), (partly, (1, 2))):
+        memory = CaseMemory(known, values, network.stride)
+        objective = RegistrationObjective(memory, memory, [("case0", "case1")], **arguments)
+        batch = objective.batch(0)
+        _, parts = objective.loss(network, batch)
+        found.append((float(parts["dice"]), objective.validate(network)["dice"]))
+    assert batch.annotated.tolist() == [[True, False]]
+    # Counted, the second label, drawn in neither, would halve the loss.
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_a_crop_takes_both_images_and_labels_from_one_random_place():
+    memory = CaseMemory([blob_case(f"case{i}", i) for i in range(3)], (1, 2), 1)
+    # Each voxel says where it is.
+    where = torch.arange(memory.images[0].numel()).reshape(memory.shape).float()
+    memory.images[:] = where
+    memory.labels[:] = (where % 3).to(torch.uint8)
+    objective = RegistrationObjective(
+        memory, None, [], loss=LOSS, batch_size=1, symmetric=False, augmentation=PLAIN,
+        masked=False, seed=0, crop=(8, 6, 4),
+    )  # fmt: skip
+    places = set()
+    for step in range(20):
+        batch = objective.batch(step)
+        assert batch.moving.shape == batch.fixed.shape == (1, 1, 8, 6, 4)
+        torch.testing.assert_close(batch.moving, batch.fixed)
+        first = int(batch.moving[0, 0, 0, 0, 0])
+        corner = np.unravel_index(first, memory.shape)
+        box = tuple(slice(c, c + n) for c, n in zip(corner, (8, 6, 4), strict=True))
+        torch.testing.assert_close(batch.moving[0, 0], where[box])
+        torch.testing.assert_close(batch.fixed_labels[0, 0], (where[box] % 3 == 1).float())
+        places.add(first)
+    assert len(places) > 15
+
+
+def test_a_crop_that_cannot_be_cut_is_refused(tmp_path):
+    for i in range(2):
+        write_case(tmp_path / f"case{i}", blob_case(f"case{i}", i))
+    folders = {f"case{i}": str(tmp_path / f"case{i}") for i in range(2)}
+    recipe = {
+        "loss": LOSS, "seed": 0,
+        "training": {"batch_size": 1, "symmetric": True, "masked": False, "augmentation": {},
+                     "pairing": "random", "crop": [1024, 16, 16]},
+    }  # fmt: skip
+    with pytest.raises(WarplineError, match="cannot be cut from cases of"):
+        from_recipe(recipe, small_network(), folders, sorted(folders), [], {1: "a"}, "cpu")

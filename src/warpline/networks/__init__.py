@@ -86,6 +86,10 @@ class RegistrationNetwork(nn.Module):
         """Predict the field that warps `moving` onto `fixed`, both (B, C, z, y, x)."""
         return self.both(moving, fixed, backward=False)[0]
 
+    def channels(self, image: torch.Tensor) -> torch.Tensor:
+        """What the network, and a similarity, make of an image (B, 1, z, y, x); as it is here."""
+        return image
+
     def both(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from warpline.fields.integration import integrate_gradients
-from warpline.layers import Conv3d
+from warpline.layers import Conv3d, ct_windows, window_pairs
 from warpline.networks import Prediction, RegistrationNetwork
 
 ACTIVATIONS = {
@@ -93,7 +93,7 @@ class Network(RegistrationNetwork):
     Parameters
     ----------
     inputs
-        Channels of an image (1 for MR, 3 CT windows).
+        Channels of an image; not given with `windows`.
     channels
         Channels at full resolution and after every halving.
     convolutions
@@ -104,21 +104,33 @@ class Network(RegistrationNetwork):
         Add the upsampled features back after the decoder's convolutions.
     deep_supervision
         Predict a transformation from every coarser level too.
+    windows
+        Of a CT in HU: (centre, width) of each input channel.
+
+    Raises
+    ------
+    TypeError
+        If the parameters do not fit each other.
     """
 
     def __init__(
         self,
-        inputs: int = 1,
+        inputs: int | None = None,
         channels: Sequence[int] = (32, 64, 128, 256, 512),
         convolutions: Sequence[int] = (1, 2, 3, 2),
         activation: str = "leaky_relu",
         decoder_residual: bool = True,
         deep_supervision: bool = True,
+        windows: Sequence[Sequence[float]] | None = None,
     ):
         super().__init__()
+        if windows is not None and inputs is not None:
+            raise TypeError("'windows' are the inputs: leave 'inputs' out")
+        self.windows = None if windows is None else window_pairs(windows)
         if len(convolutions) != len(channels) - 1:
             raise TypeError("'convolutions' needs one count for each halving of 'channels'")
         self.stride = 2 ** len(convolutions)
+        inputs = len(self.windows) if self.windows else inputs or 1
         self.encoder = Encoder(inputs, channels, convolutions, activation)
         self.decoder = nn.ModuleList(
             Up(channels[i + 1], channels[i], convolutions[i], activation, decoder_residual)
@@ -132,6 +144,10 @@ class Network(RegistrationNetwork):
         # A zero logit is the identity, so training starts from it.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+
+    def channels(self, image: torch.Tensor) -> torch.Tensor:
+        """The CT windows (B, windows, z, y, x) of an image in HU; without windows, the image."""
+        return image if self.windows is None else ct_windows(image, self.windows)
 
     def decode(self, difference: list[torch.Tensor]) -> Prediction:
         """Transformation from subtracted features, fine to coarse."""
@@ -151,7 +167,7 @@ class Network(RegistrationNetwork):
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """Decode E(M) − E(F) and, if asked, E(F) − E(M): the encoder works once for both."""
-        features = [f.chunk(2) for f in self.encoder(torch.cat([moving, fixed]))]
+        features = [f.chunk(2) for f in self.encoder(self.channels(torch.cat([moving, fixed])))]
         difference = [m - f for m, f in features]
         if not backward:
             return self.decode(difference), None

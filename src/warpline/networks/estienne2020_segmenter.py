@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.layers import Conv3d
+from warpline.layers import Conv3d, ct_windows, window_pairs
 from warpline.networks.estienne2020 import Encoder, Up
 from warpline.organs import ORGANS
 
@@ -50,10 +50,8 @@ class Network(nn.Module):
             raise TypeError("'convolutions' needs one count for each halving of 'channels'")
         if not organs or len(set(organs)) != len(organs):
             raise TypeError("'organs' needs at least one organ, and each one once")
-        if not windows or any(len(w) != 2 or not w[1] > 0 for w in windows):
-            raise TypeError("'windows' needs at least one (centre, width), widths above 0")
         self.organs = tuple(organs)
-        self.windows = [(float(centre), float(width)) for centre, width in windows]
+        self.windows = window_pairs(windows)
         self.stride = 2 ** len(convolutions)
         self.encoder = Encoder(len(self.windows), channels, convolutions, "leaky_relu")
         self.decoder = nn.ModuleList(
@@ -71,8 +69,7 @@ class Network(nn.Module):
         size = image.shape[2:]
         wide = [max(-(-n // self.stride), 2) * self.stride - n for n in size]
         image = F.pad(image, [n for w in reversed(wide) for n in (0, w)], mode="replicate")
-        channels = [(image - c) / w + 0.5 for c, w in self.windows]
-        features = self.encoder(torch.cat(channels, dim=1).clamp(0, 1))
+        features = self.encoder(ct_windows(image, self.windows))
         out = features[-1]
         for up, skip in zip(self.decoder, features[-2::-1], strict=True):
             out = up(out, skip)

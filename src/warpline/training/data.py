@@ -33,6 +33,8 @@ class CaseMemory:
         (cases, z, y, x) uint8, or None where any case has no label map.
     values
         The foreground label values, in the order of the one-hot channels.
+    annotated
+        (cases, values) bool: whether the case's label map is complete for the value.
     landmarks
         Of every case, id → index (z, y, x), fractions included; None unless asked for.
     """
@@ -67,6 +69,10 @@ class CaseMemory:
         if all(case.labels is not None for case in cases):
             labels = torch.stack([torch.from_numpy(c.labels.array) for c in cases])
             self.labels = F.pad(labels, width)
+        self.annotated = torch.tensor(
+            [[c.annotated is None or v in c.annotated for v in self.values] for c in cases],
+            dtype=torch.bool,
+        )
         # Padding is at the ends: an index stays what it is.
         self.landmarks = [landmarks_inside(case) for case in cases] if landmarks else None
 
@@ -80,11 +86,25 @@ class CaseMemory:
             self.labels = self.labels.to(device)
         return self
 
-    def one_hot(self, indices: Sequence[int]) -> torch.Tensor | None:
-        """Foreground label maps of some cases, (n, labels, z, y, x) float32."""
+    def one_hot(
+        self,
+        indices: Sequence[int],
+        box: Sequence[slice] = (),
+        device: torch.device | str | None = None,
+    ) -> torch.Tensor | None:
+        """Foreground label maps of some cases, (n, labels, z, y, x) float32.
+
+        Parameters
+        ----------
+        box
+            Slices along z, y and x; everything where not given.
+        device
+            Where to make them; where the label maps are, if not given.
+        """
         if self.labels is None or not self.values:
             return None
-        chosen = self.labels[list(indices)]
+        chosen = self.labels[list(indices)][(..., *box)]
+        chosen = chosen.to(device or chosen.device)
         return torch.stack([(chosen == value).float() for value in self.values], dim=1)
 
     def shared_landmarks(self, first: int, second: int) -> tuple[torch.Tensor, torch.Tensor]:

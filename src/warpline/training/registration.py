@@ -58,7 +58,8 @@ class Batch:
     """Moving and fixed volumes: images (B, C, z, y, x), one-hot labels (B, labels, z, y, x).
 
     `landmarks` has for every pair those of the fixed and of the moving image, each (n, 3) indices
-    (z, y, x) in one order.
+    (z, y, x) in one order. `annotated` (B, labels) says which labels both cases have annotated;
+    None for all.
     """
 
     moving: torch.Tensor
@@ -66,6 +67,7 @@ class Batch:
     moving_labels: torch.Tensor | None = None
     fixed_labels: torch.Tensor | None = None
     landmarks: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    annotated: torch.Tensor | None = None
 
 
 class RegistrationObjective:
@@ -100,6 +102,11 @@ class RegistrationObjective:
     pairs
         (fixed, moving) ids of training cases, the only pairs to learn from. Random pairs where
         neither these nor an atlas are given.
+    crop
+        (z, y, x) voxels that a batch is cut to, both images at one random place; everything where
+        not given.
+    device
+        Where batches are put; where the training cases are, if not given.
     """
 
     def __init__(
@@ -116,6 +123,8 @@ class RegistrationObjective:
         seed: int,
         atlas: str | None = None,
         pairs: Sequence[Pair] | None = None,
+        crop: Sequence[int] | None = None,
+        device: torch.device | str | None = None,
     ):
         if len(training) < 2:
             raise WarplineError(
@@ -125,6 +134,7 @@ class RegistrationObjective:
         self.validation_pairs = list(validation_pairs)
         self.batch_size, self.symmetric, self.masked = batch_size, symmetric, masked
         self.augmentation, self.seed = augmentation, seed
+        self.crop, self.device = crop, device or training.images.device
         self.atlas = None if atlas is None else training.index[atlas]
         self.pairs = None
         # What an epoch goes through: the cases that move, or the pairs.
@@ -152,11 +162,18 @@ class RegistrationObjective:
                 where="loss.dice of the recipe",
                 do="Set its weight to 0 or use a dataset with labels.",
             )
+        if self.weights["dice"] and not (overlap.get("squared", True) or training.annotated.all()):
+            raise WarplineError(
+                "Where cases have only some labels annotated, overlap is measured with squares in "
+                "its denominator.",
+                where="loss.dice.squared of the recipe",
+                do="Leave it out.",
+            )
         if self.weights["landmarks"]:
-            if augmentation != Augmentation():
+            if augmentation != Augmentation() or crop is not None:
                 raise WarplineError(
-                    "The augmentation of a recipe moves images and labels, but no landmarks.",
-                    where="training.augmentation and loss.landmarks of the recipe",
+                    "Augmentation and crops of a recipe move images and labels, but no landmarks.",
+                    where="training.augmentation, training.crop and loss.landmarks of the recipe",
                     do="Leave one of them out.",
                 )
             check_landmarks(training, self._possible_pairs())
@@ -185,13 +202,32 @@ class RegistrationObjective:
         else:
             fixed = np.full(len(moving), self.atlas)
         indices = [*moving, *fixed]
-        images = self.training.images[indices]
-        labels = self.training.one_hot(indices) if self.weights["dice"] else None
+        box = self._box(rng)
+        images = self.training.images[indices][(..., *box)].to(self.device)
+        labels, annotated = None, None
+        if self.weights["dice"]:
+            labels = self.training.one_hot(indices, box, self.device)
+            annotated = self._annotated(self.training, fixed, moving)
         images, labels = self.augmentation(rng, images, labels, len(moving))
         count = len(moving)
         parts = (None, None) if labels is None else (labels[:count], labels[count:])
         landmarks = self._landmarks(self.training, zip(fixed, moving, strict=True))
-        return Batch(images[:count], images[count:], *parts, landmarks)
+        return Batch(images[:count], images[count:], *parts, landmarks, annotated)
+
+    def _box(self, rng: np.random.Generator) -> tuple[slice, ...]:
+        """Slices (z, y, x) of a crop at a random place."""
+        if self.crop is None:
+            return ()
+        sizes = zip(self.training.shape, self.crop, strict=True)
+        starts = [(int(rng.integers(n - c + 1)), c) for n, c in sizes]
+        return tuple(slice(start, start + c) for start, c in starts)
+
+    def _annotated(
+        self, memory: CaseMemory, fixed: Sequence[int], moving: Sequence[int]
+    ) -> torch.Tensor | None:
+        """(B, labels): what both cases of each pair have annotated; None for everything."""
+        both = memory.annotated[list(fixed)] & memory.annotated[list(moving)]
+        return None if both.all() else both.to(self.device)
 
     def _landmarks(
         self, memory: CaseMemory, pairs: Iterable[tuple[int, int]]
@@ -217,7 +253,7 @@ class RegistrationObjective:
         predictions = [forward] if backward is None else [forward, backward]
         check_velocity(forward)
         terms = {
-            "similarity": self._similarity(batch, predictions),
+            "similarity": self._similarity(network, batch, predictions),
             "regularity": sum(
                 self.regulariser(p, **self.arguments["regularity"]) for p in predictions
             )
@@ -227,7 +263,7 @@ class RegistrationObjective:
             sides = [(batch.moving_labels, batch.fixed_labels)]
             sides.append(sides[0][::-1])
             terms["dice"] = sum(
-                losses.soft_dice(warp(source, p.displacement), target, **self.arguments["dice"])
+                self._overlap(warp(source, p.displacement), target, batch.annotated)
                 for p, (source, target) in zip(predictions, sides, strict=False)
             ) / len(predictions)
         if self.weights["landmarks"]:
@@ -240,8 +276,17 @@ class RegistrationObjective:
         total = sum(self.weights[name] * value for name, value in terms.items())
         return total, terms
 
-    def _similarity(self, batch: Batch, predictions: list[Prediction]) -> torch.Tensor:
-        moving, fixed = batch.moving, batch.fixed
+    def _overlap(
+        self, warped: torch.Tensor, target: torch.Tensor, annotated: torch.Tensor | None
+    ) -> torch.Tensor:
+        if annotated is None:
+            return losses.soft_dice(warped, target, **self.arguments["dice"])
+        return losses.partial_dice(warped, target, annotated)
+
+    def _similarity(
+        self, network: RegistrationNetwork, batch: Batch, predictions: list[Prediction]
+    ) -> torch.Tensor:
+        moving, fixed = network.channels(batch.moving), network.channels(batch.fixed)
         if len(predictions) == 2:
             moving, fixed = torch.cat([moving, fixed]), torch.cat([fixed, moving])
         mask = ((moving > 0) & (fixed > 0)).float() if self.masked else None
@@ -261,19 +306,24 @@ class RegistrationObjective:
         values: dict[str, list[float]] = {"loss": []}
         for fixed_id, moving_id in self.validation_pairs:
             fixed, moving = memory.index[fixed_id], memory.index[moving_id]
-            labels = memory.one_hot([moving, fixed])
+            labels = memory.one_hot([moving, fixed], device=self.device)
             parts = (None, None) if labels is None else (labels[:1], labels[1:])
             if not self.weights["dice"]:
                 parts = (None, None)
             landmarks = self._landmarks(memory, [(fixed, moving)])
-            batch = Batch(memory.images[[moving]], memory.images[[fixed]], *parts, landmarks)
+            images = memory.images[[moving, fixed]].to(self.device)
+            annotated = self._annotated(memory, [fixed], [moving])
+            batch = Batch(images[:1], images[1:], *parts, landmarks, annotated)
             values["loss"].append(float(self.loss(network, batch)[0]))
             if labels is not None:
                 field = network(batch.moving, batch.fixed).displacement
                 warped = warp(labels[:1], field, mode="nearest")
                 overlap = 2 * (warped * labels[1:]).sum((0, 2, 3, 4))
                 size = (warped + labels[1:]).sum((0, 2, 3, 4))
-                values.setdefault("dice", []).append(float((overlap / size.clamp_min(1)).mean()))
+                dice = overlap / size.clamp_min(1)
+                if annotated is None or annotated.any():
+                    known = dice if annotated is None else dice[annotated[0]]
+                    values.setdefault("dice", []).append(float(known.mean()))
         return {name: float(np.mean(v)) for name, v in values.items()}
 
 
@@ -349,11 +399,15 @@ def from_recipe(
     landmarks = recipe["loss"].get("landmarks", {}).get("weight", 0) > 0
     memory = CaseMemory(learned, sorted(labels), network.stride, landmarks)
     check_size(network, memory.shape)
+    crop = training.get("crop")
+    if crop is not None:
+        _check_crop(network, crop, memory.shape)
+    keep = device if training.get("memory", "device") == "device" else "cpu"
     validation = None
     if pairs:
-        validation = CaseMemory(watched, sorted(labels), network.stride, landmarks).to(device)
+        validation = CaseMemory(watched, sorted(labels), network.stride, landmarks).to(keep)
     return RegistrationObjective(
-        memory.to(device),
+        memory.to(keep),
         validation,
         pairs,
         loss=recipe["loss"],
@@ -364,4 +418,19 @@ def from_recipe(
         seed=recipe["seed"],
         atlas=ATLAS if training["pairing"] == "atlas" else None,
         pairs=given,
+        crop=crop,
+        device=device,
     )
+
+
+def _check_crop(network: RegistrationNetwork, crop: Sequence[int], shape: Sequence[int]) -> None:
+    """Refuse crops that are larger than the cases, or that the network cannot halve."""
+    fits = all(c <= n and c % network.stride == 0 for c, n in zip(crop, shape, strict=True))
+    if not fits:
+        raise WarplineError(
+            f"Crops of {' × '.join(map(str, crop))} voxels (z, y, x) cannot be cut from cases of "
+            f"{' × '.join(map(str, shape))}, or are no multiple of {network.stride}.",
+            where="training.crop of the recipe",
+            do="Give a multiple along each axis that is not larger than the cases.",
+        )
+    check_size(network, crop)
