@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from warpline import networks, provenance
@@ -13,6 +14,7 @@ from warpline.atlas import atlas_source, without_self
 from warpline.datasets import ATLAS, Pair
 from warpline.files import checksum, write_json
 from warpline.jobs import job
+from warpline.noisy_labels import fit_for_training
 from warpline.training import objectives
 from warpline.training.checkpoints import load_weights, save_weights
 from warpline.training.devices import claim
@@ -31,6 +33,7 @@ def main(
     device: str,
     threads: int,
     pretrained: str | None = None,
+    verdicts: str | None = None,
     label: str = "training",
 ) -> None:
     torch.set_num_threads(threads)
@@ -41,6 +44,8 @@ def main(
         print(f"weights of {pretrained}; {len(left)} tensors not taken over", flush=True)
     training = recipe["training"]
     pairs = without_self(pairs, folders)
+    if verdicts:
+        cases = fit_for_training(cases, pd.read_csv(verdicts))
     if ATLAS in cases:
         cases = [case for case in cases if case != atlas_source(folders[ATLAS])]
     if not pairs:
@@ -88,5 +93,6 @@ if "snakemake" in globals():
             device=snakemake.params.device,  # noqa: F821
             threads=snakemake.threads,  # noqa: F821
             pretrained=snakemake.input.get("pretrained"),  # noqa: F821
+            verdicts=snakemake.input.verdicts or None,  # noqa: F821
             label=Path(snakemake.output.weights).parent.as_posix(),  # noqa: F821
         )

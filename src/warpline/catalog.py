@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from warpline.config import at_scale, merge, read_yaml, validate
-from warpline.datasets import ATLAS, Dataset, Pair, pair_batches, read_case_sheet
+from warpline.datasets import (
+    ATLAS,
+    MEMBER,
+    Dataset,
+    Pair,
+    first_of_each,
+    pair_batches,
+    read_case_sheet,
+)
 from warpline.errors import WarplineError
 from warpline.registry import nearest
 
@@ -35,6 +43,8 @@ STUDY_COLUMNS = {
 
 # Of a row's split: not its pairs, but pairs made of its cases by fields that are known.
 SYNTHETIC = "-synthetic"
+# Of a row's split: not its pairs, but the organs of its cases as a segmenter finds them.
+SEGMENTED = "-segmented"
 _ERROR = {"better": "lower", "decimals": 2, "unit": "mm", "over": "labels"}
 
 
@@ -42,6 +52,9 @@ def _between(above: float, at_most: float) -> dict[str, Any]:
     """Patches whose true displacement has a length between these, mm."""
     return {"metric": "displacement", "above": above, "at_most": at_most}
 
+
+# What a method must be trained for, by the suffix of its row's split.
+SINGLE = {SYNTHETIC: "synthetic", SEGMENTED: "segmentation"}
 
 SYNTHETIC_COLUMNS = {
     "mae": {"title": "MAE", "metric": "mae"} | _ERROR,
@@ -159,6 +172,9 @@ class Catalog:
         """A dataset by the name of its file."""
         if name not in self._datasets:
             spec = self._load("datasets", name, "dataset")
+            if "members" in spec:
+                self._datasets[name] = self._merged(name, spec)
+                return self._datasets[name]
             for key in ("archives", "per_case"):
                 spec[key] = self._left_in(name, key, spec[key])
             sheet = self.root / spec["case_sheet"]
@@ -179,6 +195,54 @@ class Catalog:
             if spec["atlas"] or any(rule["from"] == "atlas" for rule in spec["pairs"].values()):
                 dataset.atlas_candidates()
         return self._datasets[name]
+
+    def _merged(self, name: str, spec: dict[str, Any]) -> Dataset:
+        """A dataset made of others' cases, each called <dataset>.<case>."""
+        file = f"config/datasets/{name}.yaml"
+        rows = []
+        for member, splits in spec["members"].items():
+            where = f"{file}, key 'members.{member}'"
+            self._path("datasets", member, where)
+            if "members" in read_yaml(self._path("datasets", member)):
+                raise WarplineError(
+                    f"The dataset '{member}' is itself made of others.",
+                    where=where,
+                    do="Name what it is made of.",
+                )
+            data = self.dataset(member)
+            known = {split: own for own, given in splits.items() for split in given}
+            for split in known:
+                if split not in data.splits:
+                    raise WarplineError(
+                        f"The dataset '{member}' has no split '{split}'.",
+                        where=where,
+                        do=nearest(split, data.splits),
+                    )
+            rows += [
+                row
+                | {"split": known[row["split"]]}
+                | {key: f"{member}{MEMBER}{row[key]}" for key in ("case", "patient")}
+                for row in data.cases
+                if row["split"] in known
+            ]
+        spec["case_sheet"] = file
+        merged = Dataset(name, spec, tuple(first_of_each(rows, spec["cases"], file)))
+        noisy = spec["noisy_labels"]
+        if noisy:
+            where = f"{file}, key 'noisy_labels"
+            self._path("datasets", noisy["dataset"], f"{where}.dataset'")
+            self._path("methods", noisy["method"], f"{where}.method'")
+            self._check_objective(noisy["method"], "segmentation", f"{where}.method'")
+        return merged
+
+    def _check_objective(self, method: str, objective: str, where: str) -> None:
+        """Refuse a method that is not trained for `objective`."""
+        if self.method(method).get("training", {}).get("objective") != objective:
+            raise WarplineError(
+                f"The method '{method}' is not trained for '{objective}'.",
+                where=where,
+                do=f"Name a recipe with 'objective: {objective}'.",
+            )
 
     def _check_per_case(self, name: str, files: Mapping[str, Any], sheet: Path) -> None:
         """Refuse files for a split that no case has, be it limited to none in this run or not."""
@@ -282,7 +346,7 @@ class Catalog:
                     if table["each_pair"]:
                         table["rows"] = [*self._pair_rows(table["rows"]), *table["rows"]]
             _check_names(paper, name)
-            self._check_synthetic(paper, name)
+            self._check_single(paper, name)
             for key, figure in paper["figures"].items():
                 if "method" in figure:
                     self.method(figure["method"])
@@ -303,28 +367,37 @@ class Catalog:
                 do=f"Set 'explore: true' in config/datasets/{dataset}.yaml.",
             )
 
-    def _check_synthetic(self, paper: Mapping[str, Any], name: str) -> None:
-        """Refuse synthetic pairs of a split that is not there or for a method not made for them."""
+    def _check_single(self, paper: Mapping[str, Any], name: str) -> None:
+        """Refuse measurements on single cases of no split, or by a method not made for them."""
         for key, table in paper["tables"].items():
             for row in table["rows"]:
-                if not row.get("split", "").endswith(SYNTHETIC):
+                if "method" not in row:
                     continue
                 where = f"'{name}', key 'tables.{key}.rows', row '{row['id']}'"
+                split, suffix = _single(row["split"])
+                if not suffix:
+                    self._check_registers(row["method"], where)
+                    continue
                 splits = self.dataset(row["dataset"]).splits
-                split = row["split"].removesuffix(SYNTHETIC)
                 if split not in splits:
                     raise WarplineError(
                         f"The dataset '{row['dataset']}' has no split '{split}'.",
                         where=where,
                         do=nearest(split, splits),
                     )
-                method = self.method(row["method"])
-                if method.get("training", {}).get("objective") != "synthetic":
-                    raise WarplineError(
-                        f"The method '{row['method']}' is not trained on synthetic pairs.",
-                        where=where,
-                        do=f"Name a recipe with 'objective: synthetic', or the split '{split}'.",
-                    )
+                self._check_objective(row["method"], SINGLE[suffix], where)
+
+    def _check_registers(self, method: str, where: str) -> None:
+        """Refuse a network that is trained for something else than fields of pairs."""
+        objective = self.method(method).get("training", {}).get("objective")
+        if objective in ("descriptors", "segmentation"):
+            raise WarplineError(
+                f"The method '{method}' registers nothing: it is trained for '{objective}'.",
+                where=where,
+                do=f"Measure it on single cases: write the split with '{SEGMENTED}' after it."
+                if objective == "segmentation"
+                else "Name a method of kind embedding that uses it.",
+            )
 
     @property
     def papers(self) -> list[str]:
@@ -333,7 +406,7 @@ class Catalog:
 
     def _extra_rows(self, rows: list[dict]) -> Iterable[dict]:
         """Rows for the configuration's extra methods on every dataset and split of a table."""
-        runs = [row for row in rows if "method" in row and not row["split"].endswith(SYNTHETIC)]
+        runs = [row for row in rows if "method" in row and not _single(row["split"])[1]]
         places = dict.fromkeys((row["dataset"], row["split"], row["set"]) for row in runs)
         present = {(row["method"], row["dataset"], row["split"]) for row in runs}
         return [
@@ -441,11 +514,15 @@ class Catalog:
 
     def experiments(self, paper: str) -> list[Experiment]:
         """The registrations that a paper's tables and figures need, each once."""
-        return [e for e in self._named(paper) if not e.split.endswith(SYNTHETIC)]
+        return [e for e in self._named(paper) if not _single(e.split)[1]]
 
     def synthetic_experiments(self, paper: str) -> list[Experiment]:
         """The measurements on synthetic pairs that a paper's tables need, each once."""
         return [e for e in self._named(paper) if e.split.endswith(SYNTHETIC)]
+
+    def segmentation_experiments(self, paper: str) -> list[Experiment]:
+        """The measurements of segmenters on single cases that a paper's tables need, each once."""
+        return [e for e in self._named(paper) if e.split.endswith(SEGMENTED)]
 
     def _named(self, paper: str) -> list[Experiment]:
         return list(self.names(paper))
@@ -588,6 +665,11 @@ class Catalog:
             cases.append(ATLAS)
         return cases, pairs
 
+    def labelled_by(self, dataset: str) -> tuple[str, str] | None:
+        """(dataset, method) of the segmenter that gives a dataset its noisy labels, if any."""
+        noisy = self.dataset(dataset).spec["noisy_labels"]
+        return (noisy["dataset"], noisy["method"]) if noisy else None
+
     def initial_experiments(self, dataset: str, method: str) -> list[Experiment]:
         """The initial registrations of the pairs that a recipe is given to learn from, if any."""
         recipe = self.recipe(dataset, method)
@@ -676,6 +758,12 @@ def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
     plain = {key: value for key, value in override.items() if key != "scales"}
     scales = {name: merge(part, plain) for name, part in (raw.get("scales") or {}).items()}
     return merge({**raw, **({"scales": scales} if scales else {})}, override)
+
+
+def _single(split: str) -> tuple[str, str]:
+    """A row's split, and the suffix that asks for its cases instead of its pairs; may be empty."""
+    suffix = next((s for s in SINGLE if split.endswith(s)), "")
+    return split.removesuffix(suffix), suffix
 
 
 def _search(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ CASE_COLUMNS = ("case", "patient", "split", "image", "labels", "mask", "landmark
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SPLIT = re.compile(r"[A-Za-z0-9]+")
 Pair = tuple[str, str]
+# Between a dataset and one of its cases, in the id of that case in a dataset made of others.
+MEMBER = "."
 # Id of the case that stands for the dataset's atlas: a copy of one of its cases.
 ATLAS = "atlas"
 
@@ -125,6 +127,14 @@ class Dataset:
         """All rows of the given cases' patients."""
         wanted = {self.row(case)["patient"] for case in cases}
         return [row for row in self.cases if row["patient"] in wanted]
+
+    def members_of(self, cases: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Of a dataset made of others: member → id there → id here, of the given cases."""
+        found: dict[str, dict[str, str]] = {}
+        for case in cases:
+            member, _, own = self.row(case)["case"].partition(MEMBER)
+            found.setdefault(member, {})[own] = case
+        return found
 
     def files_of(self, case: str) -> dict[str, dict[str, Any]]:
         """What is downloaded for a case by itself: kind to ``file``, ``sources`` and ``ask``."""
@@ -292,11 +302,21 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
                 do="Put all of a patient's cases into one split: training must not see test data.",
             )
         rows.append(row)
-    return tuple(_first_of_each(rows, limits, path) if limits else rows)
+    return tuple(first_of_each(rows, limits, path))
 
 
-def _first_of_each(rows: list[dict], limits: Mapping[str, int], path: Path) -> list[dict]:
-    """The first n cases of each split that has a limit."""
+def first_of_each(
+    rows: list[dict], limits: Mapping[str, int] | None, path: str | os.PathLike
+) -> list[dict]:
+    """The first n cases of each split that has a limit; all where no limits are given.
+
+    Raises
+    ------
+    WarplineError
+        If a limit is that of a split which no case has.
+    """
+    if not limits:
+        return rows
     known = dict.fromkeys(row["split"] for row in rows)
     for split in limits:
         if split not in known:

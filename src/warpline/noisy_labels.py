@@ -25,6 +25,8 @@ LEAST_LOG_VOLUME = 0.1
 LEAST_OFFSET = 5.0  # mm
 TO_DEVIATION = 1.4826  # of a normal distribution, by the median absolute deviation
 AXES = ("x", "y", "z")
+# In the folders of labelled cases: what the segmenter said, and beside the cases the reasons.
+PREDICTION, TABLE = "predicted.nii.gz", "noisy_labels.csv"
 TOUCHING = np.ones((3, 3, 3))  # voxels that share a corner are connected
 
 
@@ -319,3 +321,29 @@ def verdicts(table: pd.DataFrame, limits: Limits = Limits()) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=["case", "kept", "dropped", "reason"])
+
+
+def fit_for_training(cases: Sequence[str], judged: pd.DataFrame) -> list[str]:
+    """Those of `cases` whose labels did not fail; the log names the others.
+
+    Parameters
+    ----------
+    judged
+        Rows of `verdicts`.
+
+    Raises
+    ------
+    WarplineError
+        If fewer than two are left.
+    """
+    out = judged[~judged["kept"].astype(bool)].set_index("case")["reason"]
+    left = [case for case in cases if case not in out.index]
+    for case in cases:
+        if case in out.index:
+            print(f"{case} is left out, its labels fail: {out[case]}", flush=True)
+    if len(left) < 2:
+        raise WarplineError(
+            f"Of {len(cases)} training cases {len(cases) - len(left)} have noisy labels that fail.",
+            do="Train the segmenter for longer, or widen 'noisy_labels.limits' of the dataset.",
+        )
+    return left

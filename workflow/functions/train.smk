@@ -57,9 +57,9 @@ def state_folder(wildcards):
     before = catalog.pretraining(wildcards.dataset, wildcards.method)
     course = [
         catalog.recipe(wildcards.dataset, wildcards.method),
-        catalog.dataset(wildcards.dataset).spec,
+        cases_in_full(wildcards.dataset),
         training_folders(wildcards),
-        before and [catalog.recipe(*before), catalog.dataset(before[0]).spec],
+        before and [catalog.recipe(*before), cases_in_full(before[0])],
         training_code(wildcards),
         catalog.device,
     ]
@@ -67,3 +67,14 @@ def state_folder(wildcards):
         json.dumps(course, sort_keys=True, default=str).encode()
     ).hexdigest()[:12]
     return f"{RESULTS}/state/{wildcards.dataset}/{wildcards.method}/{key}"
+
+
+def cases_in_full(dataset):
+    """All that a dataset's cases depend on: its file, those of its members, its segmenter."""
+    spec = catalog.dataset(dataset).spec
+    members = [catalog.dataset(member).spec for member in spec.get("members", {})]
+    labelled = catalog.labelled_by(dataset)
+    segmenter = (
+        [catalog.recipe(*labelled), cases_in_full(labelled[0])] if labelled else []
+    )
+    return [spec, members, segmenter]

@@ -55,7 +55,16 @@ def project_file(path):
 
 def ready_stage(dataset):
     """The last stage of a dataset's cases before registration."""
-    return "aligned" if catalog.dataset(dataset).spec["prealign"] else "prepared"
+    spec = catalog.dataset(dataset).spec
+    if spec["noisy_labels"]:
+        return "labelled"
+    return "aligned" if spec["prealign"] else "prepared"
+
+
+def as_members(dataset):
+    """Whether a dataset's cases are those of others, as they are there."""
+    spec = catalog.dataset(dataset).spec
+    return "members" in spec and not spec["noisy_labels"]
 
 
 def batch_folder(dataset, stage, batch):
@@ -66,6 +75,8 @@ def batch_folder(dataset, stage, batch):
 
 def case_folders(dataset, cases, stage=None):
     """Folder of every case, by its id."""
+    if as_members(dataset):
+        return member_folders(dataset, cases)
     stage = stage or ready_stage(dataset)
     wanted = set(cases)
     atlas = {ATLAS: f"{batch_folder(dataset, stage, ATLAS)}/{ATLAS}"}
@@ -79,9 +90,28 @@ def case_folders(dataset, cases, stage=None):
 
 def batches_with(dataset, cases):
     """Folders of the batches that hold the cases: what a job has to wait for."""
+    if as_members(dataset):
+        return member_batches(dataset, cases)
     stage = ready_stage(dataset)
     batches = catalog.dataset(dataset).batches_of(cases)
     return [batch_folder(dataset, stage, batch) for batch in batches]
+
+
+def member_folders(dataset, cases):
+    """Folder of every case of a dataset made of others, where it lies there."""
+    return {
+        known[case]: folder
+        for member, known in catalog.dataset(dataset).members_of(cases).items()
+        for case, folder in case_folders(member, known).items()
+    }
+
+
+def member_batches(dataset, cases):
+    return [
+        batch
+        for member, known in catalog.dataset(dataset).members_of(cases).items()
+        for batch in batches_with(member, known)
+    ]
 
 
 def cases_of(pairs):
@@ -93,7 +123,11 @@ def experiment_of(wildcards):
 
 
 def measured(paper):
-    return [*catalog.experiments(paper), *catalog.synthetic_experiments(paper)]
+    return [
+        *catalog.experiments(paper),
+        *catalog.synthetic_experiments(paper),
+        *catalog.segmentation_experiments(paper),
+    ]
 
 
 def records_of(paper):
@@ -131,15 +165,18 @@ def explorations_of(paper):
 
 
 def trainings_of(paper):
-    """(dataset, method) of every network that a paper's experiments use, pretraining included."""
+    """(dataset, method) of every network behind a paper's experiments.
+
+    What it is pretrained with, and the segmenters of labels that it is trained on, included.
+    """
     found, waiting = [], [(e.dataset, e.method) for e in measured(paper)]
     while waiting:
         pair = waiting.pop(0)
         pair = (pair[0], catalog.network_method(pair[1]))
         if pair[1] is not None and pair not in found:
             found.append(pair)
-            before = catalog.pretraining(*pair)
-            waiting += [before] if before else []
+            before = [catalog.pretraining(*pair), catalog.labelled_by(pair[0])]
+            waiting += [other for other in before if other]
     return found
 
 
@@ -153,6 +190,7 @@ def weights_of(dataset, method):
 
 include: "../functions/acquire.smk"
 include: "../functions/align.smk"
+include: "../functions/label.smk"
 include: "../functions/train.smk"
 include: "../functions/register.smk"
 include: "../functions/evaluate.smk"

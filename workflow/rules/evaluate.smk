@@ -59,6 +59,37 @@ rule evaluate_synthetic:
         "../../scripts/evaluate_synthetic.py"
 
 
+# Organs of single cases that a segmenter finds.
+rule evaluate_segmentation:
+    input:
+        weights=lambda w: weights_of(w.dataset, w.method),
+        batches=lambda w: batches_with(w.dataset, segmented_cases(w)),
+    output:
+        f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}-segmented.parquet",
+    log:
+        f"{RESULTS}/logs/evaluate_segmentation/{{dataset}}/{{method}}/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate_segmentation/{{dataset}}/{{method}}/{{split}}.tsv"
+    conda:
+        "../../envs/registration.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+        mem_mb=catalog.config["memory_mb"],
+        runtime=120,
+    params:
+        experiment=lambda w: dict(
+            dataset=w.dataset, method=w.method, split=f"{w.split}-segmented"
+        ),
+        recipe=lambda w: catalog.method(w.method),
+        folders=lambda w: case_folders(w.dataset, segmented_cases(w)),
+        cases=segmented_cases,
+        device=catalog.device,
+        code=lambda w: segmenter_code("evaluate_segmentation.py", w.method),
+    script:
+        "../../scripts/evaluate_segmentation.py"
+
+
 rule collect:
     input:
         lambda w: records_of(w.paper),

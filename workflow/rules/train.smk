@@ -6,6 +6,7 @@ rule train:
     input:
         unpack(pretrained_weights),
         batches=training_inputs,
+        verdicts=lambda w: verdicts_of(w.dataset),
     output:
         weights=f"{RESULTS}/models/{{dataset}}/{{method}}/weights.safetensors",
         history=f"{RESULTS}/models/{{dataset}}/{{method}}/history.csv",

@@ -1,0 +1,55 @@
+"""Measure a segmenter on a split's cases; one tidy record file."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from warpline import networks
+from warpline.evaluate_segmentation import segmentation_records
+from warpline.jobs import job
+from warpline.records import write_records
+from warpline.training.checkpoints import load_weights
+from warpline.training.data import read_cases
+from warpline.training.devices import claim
+
+
+def main(
+    experiment: Mapping[str, str],
+    recipe: Mapping[str, Any],
+    folders: Mapping[str, str],
+    cases: Sequence[str],
+    weights: str,
+    target: str,
+    *,
+    device: str,
+    threads: int,
+) -> None:
+    torch.set_num_threads(threads)
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    load_weights(weights, network)
+    steps = recipe.get("prepare", [])
+    with claim(device) as chosen:
+        network.to(chosen).eval()
+        frame = segmentation_records(
+            network,
+            ((case, read_cases(folders, [case], steps)[0]) for case in cases),
+            window=recipe["training"]["sampling"]["crop"],
+            **experiment,
+            device=chosen,
+        )
+    write_records(frame, target)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.experiment,  # noqa: F821
+            snakemake.params.recipe,  # noqa: F821
+            snakemake.params.folders,  # noqa: F821
+            snakemake.params.cases,  # noqa: F821
+            snakemake.input.weights,  # noqa: F821
+            snakemake.output[0],  # noqa: F821
+            device=snakemake.params.device,  # noqa: F821
+            threads=snakemake.threads,  # noqa: F821
+        )

@@ -1,0 +1,29 @@
+"""Volumes and places of the organs that training cases have annotated."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from warpline.files import atomic_path
+from warpline.jobs import job
+from warpline.noisy_labels import known_organs, measure
+from warpline.organs import NUMBER
+from warpline.training.data import read_cases
+
+
+def main(folders: Mapping[str, str], target: str) -> None:
+    organs = list(NUMBER.values())
+    tables = []
+    for case_id in folders:
+        (case,) = read_cases(folders, [case_id])
+        if case.labels is not None:
+            known = known_organs(case, organs)
+            tables.append(measure(case.labels, known, case_id))
+        print(case_id, flush=True)
+    with atomic_path(target) as temporary:
+        pd.concat(tables, ignore_index=True).to_csv(temporary, index=False)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(snakemake.params.folders, snakemake.output[0])  # noqa: F821

@@ -1,0 +1,75 @@
+"""Label the organs that a batch of cases does not have annotated, by a trained segmenter."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import torch
+
+from warpline import networks
+from warpline.files import atomic_folder
+from warpline.images import write_image
+from warpline.jobs import job
+from warpline.noisy_labels import (
+    PREDICTION,
+    TABLE,
+    Distribution,
+    Limits,
+    noisy_labels,
+)
+from warpline.preprocess import write_case
+from warpline.segmentation import organ_numbers, segment
+from warpline.training.checkpoints import load_weights
+from warpline.training.data import read_cases
+from warpline.training.devices import claim
+
+
+def main(
+    recipe: Mapping[str, Any],
+    folders: Mapping[str, str],
+    setting: Mapping[str, Any],
+    weights: str,
+    organs: str,
+    target: str,
+    *,
+    device: str,
+    threads: int,
+) -> None:
+    torch.set_num_threads(threads)
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    load_weights(weights, network)
+    distribution = Distribution(pd.read_csv(organs))
+    limits = Limits(**setting["limits"])
+    window = recipe["training"]["sampling"]["crop"]
+    tables = []
+    with claim(device) as chosen, atomic_folder(target) as folder:
+        network.to(chosen).eval()
+        for case_id in folders:
+            (case,) = read_cases(folders, [case_id], recipe.get("prepare", []))
+            case = replace(case, id=case_id)
+            predicted = segment(
+                network, case.image, window=window, overlap=setting["overlap"], device=chosen
+            )
+            labelled, table = noisy_labels(
+                case, predicted, organ_numbers(network), distribution, limits
+            )
+            write_case(folder / case_id, labelled)
+            write_image(folder / case_id / PREDICTION, predicted)
+            tables.append(table)
+            print(f"{case_id}: {int((~table['kept']).sum())} organs left out", flush=True)
+        pd.concat(tables, ignore_index=True).to_csv(folder / TABLE, index=False)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+        main(
+            snakemake.params.recipe,  # noqa: F821
+            snakemake.params.folders,  # noqa: F821
+            snakemake.params.setting,  # noqa: F821
+            snakemake.input.weights,  # noqa: F821
+            snakemake.input.organs,  # noqa: F821
+            snakemake.output[0],  # noqa: F821
+            device=snakemake.params.device,  # noqa: F821
+            threads=snakemake.threads,  # noqa: F821
+        )
