@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import SimpleITK as sitk
 
 from warpline.baselines import elastix
 from warpline.baselines.ants_tools import run
+from warpline.baselines.shift import best_shift
 from warpline.errors import WarplineError
 from warpline.fields.io import matrix_of_transform
 from warpline.fields.physical import DisplacementField
@@ -67,7 +69,8 @@ def prealign(
     tool
         ``ants`` or ``elastix``.
     transform
-        Of ANTs: Translation, Rigid, Similarity or Affine.
+        Of ANTs: Translation, Rigid, Similarity or Affine. A translation is searched everywhere
+        first, by `best_shift`; the others begin at the centres of mass.
     parameter_files
         Of elastix, one a stage; all of them linear transforms.
     parameters
@@ -93,6 +96,8 @@ def prealign(
     """
     fixed = Case(names[1], reference, mask=reference_mask)
     other = Case(names[0], moving, mask=moving_mask)
+    if tool == "ants" and transform == "Translation":
+        return _translation(fixed, other, seed)
     if tool == "ants":
         return _matrix(fixed, other, {"type_of_transform": transform}, seed)
     options = {**(parameters or {}), "files": list(parameter_files)}
@@ -123,7 +128,33 @@ def _matrix_of_field(field: DisplacementField, name: str) -> np.ndarray:
     return matrix
 
 
-def _matrix(fixed: Case, moving: Case, parameters: Mapping[str, Any], seed: int) -> np.ndarray:
+def _translation(fixed: Case, moving: Case, seed: int) -> np.ndarray:
+    """The matrix (4, 4) of ANTs' translation, begun where the images are most alike."""
+    shift = best_shift(fixed.image, moving.image)
+    grid = moving.image.grid
+    nearer = replace(grid, origin=tuple(map(float, np.subtract(grid.origin, shift))))
+    image, mask = (
+        None if part is None else Image(part.array, nearer) for part in (moving.image, moving.mask)
+    )
+    rest = _matrix(
+        fixed,
+        replace(moving, image=image, mask=mask),
+        {"type_of_transform": "Translation"},
+        seed,
+        start="Identity",
+    )
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift
+    return matrix @ rest
+
+
+def _matrix(
+    fixed: Case,
+    moving: Case,
+    parameters: Mapping[str, Any],
+    seed: int,
+    start: str | None = None,
+) -> np.ndarray:
     options = {"type_of_transform": "Affine", **parameters}
 
     def use(files: list[str]) -> np.ndarray:
@@ -133,4 +164,4 @@ def _matrix(fixed: Case, moving: Case, parameters: Mapping[str, Any], seed: int)
             matrix = matrix_of_transform(sitk.ReadTransform(file)) @ matrix
         return matrix
 
-    return run(fixed, moving, options, use, seed=seed)
+    return run(fixed, moving, options, use, seed=seed, start=start)

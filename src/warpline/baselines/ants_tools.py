@@ -28,6 +28,7 @@ def run(
     use: Callable[[list[str]], Any],
     *,
     seed: int,
+    start: str | None = None,
 ) -> Any:
     """Register by ``ants.registration`` and return ``use(forward transform files)``.
 
@@ -46,6 +47,9 @@ def run(
         Called with the paths, in the order of ``fwdtransforms``.
     seed
         Of ANTs' random sampling; 0 is taken as any other seed.
+    start
+        The file of a transform to begin with, or ``Identity``; None: the shift between the centres
+        of mass, which ANTs takes of intensities as they are, be they below zero.
 
     Raises
     ------
@@ -79,6 +83,7 @@ def run(
             ants_image(fixed.image),
             ants_image(moving.image),
             outprefix=f"{folder}/ants_",
+            initial_transform=start,
             verbose=True,
             **options,
         )
