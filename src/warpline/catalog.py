@@ -350,12 +350,24 @@ class Catalog:
             for key, figure in paper["figures"].items():
                 if "method" in figure:
                     self.method(figure["method"])
+                if figure["kind"] == "noisy_labels":
+                    self._check_labelled(figure["dataset"], f"'{name}', key 'figures.{key}'")
                 if figure["kind"] == "exploration":
                     self._check_explored(figure["dataset"], f"'{name}', key 'figures.{key}'")
                 for row in figure["experiments"]:
                     row.setdefault("title", self.method(row["method"])["title"])
             self._papers[name] = paper
         return self._papers[name]
+
+    def _check_labelled(self, dataset: str, where: str) -> None:
+        """Refuse a figure of noisy labels of a dataset that has none."""
+        self._path("datasets", dataset, where)
+        if not self.labelled_by(dataset):
+            raise WarplineError(
+                f"The dataset '{dataset}' has no noisy labels to show.",
+                where=where,
+                do=f"Give config/datasets/{dataset}.yaml the key 'noisy_labels'.",
+            )
 
     def _check_explored(self, dataset: str, where: str) -> None:
         """Refuse a figure of a dataset whose cases are not described when they are prepared."""

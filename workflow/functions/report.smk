@@ -48,7 +48,7 @@ def figure_inputs(wildcards):
     sources = figure_sources(wildcards)
     files = [
         sources[key] for key in ("records", "exploration", "slices") if key in sources
-    ]
+    ] + sources.get("tables", [])
     for folders in sources.get("fields", {}).values():
         files += folders.values()
     if "folders" in sources:
@@ -88,6 +88,15 @@ def exploration_sources(wildcards):
     return {
         "exploration": f"{folder}/exploration.parquet",
         "slices": f"{folder}/slices.npz",
+    }
+
+
+def noisy_labels_sources(wildcards):
+    dataset, cases = figure_cases(wildcards)
+    return {
+        "folders": case_folders(dataset, cases),
+        "tables": [f"{RESULTS}/data/{dataset}/noisy_labels.csv"],
+        "limits": catalog.dataset(dataset).spec["noisy_labels"]["limits"],
     }
 
 
@@ -153,6 +162,7 @@ FIGURE_SOURCES = {
     "embedding": differences_sources,
     "exploration": exploration_sources,
     "landmarks": differences_sources,
+    "noisy_labels": noisy_labels_sources,
     "registration": registration_sources,
     "residuals": residuals_sources,
     "synthetic": synthetic_sources,
@@ -161,6 +171,9 @@ FIGURE_SOURCES = {
 
 def figure_cases(wildcards):
     """(dataset, case ids) that a figure of images may draw."""
+    if figure_spec(wildcards)["kind"] == "noisy_labels":
+        dataset = catalog.dataset(figure_spec(wildcards)["dataset"])
+        return dataset.name, dataset.ids
     first = figure_spec(wildcards)["experiments"][0]
     return first["dataset"], cases_of(
         catalog.dataset(first["dataset"]).pairs(first["split"])
