@@ -14,6 +14,7 @@ KINDS = {
     "embedding": "warpline.figures.embedding:draw",
     "exploration": "warpline.figures.exploration:draw",
     "landmarks": "warpline.figures.landmarks:draw",
+    "noisy_labels": "warpline.figures.noisy_labels:draw",
     "registration": "warpline.figures.registration:draw",
     "residuals": "warpline.figures.residuals:draw",
     "synthetic": "warpline.figures.synthetic:draw",
