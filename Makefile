@@ -1,5 +1,5 @@
 # make demo   set up, run every paper at demo scale on generated images, leave results/report.html
-# make test   set up, run the tests;   make lint   the style checks alone
+# make test   set up, run the tests (PYTEST_WORKERS at a time);   make lint   the style checks alone
 # make lock   resolve envs/requirements.in anew (needs uv);   make clean   remove what was made
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
+PYTEST_WORKERS ?= 2
 # Files are read as UTF-8 whatever the machine's locale.
 export PYTHONUTF8 := 1
 
@@ -26,7 +27,7 @@ demo: setup
 	@echo "Open results/report.html"
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,14 +1,66 @@
-"""Every test draws the same random numbers, whatever ran before it."""
+"""Every test starts the same, whatever ran before it; which tests run in the same process."""
+
+from __future__ import annotations
+
+import os
 
 import pytest
-import torch
 from hypothesis import settings
+
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+if PARALLEL:
+    # The processes share the cores. Libraries read their number of threads as they are loaded.
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    ):
+        os.environ.setdefault(name, "1")
 
 # The same examples in every run: a change is to blame for a test that fails, not its luck.
 settings.register_profile("warpline", derandomize=True)
 settings.load_profile("warpline")
 
 
+def group(item: pytest.Item) -> str | None:
+    """Name of the costly fixture, or of the file with one, that a test shares with others."""
+    if "finished" in item.fixturenames:
+        return "finished"
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    if any(definitions[-1].scope == "module" for definitions in fixtures):
+        return item.path.name
+    return None
+
+
+def place(item: pytest.Item) -> int:
+    """Where a test stands in the queue: the longest go first, so that no process waits long."""
+    if group(item) == "finished":
+        return 0
+    return 1 if item.path.parent.name == "workflow" else 2
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what tests share made once, by one process."""
+    if not PARALLEL:
+        return
+    for item in items:
+        if name := group(item):
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=place)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: gzip writes the time into them, and all processes must agree."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
-def _seed():
+def _same_start():
+    import torch  # not before the number of threads is set
+
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
