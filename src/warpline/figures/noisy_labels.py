@@ -6,6 +6,7 @@ What the rules found worst comes first.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +36,12 @@ TEXT = 6.5
 MARGIN = 0.08  # about the labels, of their longer side
 # Positions in the palette in the order of `ORGANS`: organs that touch are far apart with any colour
 # vision, none is near to red, and the two that are hard to see on CT go to the adrenals.
-COLOURS = (1, 2, 0, 3, 11, 10, 4, 9, 12, 8, 6, 7, 13)
+COLOURS = (9, 2, 4, 11, 1, 12, 8, 0, 3, 10, 6, 7, 13)
 RED = "#E3001B"
 # Line and opacity of the filling.
 LINES = {ANNOTATED: ("solid", 0.5), PREDICTED: ((0, (2.5, 1.2)), 0.3)}
+# A space that no line is broken at.
+GLUED = re.compile(r" (?=(?:ml|out|found|[xyz])\b)")
 LOST = 0.35  # opacity of an organ that was dropped
 BESIDE = (0, (1.2, 0.8))
 
@@ -315,7 +318,9 @@ def _shade(number: int) -> str:
 def _wrapped(lines: Sequence[str], width: float) -> list[str]:
     """Lines no wider than `width` inches."""
     letters = int(width / (0.0075 * TEXT))
-    return [part for line in lines for part in textwrap.wrap(line, letters)]
+    glued = (GLUED.sub("\u00a0", line) for line in lines)
+    parts = [part for line in glued for part in textwrap.wrap(line, letters)]
+    return [part.replace("\u00a0", " ") for part in parts]
 
 
 def _draw(axes: Axes, panel: _Panel) -> None:
