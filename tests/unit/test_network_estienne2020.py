@@ -108,3 +108,17 @@ def test_ct_windows_are_the_channels_that_the_network_and_the_similarity_see():
 def test_windows_and_inputs_are_not_given_both():
     with pytest.raises(WarplineError, match="leave 'inputs' out"):
         networks.build("estienne2020", {"windows": [[40, 400]], "inputs": 3})
+
+
+@pytest.mark.parametrize("recomputed", [1, 2, 4])
+def test_recomputed_activations_give_the_same_numbers(recomputed):
+    kept = networks.build("estienne2020", SMALL)
+    torch.nn.init.normal_(kept.last.weight)
+    again = networks.build("estienne2020", {**SMALL, "recomputed": recomputed})
+    again.load_state_dict(kept.state_dict())
+    moving, fixed = torch.rand(2, 1, 1, 16, 16, 16)
+    for network in (kept, again):
+        forward, backward = network.both(moving, fixed)
+        (forward.displacement.square() + backward.displacement.square()).sum().backward()
+    for a, b in zip(kept.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from warpline.fields.integration import integrate_gradients
 from warpline.layers import Conv3d, ct_windows, window_pairs
@@ -37,6 +38,13 @@ def _convolutions(inputs: int, outputs: int, count: int, activation: str) -> nn.
 def _gradients(logits: torch.Tensor) -> torch.Tensor:
     """Sigmoid in single precision: cumulative sums lose digits in half precision."""
     return torch.sigmoid(logits.float())
+
+
+def _run(module: nn.Module, recomputed: bool, *inputs: torch.Tensor) -> torch.Tensor:
+    """What a module makes of its inputs; `recomputed` in the backward pass, nothing is kept."""
+    if recomputed and torch.is_grad_enabled():
+        return checkpoint(module, *inputs, use_reentrant=False)
+    return module(*inputs)
 
 
 class InputBlock(nn.Module):
@@ -65,10 +73,10 @@ class Encoder(nn.Module):
             for a, b, count in zip(channels, channels[1:], counts, strict=False)
         )
 
-    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        features = [self.input(image)]
-        for level in self.levels:
-            features.append(level(features[-1]))
+    def forward(self, image: torch.Tensor, recomputed: int = 0) -> list[torch.Tensor]:
+        features = [_run(self.input, recomputed > 0, image)]
+        for k, level in enumerate(self.levels, start=1):
+            features.append(_run(level, recomputed > k, features[-1]))
         return features
 
 
@@ -106,6 +114,9 @@ class Network(RegistrationNetwork):
         Predict a transformation from every coarser level too.
     windows
         Of a CT in HU: (centre, width) of each input channel.
+    recomputed
+        Of how many of the finest resolutions the activations are not kept for the backward pass but
+        computed again: less memory, the same numbers.
 
     Raises
     ------
@@ -122,6 +133,7 @@ class Network(RegistrationNetwork):
         decoder_residual: bool = True,
         deep_supervision: bool = True,
         windows: Sequence[Sequence[float]] | None = None,
+        recomputed: int = 0,
     ):
         super().__init__()
         if windows is not None and inputs is not None:
@@ -129,7 +141,7 @@ class Network(RegistrationNetwork):
         self.windows = None if windows is None else window_pairs(windows)
         if len(convolutions) != len(channels) - 1:
             raise TypeError("'convolutions' needs one count for each halving of 'channels'")
-        self.stride = 2 ** len(convolutions)
+        self.stride, self.recomputed = 2 ** len(convolutions), recomputed
         inputs = len(self.windows) if self.windows else inputs or 1
         self.encoder = Encoder(inputs, channels, convolutions, activation)
         self.decoder = nn.ModuleList(
@@ -159,7 +171,8 @@ class Network(RegistrationNetwork):
                 coarse = _gradients(self.heads[level](out))
                 scale = 2 ** (len(self.decoder) - level)
                 gradients.append(F.interpolate(coarse, scale_factor=float(scale)))
-            out = up(out, difference[-2 - level])
+            recomputed = self.recomputed > len(self.decoder) - 1 - level
+            out = _run(up, recomputed, out, difference[-2 - level])
         gradients.append(_gradients(self.last(out)))
         return Prediction([integrate_gradients(2.0 * s) for s in gradients], gradients[-1])
 
@@ -167,7 +180,10 @@ class Network(RegistrationNetwork):
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """Decode E(M) − E(F) and, if asked, E(F) − E(M): the encoder works once for both."""
-        features = [f.chunk(2) for f in self.encoder(self.channels(torch.cat([moving, fixed])))]
+        features = [
+            f.chunk(2)
+            for f in self.encoder(self.channels(torch.cat([moving, fixed])), self.recomputed)
+        ]
         difference = [m - f for m, f in features]
         if not backward:
             return self.decode(difference), None
