@@ -199,6 +199,7 @@ class Catalog:
     def _merged(self, name: str, spec: dict[str, Any]) -> Dataset:
         """A dataset made of others' cases, each called <dataset>.<case>."""
         file = f"config/datasets/{name}.yaml"
+        spec["members"] = {key: value for key, value in spec["members"].items() if value}
         rows = []
         for member, splits in spec["members"].items():
             where = f"{file}, key 'members.{member}'"
@@ -287,7 +288,7 @@ class Catalog:
                 )
             self._check_initial(spec, name)
             self._check_learned_by(spec, name)
-            self._methods[name] = spec
+            self._methods[name] = {**spec, "seed": spec["seed"] + self.config["seed"]}
         return self._methods[name]
 
     def _check_initial(self, spec: Mapping[str, Any], name: str) -> None:

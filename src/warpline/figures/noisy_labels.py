@@ -24,7 +24,7 @@ from matplotlib.patheffects import withStroke
 from warpline.errors import WarplineError
 from warpline.figures.registration import orient, scale_bar
 from warpline.figures.style import PALETTE, legend_columns, new_figure, save, style
-from warpline.images import Image, read_image
+from warpline.images import Grid, Image, read_image
 from warpline.noisy_labels import ANNOTATED, PREDICTED, Limits, verdicts
 from warpline.organs import NUMBER, ORGANS
 from warpline.slices import View
@@ -207,7 +207,7 @@ def _panel(case: str, rows: pd.DataFrame, folder: Path, kept: bool, plane: str) 
     lost = numbers[~rows["kept"]]
     removed = np.where(np.isin(predicted.array, lost), predicted.array, 0)
     every = (labels.array > 0) | (removed > 0)
-    view = View.through(image.grid, plane, labels.array > 0 if labels.array.any() else every)
+    view = View(image.grid, plane, _position(image.grid, plane, labels, every))
     dropped = {}
     for number in lost:
         mask = removed == number
@@ -226,6 +226,12 @@ def _panel(case: str, rows: pd.DataFrame, folder: Path, kept: bool, plane: str) 
         notes=_notes(rows[~rows["kept"]]),
         window=view.window(every, MARGIN),
     )
+
+
+def _position(grid: Grid, plane: str, labels: Image, every: np.ndarray) -> int:
+    """The slice at the mean of the organs' middles: the liver alone does not choose it."""
+    masks = [labels.array == n for n in np.unique(labels.array) if n] or [every]
+    return round(float(np.mean([View.through(grid, plane, mask).position for mask in masks])))
 
 
 def _read(folder: Path, case: str) -> list[Image]:
