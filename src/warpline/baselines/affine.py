@@ -19,6 +19,10 @@ from warpline.fields.physical import DisplacementField
 from warpline.images import Image
 from warpline.preprocess import Case
 
+# ANTs' own levels, for scans of 1 or 2 mm: shrink factor, smoothing, most iterations.
+LEVELS = ((6, 3, 2100), (4, 2, 1200), (2, 1, 1200), (1, 0, 10))
+LEAST_VOXELS = 32  # along the longest side of a level: with fewer, a good start is lost again
+SAMPLES = 200_000  # voxels that are compared, where the image has as many
 NOT_AFFINE = 0.05  # mm by which no voxel may miss the matrix
 
 
@@ -136,13 +140,17 @@ def _translation(fixed: Case, moving: Case, seed: int) -> np.ndarray:
     image, mask = (
         None if part is None else Image(part.array, nearer) for part in (moving.image, moving.mask)
     )
-    rest = _matrix(
-        fixed,
-        replace(moving, image=image, mask=mask),
-        {"type_of_transform": "Translation"},
-        seed,
-        start="Identity",
-    )
+    whole = fixed.image.array
+    levels = [level for level in LEVELS if max(whole.shape) >= LEAST_VOXELS * level[0]]
+    factors, smoothing, iterations = zip(*(levels or LEVELS[-1:]), strict=True)
+    options = {
+        "type_of_transform": "Translation",
+        "aff_shrink_factors": factors,
+        "aff_smoothing_sigmas": smoothing,
+        "aff_iterations": iterations,
+        "aff_random_sampling_rate": float(np.clip(SAMPLES / whole.size, 0.2, 1)),
+    }
+    rest = _matrix(fixed, replace(moving, image=image, mask=mask), options, seed, start="Identity")
     matrix = np.eye(4)
     matrix[:3, 3] = shift
     return matrix @ rest

@@ -9,7 +9,7 @@ from warpline.images import Grid, Image
 from warpline.preprocess import resample_to
 
 VOXELS = 64  # along the fixed image's longest side while searching
-LEAST_OVERLAP = 0.5  # of the smaller image: less of it can be alike by chance
+LEAST_OVERLAP = 0.5  # of the most that there can be: a small part can be alike by chance
 
 
 def best_shift(fixed: Image, moving: Image) -> np.ndarray:
@@ -50,7 +50,7 @@ def best_shift(fixed: Image, moving: Image) -> np.ndarray:
     # Where one image is constant in the overlap, rounding must not decide.
     least = 1e-6 * np.sqrt(of_a.max() * of_b.max())
     likeness = common / np.sqrt(np.maximum(of_a, 0) * np.maximum(of_b, 0) + least**2)
-    likeness[count < LEAST_OVERLAP * min(in_a.sum(), in_b.sum())] = -1
+    likeness[count < LEAST_OVERLAP * np.prod(np.minimum(a.shape, b.shape))] = -1
     best = np.array(np.unravel_index(likeness.argmax(), likeness.shape))
     # The transforms go round in circles: far indices are moves backwards.
     best = np.where(best >= a.shape, best - size, best)
