@@ -1,0 +1,68 @@
+"""Dice of single cases by a segmenter, and which cases with noisy labels are trained on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from warpline.errors import WarplineError
+from warpline.evaluate_segmentation import segmentation_records
+from warpline.images import Grid, Image
+from warpline.noisy_labels import fit_for_training
+from warpline.organs import NUMBER
+from warpline.preprocess import Case
+
+LIVER, SPLEEN = NUMBER["liver"], NUMBER["spleen"]
+WHERE = {"dataset": "d", "method": "m", "split": "val-segmented", "window": 8}
+
+
+class AboveZero(torch.nn.Module):
+    """Liver where the image is above zero, spleen where it is below."""
+
+    organs = ("liver", "spleen")
+
+    def forward(self, image):
+        return torch.cat([(image == 0), (image > 0), (image < 0)], dim=1).float()
+
+
+def case(name: str, annotated) -> tuple[str, Case]:
+    grid = Grid((8, 8, 8))
+    image, labels = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.uint8)
+    image[:4], labels[:2] = 1, LIVER  # 256 voxels found, 128 true, all of them found
+    image[6:], labels[6:] = -1, SPLEEN
+    return name, Case(name, Image(image, grid), Image(labels, grid), annotated=annotated)
+
+
+def test_dice_of_the_organs_that_a_case_has_annotated():
+    cases = [case("both", None), case("liver", (LIVER,)), case("none", ())]
+    frame = segmentation_records(AboveZero(), cases, **WHERE)
+    dice = frame[frame["metric"] == "dice"].set_index(["fixed", "label"])["value"]
+    assert dice.to_dict() == pytest.approx(
+        {("both", "liver"): 2 / 3, ("both", "spleen"): 1.0, ("liver", "liver"): 2 / 3}
+    )
+    assert (frame["fixed"] == frame["moving"]).all()
+    assert (frame["metric"] == "seconds").sum() == 3
+
+
+def test_cases_without_any_of_the_organs_are_refused():
+    with pytest.raises(WarplineError, match="No case has any of the segmenter's organs"):
+        segmentation_records(AboveZero(), [case("none", ())], **WHERE)
+
+
+def verdict(**kept: bool) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"case": list(kept), "kept": list(kept.values()), "reason": "liver not found"}
+    )
+
+
+def test_cases_whose_labels_fail_are_left_out_and_named(capsys):
+    judged = verdict(a=True, b=False, c=True, elsewhere=False)
+    assert fit_for_training(["a", "b", "c"], judged) == ["a", "c"]
+    printed = capsys.readouterr().out
+    assert "b is left out, its labels fail: liver not found" in printed
+    assert "elsewhere" not in printed
+
+
+def test_too_few_that_are_fit():
+    with pytest.raises(WarplineError, match="Of 2 training cases 1 have noisy labels that fail"):
+        fit_for_training(["a", "b"], verdict(a=True, b=False))
