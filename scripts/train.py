@@ -14,9 +14,9 @@ from warpline.atlas import atlas_source, without_self
 from warpline.datasets import ATLAS, Pair
 from warpline.files import checksum, write_json
 from warpline.jobs import job
-from warpline.noisy_labels import fit_for_training
 from warpline.training import objectives
 from warpline.training.checkpoints import load_weights, save_weights
+from warpline.training.data import fit_for_training
 from warpline.training.devices import claim
 from warpline.training.loop import settings_of, train, use_best, write_history
 

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from warpline.errors import WarplineError
 from warpline.images import Image
-from warpline.metrics.regions import bounding_boxes
 from warpline.organs import ORGANS
 from warpline.preprocess import Case
+from warpline.regions import bounding_boxes
 
 ANNOTATED, PREDICTED = "annotated", "predicted"
 # Standard deviations are taken to be at least these: a few alike patients say little.
@@ -321,29 +321,3 @@ def verdicts(table: pd.DataFrame, limits: Limits = Limits()) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=["case", "kept", "dropped", "reason"])
-
-
-def fit_for_training(cases: Sequence[str], judged: pd.DataFrame) -> list[str]:
-    """Those of `cases` whose labels did not fail; the log names the others.
-
-    Parameters
-    ----------
-    judged
-        Rows of `verdicts`.
-
-    Raises
-    ------
-    WarplineError
-        If fewer than two are left.
-    """
-    out = judged[~judged["kept"].astype(bool)].set_index("case")["reason"]
-    left = [case for case in cases if case not in out.index]
-    for case in cases:
-        if case in out.index:
-            print(f"{case} is left out, its labels fail: {out[case]}", flush=True)
-    if len(left) < 2:
-        raise WarplineError(
-            f"Of {len(cases)} training cases {len(cases) - len(left)} have noisy labels that fail.",
-            do="Train the segmenter for longer, or widen 'noisy_labels.limits' of the dataset.",
-        )
-    return left

@@ -8,9 +8,9 @@ import torch
 from warpline.errors import WarplineError
 from warpline.evaluate_segmentation import segmentation_records
 from warpline.images import Grid, Image
-from warpline.noisy_labels import fit_for_training
 from warpline.organs import NUMBER
 from warpline.preprocess import Case
+from warpline.training.data import fit_for_training
 
 LIVER, SPLEEN = NUMBER["liver"], NUMBER["spleen"]
 WHERE = {"dataset": "d", "method": "m", "split": "val-segmented", "window": 8}

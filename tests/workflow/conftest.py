@@ -34,6 +34,24 @@ TINY = {
     "override": {
         "datasets": {
             "hippocampus": {"cases": {"train": 3, "val": 2}, "cases_per_job": 3},
+            "abdomen": {
+                "cases": {"train": 3, "val": 2},
+                "cases_per_job": 5,
+                "phantom": {"kind": "abdomen", "seed": 2020, "parameters": {"coarser": 10}},
+                "prepare": [
+                    {"orient": {}},
+                    {"pad_crop": {"shape": [24, 16, 20], "fill": "minimum"}},
+                ],
+            },
+            "tcia-pancreas": {"cases": {"train": 1, "val": 1}, "cases_per_job": 2},
+            "abdomen-annotated": {
+                "members": dict.fromkeys(("msd-liver", "msd-pancreas", "msd-spleen", "kits19"))
+            },
+            "abdomen-public": {"members": {"msd-hepaticvessel": None}},
+            "msd-colon": {"cases": {"train": 1}, "cases_per_job": 1},
+            # Nobody learns to segment in one epoch.
+            "abdomen-noisy": {"noisy_labels": {"limits": {"dropped": 11}}, "cases_per_job": 3},
+            "oasis": {"cases": {"train": 2}, "cases_per_job": 2},
             "luna16": {
                 "phantom": {
                     "kind": "luna16",
@@ -131,6 +149,9 @@ for method in ("hu2020-voxelmorph", "hu2020-landmarks"):
         "network": {"parameters": {"encoder": [4, 4], "decoder": [4, 4, 4, 4, 4]}},
         "samples": 2,
     }
+TINY["override"]["methods"]["estienne2020-task3-segmenter"]["training"]["sampling"] = {
+    "crop": 16, "crops": 1
+}  # fmt: skip
 FEW_PATCHES = {"fields": 1, "patches": 4, "validation_patches": 4, "held": 1, "block": 1}
 for method in TINY["override"]["methods"]:
     if method.startswith("sokooti"):

@@ -62,7 +62,15 @@ def test_a_wrong_checksum_stops_with_the_archive_and_its_sources(project):
             },
         },
     )
-    output = project.snakemake("--configfile", "offline.yaml", "--config", "scale=cpu", ok=False)
+    output = project.snakemake(
+        "--configfile",
+        "offline.yaml",
+        "--config",
+        "scale=cpu",
+        "--",
+        "results/data/hippocampus/prepared/b000",
+        ok=False,
+    )
     assert "Task04_Hippocampus.tar" in output
     assert "checksum" in output
     assert "by-hand" in output

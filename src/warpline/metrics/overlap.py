@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from warpline.metrics.regions import bounding_boxes, union
+from warpline.regions import bounding_boxes, union
 
 
 def dice(fixed: np.ndarray, warped: np.ndarray, labels: Iterable[int]) -> dict[int, float]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import surface_distance
 
-from warpline.metrics.regions import bounding_boxes, union
+from warpline.regions import bounding_boxes, union
 
 
 @dataclass(frozen=True)

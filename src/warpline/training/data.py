@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 
@@ -201,3 +202,29 @@ def place_of(step: int, block_steps: Sequence[int]) -> tuple[int, int, int]:
         within -= block_steps[block]
         block += 1
     return epoch, block, within
+
+
+def fit_for_training(cases: Sequence[str], judged: pd.DataFrame) -> list[str]:
+    """Those of `cases` whose labels did not fail; the log names the others.
+
+    Parameters
+    ----------
+    judged
+        Rows of `warpline.noisy_labels.verdicts`.
+
+    Raises
+    ------
+    WarplineError
+        If fewer than two are left.
+    """
+    out = judged[~judged["kept"].astype(bool)].set_index("case")["reason"]
+    left = [case for case in cases if case not in out.index]
+    for case in cases:
+        if case in out.index:
+            print(f"{case} is left out, its labels fail: {out[case]}", flush=True)
+    if len(left) < 2:
+        raise WarplineError(
+            f"Of {len(cases)} training cases {len(cases) - len(left)} have noisy labels that fail.",
+            do="Train the segmenter for longer, or widen 'noisy_labels.limits' of the dataset.",
+        )
+    return left
