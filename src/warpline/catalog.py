@@ -342,6 +342,8 @@ class Catalog:
                 paper = self._study(name)
             else:
                 paper = self._load("papers", name, "paper")
+                for kind in ("tables", "figures"):
+                    paper[kind] = {k: v for k, v in paper[kind].items() if v is not None}
                 for table in paper["tables"].values():
                     table["rows"] += self._extra_rows(table["rows"])
                     if table["each_pair"]:

@@ -124,3 +124,5 @@ def test_the_example_on_generated_abdomens_loads():
     found = Catalog(yaml.safe_load(path.read_text(encoding="utf-8")), ROOT)
     assert len(found.dataset("abdomen-noisy").ids) == 50
     assert len(found.dataset("abdomen").pairs("val")) == 15
+    assert set(found.paper("estienne2020")["tables"]) == {"table1_abdomen", "segmenter"}
+    assert {e.dataset for e in found.experiments("estienne2020")} == {"abdomen"}
