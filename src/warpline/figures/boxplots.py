@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from warpline.errors import WarplineError
-from warpline.figures.style import colour, legend_columns, new_figure, save, style
+from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
 from warpline.records import read_records
 
 PAIR = ["dataset", "split", "fixed", "moving"]
@@ -121,7 +121,8 @@ def metric_boxplots(
                 if group == every and published and published.get(method) is not None:
                     published_mark(axes, place, published[method])
         centres = [g * (len(methods) + 1) + (len(methods) - 1) / 2 for g in range(len(groups))]
-        axes.set_xticks(centres, groups if len(groups) > 1 else [""])
+        shown = groups if by == "pair" else [in_words(group) for group in groups]
+        axes.set_xticks(centres, shown if len(groups) > 1 else [""])
         axes.tick_params(axis="x", length=0)
         if len(groups) > 6:
             axes.tick_params(axis="x", rotation=35)

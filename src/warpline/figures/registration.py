@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from warpline.datasets import pair_name
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
-from warpline.figures.style import colour, legend_columns, new_figure, save, style
+from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
 from warpline.images import Image
 from warpline.preprocess import read_case
 from warpline.records import read_records
@@ -29,6 +30,7 @@ from warpline.slices import View
 
 PANEL = 2.1  # inches, the longer side of a panel
 GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.06, 0.42, 0.3, 0.4, 0.95
+ROW = 0.2  # of the legend, beyond its first
 LINES = 26  # of the deformation grid along the window's longer side
 JACOBIAN_RANGE = (0.0, 2.0)
 FOLD = "#000000"
@@ -229,7 +231,10 @@ def _compose(
         down += HEADING if position in headings else 0.0
         tops.append(down)
         down += h + GAP
-    total = (LEFT + 4 * w + 3 * GAP + RIGHT, down + BOTTOM)
+    across = LEFT + 4 * w + 3 * GAP + RIGHT
+    handles = _legend(scene.shown_labels())
+    columns = legend_columns([h.get_label() for h in handles], across) if handles else 1
+    total = (across, down + BOTTOM + ROW * max(0, math.ceil(len(handles) / columns) - 1))
     figure = new_figure(*total, layout=None)
 
     def place(left: float, top: float, wide: float, high: float) -> Axes:
@@ -264,18 +269,23 @@ def _compose(
             va="center",
             size=10,
         )
-    present = scene.shown_labels()
-    if present:
-        handles = [Patch(color=colour(k), label=name) for k, name in present.items()]
-        handles.append(Patch(facecolor="none", edgecolor="black", label="outline: fixed"))
+    if handles:
         figure.legend(
             handles=handles,
             loc="lower center",
-            ncols=legend_columns([h.get_label() for h in handles], total[0]),
+            ncols=columns,
             handlelength=1.2,
             borderaxespad=0.2,
         )
     return figure
+
+
+def _legend(present: Mapping[int, str]) -> list[Patch]:
+    """One patch a label, and the outline's; none without labels."""
+    handles = [Patch(color=colour(k), label=in_words(name)) for k, name in present.items()]
+    if handles:
+        handles.append(Patch(facecolor="none", edgecolor="black", label="outline: fixed"))
+    return handles
 
 
 def _intersection(

@@ -68,6 +68,11 @@ def legend_columns(names: Sequence[str], width: float) -> int:
     return math.ceil(len(names) / rows)
 
 
+def in_words(name: str) -> str:
+    """A label's name as one reads it."""
+    return name.replace("_", " ")
+
+
 def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
     """A figure of that size in inches, without a window."""
     figure = Figure(figsize=(width, height), layout=layout)
