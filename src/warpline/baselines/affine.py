@@ -21,7 +21,8 @@ from warpline.preprocess import Case
 
 # ANTs' own levels, for scans of 1 or 2 mm: shrink factor, smoothing, most iterations.
 LEVELS = ((6, 3, 2100), (4, 2, 1200), (2, 1, 1200), (1, 0, 10))
-LEAST_VOXELS = 32  # along the longest side of a level: with fewer, a good start is lost again
+# Along the longest side of the coarser levels: with fewer, a good start is lost again.
+LEAST_VOXELS = 32
 SAMPLES = 200_000  # voxels that are compared, where the image has as many
 NOT_AFFINE = 0.05  # mm by which no voxel may miss the matrix
 
@@ -141,8 +142,8 @@ def _translation(fixed: Case, moving: Case, seed: int) -> np.ndarray:
         None if part is None else Image(part.array, nearer) for part in (moving.image, moving.mask)
     )
     whole = fixed.image.array
-    levels = [level for level in LEVELS if max(whole.shape) >= LEAST_VOXELS * level[0]]
-    factors, smoothing, iterations = zip(*(levels or LEVELS[-1:]), strict=True)
+    fine = [level for level in LEVELS[:-2] if max(whole.shape) >= LEAST_VOXELS * level[0]]
+    factors, smoothing, iterations = zip(*fine, *LEVELS[-2:], strict=True)
     options = {
         "type_of_transform": "Translation",
         "aff_shrink_factors": factors,
