@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -186,6 +187,21 @@ def model_file(dataset, method, name):
 
 def weights_of(dataset, method):
     return model_file(dataset, method, "weights.safetensors")
+
+
+def stop_timers():
+    """End the timers of Snakemake's rate limit, for which it would wait before it exits."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
+
+onsuccess:
+    stop_timers()
+
+
+onerror:
+    stop_timers()
 
 
 include: "../functions/acquire.smk"
