@@ -10,7 +10,7 @@ from warpline.evaluate_segmentation import segmentation_records
 from warpline.jobs import job
 from warpline.records import write_records
 from warpline.training.checkpoints import load_weights
-from warpline.training.data import read_cases
+from warpline.training.data import CaseFolders
 from warpline.training.devices import claim
 
 
@@ -28,12 +28,11 @@ def main(
     torch.set_num_threads(threads)
     network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     load_weights(weights, network)
-    steps = recipe.get("prepare", [])
     with claim(device) as chosen:
         network.to(chosen).eval()
         frame = segmentation_records(
             network,
-            ((case, read_cases(folders, [case], steps)[0]) for case in cases),
+            CaseFolders(folders, cases, recipe.get("prepare", [])),
             window=recipe["training"]["sampling"]["crop"],
             **experiment,
             device=chosen,

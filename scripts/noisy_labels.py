@@ -1,7 +1,6 @@
 """Label the organs that a batch of cases does not have annotated, by a trained segmenter."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -47,7 +46,6 @@ def main(
         network.to(chosen).eval()
         for case_id in folders:
             (case,) = read_cases(folders, [case_id], recipe.get("prepare", []))
-            case = replace(case, id=case_id)
             predicted = segment(
                 network, case.image, window=window, overlap=setting["overlap"], device=chosen
             )

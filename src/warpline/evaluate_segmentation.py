@@ -21,7 +21,7 @@ from warpline.segmentation import organ_numbers, segment
 
 def segmentation_records(
     network: nn.Module,
-    cases: Iterable[tuple[str, Case]],
+    cases: Iterable[Case],
     *,
     window: int,
     dataset: str,
@@ -36,7 +36,7 @@ def segmentation_records(
     network
         In evaluation mode, on `device`; see `warpline.segmentation.segment`.
     cases
-        Ids and cases with label maps in common numbers.
+        With label maps in common numbers.
     window
         Side of the windows, voxels.
     dataset, method, split
@@ -55,7 +55,7 @@ def segmentation_records(
     """
     organs = organ_numbers(network)
     found = []
-    for case_id, case in cases:
+    for case in cases:
         began = time.perf_counter()
         labels = segment(network, case.image, window=window, device=device)
         rows = [row("seconds", time.perf_counter() - began, "s")]
@@ -63,7 +63,7 @@ def segmentation_records(
         drawn = np.unique(case.labels.array) if known else []
         overlap = dice(case.labels.array, labels.array, known) if known else {}
         rows += [row("dice", overlap[n], label=ORGANS[n - 1]) for n in known if n in drawn]
-        found.append(records(rows, dataset, method, split, case_id, case_id))
+        found.append(records(rows, dataset, method, split, case.id, case.id))
     frame = pd.concat(found, ignore_index=True)
     if not (frame["metric"] == "dice").any():
         raise WarplineError(

@@ -9,8 +9,8 @@ from warpline.errors import WarplineError
 from warpline.evaluate_segmentation import segmentation_records
 from warpline.images import Grid, Image
 from warpline.organs import NUMBER
-from warpline.preprocess import Case
-from warpline.training.data import fit_for_training
+from warpline.preprocess import Case, write_case
+from warpline.training.data import CaseFolders, CaseMemory, fit_for_training, read_cases
 
 LIVER, SPLEEN = NUMBER["liver"], NUMBER["spleen"]
 WHERE = {"dataset": "d", "method": "m", "split": "val-segmented", "window": 8}
@@ -25,12 +25,12 @@ class AboveZero(torch.nn.Module):
         return torch.cat([(image == 0), (image > 0), (image < 0)], dim=1).float()
 
 
-def case(name: str, annotated) -> tuple[str, Case]:
+def case(name: str, annotated) -> Case:
     grid = Grid((8, 8, 8))
     image, labels = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.uint8)
     image[:4], labels[:2] = 1, LIVER  # 256 voxels found, 128 true, all of them found
     image[6:], labels[6:] = -1, SPLEEN
-    return name, Case(name, Image(image, grid), Image(labels, grid), annotated=annotated)
+    return Case(name, Image(image, grid), Image(labels, grid), annotated=annotated)
 
 
 def test_dice_of_the_organs_that_a_case_has_annotated():
@@ -66,3 +66,15 @@ def test_cases_whose_labels_fail_are_left_out_and_named(capsys):
 def test_too_few_that_are_fit():
     with pytest.raises(WarplineError, match="Of 2 training cases 1 have noisy labels that fail"):
         fit_for_training(["a", "b"], verdict(a=True, b=False))
+
+
+def test_a_case_goes_by_its_name_here_not_by_that_of_its_folder(tmp_path):
+    """Cases of two datasets may have one name there."""
+    folders = {}
+    for dataset in ("abdomen", "tcia-pancreas"):
+        write_case(tmp_path / dataset / "0002", case("0002", None))
+        folders[f"{dataset}.0002"] = str(tmp_path / dataset / "0002")
+    found = read_cases(folders, folders)
+    assert [c.id for c in found] == list(folders)
+    assert [c.id for c in CaseFolders(folders, list(folders))] == list(folders)
+    assert CaseMemory(found, [LIVER]).index == {"abdomen.0002": 0, "tcia-pancreas.0002": 1}

@@ -170,9 +170,14 @@ def read_cases(
 ) -> list[Case]:
     """Read the prepared cases `ids`, as a recipe's own preparation `steps` leave them.
 
-    `folders` maps every case to its folder.
+    `folders` maps every case to its folder, which may have another name: that of a case in the
+    dataset that it comes from.
     """
-    return [prepare(read_case(Path(folders[case_id])), steps) for case_id in ids]
+    return [_read(folders[case_id], case_id, steps) for case_id in ids]
+
+
+def _read(folder: str | os.PathLike, case_id: str, steps: Sequence[Mapping[str, Any]]) -> Case:
+    return prepare(replace(read_case(folder), id=case_id), steps)
 
 
 class CaseFolders(Sequence):
@@ -184,14 +189,14 @@ class CaseFolders(Sequence):
         ids: Sequence[str],
         steps: Sequence[Mapping[str, Any]] = (),
     ):
-        self.folders = [Path(folders[case_id]) for case_id in ids]
+        self.folders = [(folders[case_id], case_id) for case_id in ids]
         self.steps = steps  # a recipe's own preparation
 
     def __len__(self) -> int:
         return len(self.folders)
 
     def __getitem__(self, index: int) -> Case:
-        return prepare(read_case(self.folders[index]), self.steps)
+        return _read(*self.folders[index], self.steps)
 
 
 def place_of(step: int, block_steps: Sequence[int]) -> tuple[int, int, int]:
