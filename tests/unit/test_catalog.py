@@ -155,8 +155,15 @@ def test_a_network_needs_its_parts(root):
 def test_pretraining_is_on_the_own_dataset_unless_one_is_named(root):
     catalog = Catalog({}, root)
     name = "estienne2020-task4-pretrain"
-    expected = ("hippocampus", "estienne2020-task4-unsupervised")
-    assert catalog.pretraining("hippocampus", name) == expected
+    before = "estienne2020-task4-unsupervised"
+    assert catalog.pretraining("hippocampus", name) == ("oasis", before)
+    assert Catalog({"scale": "cpu"}, root).pretraining("hippocampus", name) == (
+        "hippocampus",
+        before,
+    )
+    own = {"extends": "estienne2020-task4-sym", "pretrain": {"method": before}}
+    write(root, "methods/own", own)
+    assert catalog.pretraining("hippocampus", "own") == ("hippocampus", before)
     assert catalog.pretraining("hippocampus", BASELINE) is None
     pretrain = {"dataset": "brains", "method": "m"}
     write(root, "methods/other", {"extends": name, "pretrain": pretrain})
@@ -253,6 +260,10 @@ def test_experiments_stand_once_each():
         BASELINE,
         "estienne2020-task4-sym",
         "estienne2020-task4-pretrain",
+        "estienne2020-task3-baseline",
+        "estienne2020-task3-sym",
+        "estienne2020-task3-pretrain",
+        "estienne2020-task3-noisy",
     }
 
 
@@ -358,7 +369,7 @@ def test_a_paper_that_names_what_is_not_there_is_refused_before_anything_runs(ch
         ),
         (
             {"tables": {"table2_1_mae": {"rows": [SYNTHETIC_ROW | {"method": "affine"}]}}},
-            ["'affine' is not trained on synthetic pairs", "row 'regnet'"],
+            ["'affine' is not trained for 'synthetic'", "row 'regnet'"],
         ),
     ],
 )
