@@ -198,6 +198,18 @@ def test_learning_curves(tmp_path, against):
     assert_picture(learning_curves(logs, tmp_path / "curves", against=against))
 
 
+def test_labels_have_no_panel_each(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(learning, "save", lambda figure, stem: drawn.append(figure))
+    write_log(tmp_path / "a.csv", 30)
+    with (tmp_path / "a.csv").open("a") as log:
+        log.write("30,3,3.0,val,dice liver,0.5\n")
+    learning_curves({"A": [tmp_path / "a.csv"]}, tmp_path / "curves", against="epoch")
+    titles = {axes.get_title(loc="left") for axes in drawn[0].axes}
+    assert "validation: dice" in titles
+    assert "validation: dice liver" not in titles
+
+
 def test_the_folds_of_a_model_share_its_colour_and_its_place_in_the_legend(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(learning, "save", lambda figure, stem: drawn.append(figure))
