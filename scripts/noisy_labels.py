@@ -41,7 +41,7 @@ def main(
     distribution = Distribution(pd.read_csv(organs))
     limits = Limits(**setting["limits"])
     window = recipe["training"]["sampling"]["crop"]
-    tables = []
+    numbers, tables = organ_numbers(network), []
     with claim(device) as chosen, atomic_folder(target) as folder:
         network.to(chosen).eval()
         for case_id in folders:
@@ -49,9 +49,7 @@ def main(
             predicted = segment(
                 network, case.image, window=window, overlap=setting["overlap"], device=chosen
             )
-            labelled, table = noisy_labels(
-                case, predicted, organ_numbers(network), distribution, limits
-            )
+            labelled, table = noisy_labels(case, predicted, numbers, distribution, limits)
             write_case(folder / case_id, labelled)
             write_image(folder / case_id / PREDICTION, predicted)
             tables.append(table)

@@ -132,7 +132,7 @@ class Dataset:
         """Of a dataset made of others: member → id there → id here, of the given cases."""
         found: dict[str, dict[str, str]] = {}
         for case in cases:
-            member, _, own = self.row(case)["case"].partition(MEMBER)
+            member, _, own = case.partition(MEMBER)
             found.setdefault(member, {})[own] = case
         return found
 

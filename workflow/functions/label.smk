@@ -1,14 +1,9 @@
 # What noisy labels are made from: scans of other datasets, a segmenter and what it learned from.
 
 
-def segmenter_of(dataset):
-    """(dataset, method) of the segmenter that labels a dataset."""
-    return catalog.labelled_by(dataset)
-
-
 def annotated_cases(dataset):
     """The cases whose annotations say what organs look like: those that train the segmenter."""
-    return catalog.training_cases(*segmenter_of(dataset))[0]
+    return catalog.training_cases(*catalog.labelled_by(dataset))[0]
 
 
 def label_spec(wildcards):

@@ -3,7 +3,9 @@
 
 rule measure_organs:
     input:
-        lambda w: batches_with(segmenter_of(w.dataset)[0], annotated_cases(w.dataset)),
+        lambda w: batches_with(
+            catalog.labelled_by(w.dataset)[0], annotated_cases(w.dataset)
+        ),
     output:
         f"{RESULTS}/data/{{dataset}}/organs.csv",
     log:
@@ -17,7 +19,7 @@ rule measure_organs:
         runtime=120,
     params:
         folders=lambda w: case_folders(
-            segmenter_of(w.dataset)[0], annotated_cases(w.dataset)
+            catalog.labelled_by(w.dataset)[0], annotated_cases(w.dataset)
         ),
         code=code_of("measure_organs.py"),
     script:
@@ -29,7 +31,7 @@ rule noisy_labels:
         batches=lambda w: member_batches(
             w.dataset, catalog.dataset(w.dataset).batches()[w.batch]
         ),
-        weights=lambda w: weights_of(*segmenter_of(w.dataset)),
+        weights=lambda w: weights_of(*catalog.labelled_by(w.dataset)),
         organs=f"{RESULTS}/data/{{dataset}}/organs.csv",
     output:
         directory(f"{RESULTS}/data/{{dataset}}/labelled/{{batch}}"),
@@ -45,13 +47,15 @@ rule noisy_labels:
         mem_mb=catalog.config["memory_mb"],
         runtime=240,
     params:
-        recipe=lambda w: catalog.method(segmenter_of(w.dataset)[1]),
+        recipe=lambda w: catalog.method(catalog.labelled_by(w.dataset)[1]),
         folders=lambda w: member_folders(
             w.dataset, catalog.dataset(w.dataset).batches()[w.batch]
         ),
         setting=label_spec,
         device=catalog.device,
-        code=lambda w: segmenter_code("noisy_labels.py", segmenter_of(w.dataset)[1]),
+        code=lambda w: segmenter_code(
+            "noisy_labels.py", catalog.labelled_by(w.dataset)[1]
+        ),
     script:
         "../../scripts/noisy_labels.py"
 
