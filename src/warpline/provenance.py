@@ -1,4 +1,4 @@
-"""How a result came to be: code, versions, machine, settings; kept beside the result."""
+"""How a result came to be: code, versions, machine, settings; kept with the result."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from warpline import __version__
+from warpline.files import checksum, write_json
+
+FOLDER = "provenance"  # in the results: the record of results/a/b is results/provenance/a/b.json
 
 LIBRARIES = (
     "snakemake",
@@ -24,6 +29,8 @@ LIBRARIES = (
     "scipy",
     "pandas",
 )
+
+_devices: list[str] = []  # what this process has computed on, the CPU apart
 
 
 def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
@@ -61,6 +68,17 @@ def peak_memory() -> float:
     return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
 
 
+def used(device: str) -> None:
+    """Remember that this process computes on a device."""
+    if device not in _devices:
+        _devices.append(device)
+
+
+def device() -> str:
+    """The devices that this process has computed on: ``cpu``, or the names of cards."""
+    return ", ".join(_devices) or "cpu"
+
+
 def record(device: str, seconds: float, **more: Any) -> dict[str, Any]:
     """A provenance record of the running job."""
     entries: Mapping[str, Any] = {
@@ -71,3 +89,84 @@ def record(device: str, seconds: float, **more: Any) -> dict[str, Any]:
         "peak_memory_mib": round(peak_memory(), 1),
     }
     return {**entries, **more}
+
+
+def record_path(results: str | os.PathLike, path: str | os.PathLike) -> Path:
+    """Where the record of an output lies.
+
+    Parameters
+    ----------
+    results
+        The folder of all results.
+    path
+        The output, relative to it.
+    """
+    return Path(results) / FOLDER / f"{os.fspath(path)}.json"
+
+
+@contextmanager
+def keep(job: Any, *settings: str) -> Iterator[dict[str, Any]]:
+    """Keep a record of a job for each of its outputs, if the block succeeds.
+
+    With every input stands its state before the job (`state`), so that a record tells which
+    results it was made from, and whether those have been made anew since.
+
+    Parameters
+    ----------
+    job
+        What Snakemake tells a script of its job: ``rule``, ``wildcards``, ``input``, ``output``,
+        ``params``, ``log``, ``threads``, ``config``.
+    settings
+        Names of parameters to keep: those that say what was done, not to which files.
+
+    Yields
+    ------
+    dict
+        Further entries of the record, to be filled by the job.
+    """
+    results = Path(job.config.get("results", "results"))
+    started, clock = time.time(), time.monotonic()
+    inputs = {_relative(path, results): state(path, results) for path in dict.fromkeys(job.input)}
+    more: dict[str, Any] = {}
+    yield more
+    outputs = {_relative(path, results): path for path in job.output}
+    entries = record(
+        device(),
+        time.monotonic() - clock,
+        rule=job.rule,
+        wildcards=dict(job.wildcards.items()),
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
+        threads=job.threads,
+        settings={name: job.params[name] for name in settings},
+        inputs=inputs,
+        outputs={name: state(path, results) for name, path in outputs.items()},
+        log=_relative(job.log[0], results),
+        **more,
+    )
+    for name in outputs:
+        write_json(record_path(results, name), entries)
+
+
+def state(path: str | os.PathLike, results: str | os.PathLike) -> dict[str, Any]:
+    """What tells a file or folder from another one made in its place.
+
+    Returns
+    -------
+    ``sha256`` and ``bytes`` of a file; of a folder the number of its ``files`` and their ``bytes``.
+    For a folder and an empty file, which only stands for something done, also the SHA-256 of its
+    own ``record`` if it has one. Nothing for what does not exist.
+    """
+    path = Path(path)
+    found: dict[str, Any] = {}
+    if path.is_dir():
+        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+        found = {"files": len(sizes), "bytes": sum(sizes)}
+    elif path.is_file() and path.stat().st_size:
+        return {"sha256": checksum(path), "bytes": path.stat().st_size}
+    own = record_path(results, _relative(path, results))
+    return {**found, "record": checksum(own)} if own.is_file() else found
+
+
+def _relative(path: str | os.PathLike, results: str | os.PathLike) -> str:
+    """A path as seen from the results, so that the folder may move."""
+    return Path(os.path.relpath(path, results)).as_posix()
