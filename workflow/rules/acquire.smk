@@ -12,8 +12,8 @@ rule phantom:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         phantom=phantom_spec,
         cases=lambda w: list(catalog.dataset(w.dataset).cases),
@@ -31,6 +31,7 @@ rule download:
         f"{RESULTS}/logs/download/{{dataset}}/{{archive}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/download/{{dataset}}/{{archive}}.tsv"
+    localrule: True  # nodes of a cluster often have no way out
     conda:
         "../../envs/imaging.yaml"
     resources:
@@ -53,6 +54,7 @@ rule download_cases:
         f"{RESULTS}/logs/download_cases/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/download_cases/{{dataset}}/{{batch}}.tsv"
+    localrule: True  # nodes of a cluster often have no way out
     conda:
         "../../envs/imaging.yaml"
     resources:
@@ -78,8 +80,8 @@ rule unpack:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=growing(1000),
+        runtime=growing(240),
     params:
         archive=lambda w: f"{archive_folder(w.dataset)}/{w.archive}",
         code=code_of("unpack.py"),
@@ -99,8 +101,8 @@ rule canonicalise:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=120,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(120),
     params:
         source=lambda w: catalog.dataset(w.dataset).spec["folder"]
         or f"{RESULTS}/data/{w.dataset}/unpacked",

@@ -15,8 +15,8 @@ rule align:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=120,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(120),
     params:
         cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
         prealign=lambda w: catalog.dataset(w.dataset).spec["prealign"],

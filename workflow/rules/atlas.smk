@@ -13,8 +13,8 @@ rule atlas:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=60,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(60),
     params:
         folders=lambda w: case_folders(
             w.dataset, catalog.dataset(w.dataset).atlas_candidates()

@@ -44,6 +44,11 @@ wildcard_constraints:
     figure=r"[A-Za-z0-9_-]+",
 
 
+def growing(amount):
+    """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def code_of(name, *modules):
     """Fingerprint of a script and all the library code that it runs."""
     return code_version(ROOT / "scripts" / name, *modules)

@@ -15,8 +15,8 @@ rule evaluate:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=120,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(120),
     params:
         experiment=lambda w: dict(dataset=w.dataset, method=w.method, split=w.split),
         folders=lambda w: case_folders(w.dataset, cases_of(experiment_pairs(w))),
@@ -44,8 +44,8 @@ rule evaluate_synthetic:
     threads: THREADS
     resources:
         gpu=GPUS,
-        mem_mb=catalog.config["memory_mb"],
-        runtime=120,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(120),
     params:
         experiment=lambda w: dict(
             dataset=w.dataset, method=w.method, split=f"{w.split}-synthetic"
@@ -75,8 +75,8 @@ rule evaluate_segmentation:
     threads: THREADS
     resources:
         gpu=GPUS,
-        mem_mb=catalog.config["memory_mb"],
-        runtime=120,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(120),
     params:
         experiment=lambda w: dict(
             dataset=w.dataset, method=w.method, split=f"{w.split}-segmented"
@@ -102,8 +102,8 @@ rule collect:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         names=names_of_records,
         code=code_of("collect.py"),
@@ -125,8 +125,8 @@ rule submission:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=60,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(60),
     params:
         folders=lambda w: case_folders(w.dataset, cases_of(experiment_pairs(w))),
         fields=lambda w: fields_by_pair(experiment_of(w)),

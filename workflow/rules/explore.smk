@@ -18,8 +18,8 @@ rule explore:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         folders=lambda w: case_folders(
             w.dataset, catalog.dataset(w.dataset).ids, "prepared"

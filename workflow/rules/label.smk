@@ -15,8 +15,8 @@ rule measure_organs:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=120,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(120),
     params:
         folders=lambda w: case_folders(
             catalog.labelled_by(w.dataset)[0], annotated_cases(w.dataset)
@@ -44,8 +44,8 @@ rule noisy_labels:
     threads: THREADS
     resources:
         gpu=GPUS,
-        mem_mb=catalog.config["memory_mb"],
-        runtime=240,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(240),
     params:
         recipe=lambda w: catalog.method(catalog.labelled_by(w.dataset)[1]),
         folders=lambda w: member_folders(
@@ -76,8 +76,8 @@ rule judge_labels:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         limits=lambda w: label_spec(w)["limits"],
         code=code_of("judge_labels.py"),

@@ -13,8 +13,8 @@ rule prepare:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=catalog.config["memory_mb"],
-        runtime=60,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(60),
     params:
         cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
         steps=lambda w: catalog.dataset(w.dataset).spec["prepare"],

@@ -20,8 +20,8 @@ rule register:
     threads: THREADS
     resources:
         gpu=lambda w: GPUS if network_of(w) else 0,
-        mem_mb=catalog.config["memory_mb"],
-        runtime=240,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(240),
     params:
         method=lambda w: catalog.method(w.method),
         network=network_of,

@@ -28,8 +28,8 @@ rule table:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         table=lambda w: catalog.paper(w.paper)["tables"][w.table],
         values=lambda w: run_values(w.paper),
@@ -59,8 +59,8 @@ rule figure:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         figure=figure_spec,
         sources=figure_sources,
@@ -89,8 +89,8 @@ rule learning_curves:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         logs=lambda w: histories_of(w.paper),
         values=lambda w: run_values(w.paper),
@@ -119,8 +119,8 @@ rule report_page:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         papers=lambda w: {paper: catalog.paper(paper) for paper in catalog.papers},
         trainings=lambda w: {paper: trainings_of(paper) for paper in catalog.papers},

@@ -20,8 +20,8 @@ rule train:
     threads: THREADS
     resources:
         gpu=GPUS,
-        mem_mb=catalog.config["memory_mb"],
-        runtime=1440,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=1440,  # the next attempt goes on from the last checkpoint
     params:
         recipe=lambda w: catalog.recipe(w.dataset, w.method),
         folders=training_folders,
@@ -52,8 +52,8 @@ rule embed:
     threads: THREADS
     resources:
         gpu=GPUS,
-        mem_mb=catalog.config["memory_mb"],
-        runtime=240,
+        mem_mb=growing(catalog.config["memory_mb"]),
+        runtime=growing(240),
     params:
         settings=lambda w: catalog.embedding_settings(w.method),
         seed=lambda w: catalog.method(w.method)["seed"],
