@@ -273,6 +273,8 @@ def _damaged_member(archive: zipfile.ZipFile) -> str | None:
     names = archive.namelist()
     if MEMBER_SUMS not in names:
         return None
+    if archive.getinfo(MEMBER_SUMS).file_size > LARGEST_RECORD:
+        return f"has an {MEMBER_SUMS} of more than {LARGEST_RECORD} bytes"
     rows = csv.reader(io.StringIO(archive.read(MEMBER_SUMS).decode("utf-8", "replace")))
     for name, *rest in list(rows)[1:]:
         if name not in names:
@@ -296,6 +298,13 @@ def _saying(content: bytes) -> str:
         if words:
             return f"; it says: {words[:LONGEST_SAYING]}"
     return ""
+
+
+def source_of(target: str | os.PathLike) -> dict[str, Any]:
+    """What is known of a file that `fetch` has verified: its name, digests, size and source."""
+    target = Path(target)
+    known = json.loads(_record_path(target).read_text(encoding="utf-8"))
+    return {"name": target.name, **{key: known[key] for key in known if key != "mtime_ns"}}
 
 
 def _record_path(target: Path) -> Path:
@@ -402,22 +411,31 @@ def _disk_full(path: Path, needed: int | None) -> Iterator[None]:
 # --- HTTP -----------------------------------------------------------------------------------------
 
 
-def _is_loopback(host: str | None) -> bool:
+def _scheme_and_host(url: str) -> tuple[str | None, str]:
+    """Of an address as the connection reads it: in odd ones other readers find another host."""
+    try:
+        parts = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        return None, ""
+    return parts.scheme, (parts.host or "").strip("[]")
+
+
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host or "").is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def _check_url(url: str, came_from: str | None = None) -> None:
     """Refuse addresses over which a file could be changed on its way."""
-    parts = urlsplit(url)
-    secure_before = came_from is not None and urlsplit(came_from).scheme == "https"
-    if parts.scheme == "https" and parts.hostname:
+    scheme, host = _scheme_and_host(url)
+    secure_before = came_from is not None and _scheme_and_host(came_from)[0] == "https"
+    if scheme == "https" and host:
         return
-    if parts.scheme == "http" and _is_loopback(parts.hostname) and not secure_before:
+    if scheme == "http" and _is_loopback(host) and not secure_before:
         return
     what = f"redirects to {url}, which" if came_from else "it"
     raise _SourceFailed(f"{what} is refused: only https is allowed (http on this machine alone)")
@@ -465,7 +483,7 @@ def _session(url: str) -> requests.Session:
     """A session for the host of a URL."""
     session = requests.Session()
     session.headers.update(HEADERS)
-    session.trust_env = not _is_loopback(urlsplit(url).hostname)  # no proxy to this machine
+    session.trust_env = not _is_loopback(_scheme_and_host(url)[1])  # no proxy to this machine
     return session
 
 
@@ -604,7 +622,7 @@ def _transfer(
             _disk_full(part.path, total - offset if total else None),
             part.path.open("ab" if offset else "wb") as stream,
         ):
-            got = offset + _receive(response, stream, archive.name, offset, total, progress)
+            got = offset + _receive(response, stream, archive, offset, total, progress)
         if total is not None and got != total:
             raise _TryAgain(f"the connection ended after {got} of {total} bytes")
         return offset > 0
@@ -613,14 +631,14 @@ def _transfer(
 def _receive(
     response: requests.Response,
     stream: IO[bytes],
-    name: str,
+    archive: Archive,
     offset: int,
     total: int | None,
     progress: bool,
 ) -> int:
     """Write the body; the number of bytes. What was written stays when the connection breaks."""
     got = 0
-    bar = Progress(total, name, "B", initial=offset) if progress else None
+    bar = Progress(total, archive.name, "B", initial=offset) if progress else None
     chunks = response.raw.stream(CHUNK, decode_content=False)
     try:
         while True:
@@ -632,6 +650,8 @@ def _receive(
                 return got
             stream.write(chunk)
             got += len(chunk)
+            if archive.size is not None and offset + got > archive.size:
+                raise _SourceFailed(f"the server sends more than the {archive.size} bytes known")
             if bar:
                 bar.update(len(chunk))
     finally:

@@ -32,6 +32,13 @@ PLAIN = (
     ".json",
 )
 
+# A name too long, or of a file where another member needs a folder, or the other way round.
+UNWRITABLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ)
+
+MOST_MEMBERS = 1_000_000  # the largest real archive here has a few thousand
+DEEPEST = 100  # folders inside each other
+LONGEST_NAME = 200  # characters of a member's name in a message
+
 _CORRUPT = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -53,24 +60,27 @@ def unpack(
     Parameters
     ----------
     limit
-        Refuse archives whose files together have more bytes than this; ``None``: no limit.
+        Refuse archives whose files together have more bytes than this; ``None``: than are free
+        on the disk.
 
     Raises
     ------
     WarplineError
         If the archive is truncated, corrupt or of another kind; if a member would be written
-        outside the folder, or is a link, a device or a pipe; if the disk is full.
+        outside the folder, is a link, a device or a pipe, or has a name that no file can have;
+        if there are more members than `MOST_MEMBERS`; if the disk is or would be full.
     """
     archive, folder = Path(archive), Path(folder)
     try:
         with archive.open("rb") as stream:
             is_zip = stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
         with atomic_folder(folder) as temporary:
+            admission = _Admission(archive, limit, shutil.disk_usage(temporary).free)
             if archive.name.lower().endswith(PLAIN):
-                _Admission(archive, limit).admit(archive.name, archive.stat().st_size, "file")
+                admission.admit(archive.name, archive.stat().st_size, "file")
                 shutil.copyfile(archive, temporary / archive.name)
             else:
-                (_unpack_zip if is_zip else _unpack_tar)(archive, temporary, limit)
+                (_unpack_zip if is_zip else _unpack_tar)(archive, temporary, admission)
     except FileNotFoundError as error:
         if archive.exists():
             raise
@@ -83,10 +93,17 @@ def unpack(
             "if that does not help, the source itself is broken.",
         ) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WarplineError(
+                "The disk is full.", where=folder, do="Free some space and start again."
+            ) from error
+        if error.errno not in UNWRITABLE:
             raise
         raise WarplineError(
-            "The disk is full.", where=folder, do="Free some space and start again."
+            f"The archive holds a member that cannot be written ({error.strerror}); nothing of it "
+            "was unpacked.",
+            where=archive,
+            do="Unpack it by hand and give the files as a plain folder.",
         ) from error
     return folder
 
@@ -94,8 +111,9 @@ def unpack(
 class _Admission:
     """Decides on every member of one archive."""
 
-    def __init__(self, archive: Path, limit: int | None):
-        self.archive, self.limit, self.bytes = archive, limit, 0
+    def __init__(self, archive: Path, limit: int | None, free: int):
+        self.archive, self.limit, self.free = archive, limit, free
+        self.members, self.bytes = 0, 0
 
     def admit(self, name: str, size: int, kind: str) -> bool:
         """Whether to write a member; raises for one that no honest archive holds.
@@ -105,16 +123,31 @@ class _Admission:
         kind
             ``file``, ``folder``, or what else it is.
         """
+        self.members += 1
+        if self.members > MOST_MEMBERS:
+            self._refuse(f"has more than {MOST_MEMBERS} members")
         parts = PurePosixPath(name).parts
         if any(part.startswith("._") or part == "__MACOSX" for part in parts):
             return False
         if kind not in ("file", "folder"):
-            self._refuse(f"holds a {kind}, '{name}'")
+            self._refuse(f"holds a {kind}, '{_shown(name)}'")
         if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in parts:
-            self._refuse(f"would write outside its folder: '{name}'")
+            self._refuse(f"would write outside its folder: '{_shown(name)}'")
+        if len(parts) > DEEPEST:
+            self._refuse(f"nests more than {DEEPEST} folders")
+        if "\0" in name or (kind == "file" and not parts):
+            self._refuse(f"holds a file without a name: '{_shown(name)}'")
         self.bytes += size
         if self.limit is not None and self.bytes > self.limit:
             self._refuse(f"unpacks to more than the allowed {self.limit} bytes")
+        if self.bytes > self.free:
+            raise WarplineError(
+                f"The disk would be full: the archive unpacks to more than the {self.free} bytes "
+                "that are free; nothing of it was unpacked.",
+                where=self.archive,
+                do="Free some space and start again; if the archive is far smaller than what it "
+                "unpacks to, ask its provider first.",
+            )
         return True
 
     def _refuse(self, what: str) -> None:
@@ -125,15 +158,19 @@ class _Admission:
         )
 
 
-def _unpack_zip(archive: Path, folder: Path, limit: int | None) -> None:
-    admission = _Admission(archive, limit)
+def _shown(name: str) -> str:
+    """A member's name as plain text: a terminal would obey what it may hold."""
+    return "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
+
+
+def _unpack_zip(archive: Path, folder: Path, admission: _Admission) -> None:
     with zipfile.ZipFile(archive) as source:
         for member in source.infolist():
             if not admission.admit(member.filename, member.file_size, _zip_kind(member)):
                 continue
             if member.flag_bits & 1:
                 raise WarplineError(
-                    f"The archive's member '{member.filename}' is encrypted.",
+                    f"The archive's member '{_shown(member.filename)}' is encrypted.",
                     where=archive,
                     do="Unpack it with its password and give the files as a plain folder.",
                 )
@@ -147,7 +184,7 @@ def _unpack_zip(archive: Path, folder: Path, limit: int | None) -> None:
                 with source.open(member) as stream, target.open("wb") as sink:
                     shutil.copyfileobj(stream, sink, 1 << 20)
             except NotImplementedError as error:
-                raise zipfile.BadZipFile(f"'{member.filename}': {error}") from error
+                raise zipfile.BadZipFile(f"'{_shown(member.filename)}': {error}") from error
 
 
 def _zip_kind(member: zipfile.ZipInfo) -> str:
@@ -156,11 +193,10 @@ def _zip_kind(member: zipfile.ZipInfo) -> str:
         return "symbolic link"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "device or pipe"
-    return "folder" if member.is_dir() else "file"
+    return "folder" if member.filename.endswith("/") else "file"
 
 
-def _unpack_tar(archive: Path, folder: Path, limit: int | None) -> None:
-    admission = _Admission(archive, limit)
+def _unpack_tar(archive: Path, folder: Path, admission: _Admission) -> None:
     with tarfile.open(archive, "r:*") as source:
         for member in source:
             if admission.admit(member.name, member.size, _tar_kind(member)):

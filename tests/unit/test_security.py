@@ -1,0 +1,468 @@
+"""Attacks by files and addresses that come from elsewhere; docs/security.md lists them all."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import pickle
+import re
+import shutil
+import socket
+import stat
+import tarfile
+import threading
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import torch
+import yaml
+from http_server import serve
+from safetensors.torch import save_file
+from torch import nn
+
+from warpline.acquire import download, unpack
+from warpline.acquire.download import Archive, fetch
+from warpline.acquire.unpack import unpack as unpack_archive
+from warpline.config import _StrictLoader, read_yaml
+from warpline.embedding import pca
+from warpline.errors import WarplineError
+from warpline.exploration import read_slices
+from warpline.fields.learn2reg import read_submission
+from warpline.images import Grid
+from warpline.training.checkpoints import StateFolder, load_weights
+
+ROOT = Path(__file__).parents[2]
+GRID = Grid((4, 4, 4))
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, place: Path):
+        self.place = place
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.place),)
+
+
+@pytest.fixture
+def bomb(tmp_path) -> Bomb:
+    """A bomb, and the proof that it works: unpickled as usual it goes off."""
+    found = Bomb(tmp_path / "exploded")
+    pickle.loads(pickle.dumps(found))
+    found.place.rmdir()
+    return found
+
+
+# Weights and training states --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_training_state_runs_no_code(tmp_path, bomb, legacy, capsys):
+    state = StateFolder(tmp_path / "state")
+    state.folder.mkdir()
+    attack = {"step": 3, "network": bomb}
+    torch.save(attack, state.last, _use_new_zipfile_serialization=not legacy)
+    torch.save(attack, state.previous, _use_new_zipfile_serialization=not legacy)
+    assert state.load() is None
+    assert not bomb.place.exists()
+    assert capsys.readouterr().out.count("cannot be read") == 2
+
+
+def test_behind_an_attack_the_older_state_is_taken(tmp_path, bomb):
+    state = StateFolder(tmp_path / "state")
+    state.save({"step": 1})
+    state.save({"step": 2})
+    torch.save({"step": 3, "network": bomb}, state.last)
+    assert state.load() == {"step": 1}
+    assert not bomb.place.exists()
+
+
+@pytest.mark.parametrize("kind", ["pickle", "torch"])
+def test_a_pickle_under_the_name_of_weights_runs_no_code(tmp_path, bomb, kind):
+    path = tmp_path / "weights.safetensors"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"weight": bomb}))
+    else:
+        torch.save({"weight": bomb}, path)
+    for load in (lambda: load_weights(path, nn.Linear(2, 2)), lambda: pca.load(path)):
+        with pytest.raises(WarplineError):
+            load()
+    assert not bomb.place.exists()
+
+
+def test_weights_of_wrong_shapes_are_refused_and_none_is_taken(tmp_path):
+    network = nn.Linear(2, 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    save_file({"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(WarplineError, match="1 tensors differ, weight first"):
+        load_weights(tmp_path / "w.safetensors", network)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,99999]}}',  # beyond the end
+        b'{"weight":{"dtype":"F32","shape":[4000000000,4000000000],"data_offsets":[0,16]}}',
+        b'{"weight":{"dtype":"F32","shape":[2,2],"data_offsets":[16,0]}}',
+        b"{" * 5000,  # nested without end
+    ],
+    ids=["beyond the end", "larger than memory", "backwards", "nested"],
+)
+def test_a_lying_header_of_weights_is_refused(tmp_path, header):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+    with pytest.raises(WarplineError, match="cannot be read"):
+        load_weights(path, nn.Linear(2, 2))
+
+
+def test_a_header_longer_than_the_file_is_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
+    with pytest.raises(WarplineError, match="cannot be read"):
+        load_weights(path, nn.Linear(2, 2))
+
+
+def test_arrays_run_no_code(tmp_path, bomb):
+    path = tmp_path / "a.npz"
+    np.savez(path, arr_0=np.array([bomb], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        read_slices(path)
+    with pytest.raises(WarplineError, match="not a Learn2Reg submission"):
+        read_submission(path, GRID, GRID)
+    assert not bomb.place.exists()
+
+
+# Code that would run what it reads ----------------------------------------------------------------
+
+UNPICKLE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+SOURCES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
+
+
+def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
+    return [(ast.unparse(n.func), n) for n in ast.walk(tree) if isinstance(n, ast.Call)]
+
+
+def keyword(call: ast.Call, name: str) -> str | None:
+    return next((ast.unparse(k.value) for k in call.keywords if k.arg == name), None)
+
+
+def risks(source: str) -> list[str]:
+    """What in a file would run code that it reads, or hand text to a shell."""
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found += [f"imports {name}" for name in names if name.partition(".")[0] in UNPICKLE]
+    for name, call in calls(tree):
+        last = name.rpartition(".")[2]
+        if name in ("eval", "exec", "compile", "__import__", "os.system", "os.popen"):
+            found.append(name)
+        if name == "torch.load" and keyword(call, "weights_only") != "True":
+            found.append(name)
+        if name == "np.load" and keyword(call, "allow_pickle") not in (None, "False"):
+            found.append(name)
+        if last in ("read_pickle", "to_pickle", "unsafe_load", "full_load", "extractall"):
+            found.append(name)
+        if name == "yaml.load" and keyword(call, "Loader") != "_StrictLoader":
+            found.append(name)
+        if last == "extract" and keyword(call, "filter") not in ("'data'",):
+            found.append(name)
+        if keyword(call, "shell") == "True":
+            found.append(f"{name} by a shell")
+    return found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from joblib import load",
+        "eval(x)",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "np.load(f, allow_pickle=True)",
+        "pd.read_pickle(f)",
+        "yaml.load(f, Loader=yaml.Loader)",
+        "tar.extractall(f)",
+        "tar.extract(m, f)",
+        "subprocess.run(c, shell=True)",
+    ],
+)
+def test_a_risk_is_found(line):
+    assert len(risks(line)) == 1
+
+
+def test_no_code_runs_what_it_reads():
+    assert len(SOURCES) > 100
+    found = {path: risks(path.read_text(encoding="utf-8")) for path in SOURCES}
+    assert {path.name: risk for path, risk in found.items() if risk} == {}
+
+
+def test_rules_hold_no_shell_command():
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*shell:|\b(eval|exec|pickle)\b", text, re.MULTILINE), path.name
+
+
+def test_the_configuration_is_read_as_plain_values(tmp_path, bomb):
+    assert issubclass(_StrictLoader, yaml.SafeLoader)
+    path = tmp_path / "config.yaml"
+    path.write_text(f"a: !!python/object/apply:os.mkdir ['{bomb.place}']\n")
+    with pytest.raises(WarplineError, match="not valid YAML"):
+        read_yaml(path)
+    assert not bomb.place.exists()
+
+
+# Archives -----------------------------------------------------------------------------------------
+
+
+def tar(path: Path, *members: tuple[str, bytes, str]) -> Path:
+    """A tar of members of a name, a kind and, for links, a target."""
+    with tarfile.open(path, "w") as archive:
+        for name, kind, target in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            info.size = 3 if kind == tarfile.REGTYPE else 0
+            archive.addfile(info, io.BytesIO(b"abc"))
+    return path
+
+
+def zipped(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), b"abc")
+    return path
+
+
+def refused(archive: Path, match: str) -> None:
+    """It is refused with this message, and nothing of it lies anywhere."""
+    before = sorted(archive.parent.iterdir())
+    with pytest.raises(WarplineError, match=match) as error:
+        unpack_archive(archive, archive.parent / "out")
+    assert sorted(archive.parent.iterdir()) == before
+    assert str(error.value).isprintable() or "\x1b" not in str(error.value)
+
+
+SYMLINK, HARDLINK, FILE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE
+CHAINS = {
+    "up by two links": [("a", SYMLINK, "."), ("a/b", SYMLINK, ".."), ("a/b/outside", FILE, "")],
+    "a link to a link": [("b", SYMLINK, "a"), ("a", SYMLINK, "/etc"), ("b/outside", FILE, "")],
+    "a hard link to a link": [("a", SYMLINK, "/etc/passwd"), ("b", HARDLINK, "a")],
+    "a file through a hard link": [("a", HARDLINK, "../../secret"), ("a", FILE, "")],
+    "a folder that becomes a link": [
+        ("a", tarfile.DIRTYPE, ""),
+        ("a", SYMLINK, ".."),
+        ("a/outside", FILE, ""),
+    ],
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_chains_of_links_lead_nowhere(tmp_path, chain):
+    refused(tar(tmp_path / "evil.tar", *CHAINS[chain]), "holds a (symbolic|hard) link")
+
+
+def test_a_zip_with_a_link_and_a_file_through_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        link = zipfile.ZipInfo("a")
+        link.external_attr = (0o777 | stat.S_IFLNK) << 16
+        archive.writestr(link, "..")
+        archive.writestr("a/outside", b"abc")
+    refused(tmp_path / "evil.zip", "holds a symbolic link, 'a'")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a", "a/b"), ("a/b", "a"), ("x" * 300,), (".",), ("",), ("d/" * 101 + "a",)],
+    ids=["file as folder", "folder as file", "too long", "dot", "empty", "deep"],
+)
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_names_that_no_file_can_have(tmp_path, names, kind):
+    path = tmp_path / f"odd.{kind}"
+    archive = tar(path, *((n, FILE, "") for n in names)) if kind == "tar" else zipped(path, *names)
+    refused(archive, "nothing of it was unpacked")
+
+
+def test_a_name_cannot_command_the_terminal(tmp_path):
+    with pytest.raises(WarplineError, match=r"'\.\./\?\[2J\?'") as error:
+        unpack_archive(zipped(tmp_path / "evil.zip", "../\x1b[2J\n"), tmp_path / "out")
+    assert "\x1b" not in str(error.value)
+
+
+def test_what_would_fill_the_disk_is_refused_before(tmp_path, monkeypatch):
+    archive = tmp_path / "bomb.tar"
+    with tarfile.open(archive, "w:gz") as writer:
+        info = tarfile.TarInfo("zeros")
+        info.size = 1_000_000
+        writer.addfile(info, io.BytesIO(bytes(1_000_000)))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=999_999))
+    refused(archive, "more than the 999999 bytes that are free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    assert (unpack_archive(archive, tmp_path / "out") / "zeros").stat().st_size == 1_000_000
+
+
+def test_a_sparse_file_counts_with_all_its_holes(tmp_path):
+    """A tar of a few bytes whose only member claims a terabyte of zeros."""
+    name, size = "holes", 1 << 40
+    header = tarfile.TarInfo(f"GNUSparseFile.0/{name}")
+    header.size = 512
+    header.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": name,
+        "GNU.sparse.realsize": str(size),
+    }
+    map_ = b"1\n%d\n0\n" % size
+    with tarfile.open(tmp_path / "sparse.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(header, io.BytesIO(map_.ljust(512, b"\0")))
+    if shutil.disk_usage(tmp_path).free > size:
+        pytest.skip("the disk has room for it")
+    refused(tmp_path / "sparse.tar", "bytes that are free")
+
+
+def test_too_many_members(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "MOST_MEMBERS", 3)
+    refused(zipped(tmp_path / "many.zip", "a", "b", "c", "d"), "more than 3 members")
+    unpack_archive(zipped(tmp_path / "few.zip", "a", "b", "c"), tmp_path / "out")
+
+
+def test_a_list_of_sums_that_would_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "LARGEST_RECORD", 100)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(download.MEMBER_SUMS, b"a,b\n" * 1000)
+    assert "of more than 100 bytes" in download._damage(tmp_path / "a.zip", "a.zip")
+
+
+# Addresses ----------------------------------------------------------------------------------------
+
+REFUSED = [
+    "http://127.0.0.1.evil.example/a",
+    "http://localhost@evil.example/a",
+    "http://localhost:80@evil.example/a",
+    "http://evil.example\\@localhost/a",  # urllib reads localhost here, the connection does not
+    "http://evil.example/\\@localhost/a",
+    "http://evil.example#@localhost/a",
+    "http://evil.example?@localhost/a",
+    "http://127.0.0.1%2eevil.example/a",
+    "http://localhost%00.evil.example/a",
+    "http://local\thost.evil.example/a",
+    "http://localhost.evil.example/a",
+    "http://2130706433.evil.example/a",
+    "http://[::2]/a",
+    "http://0.0.0.0/a",
+    "http://192.168.0.1/a",
+    "http:///localhost/a",
+    "http:localhost/a",
+    " http://localhost/a",
+    "ftp://localhost/a",
+    "gopher://localhost/a",
+    "javascript:alert(1)",
+    "https://",
+    "//localhost/a",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_refused_addresses(url):
+    with pytest.raises(download._SourceFailed, match="refused"):
+        download._check_url(url)
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_what_is_refused_is_never_asked(tmp_path, url, monkeypatch):
+    monkeypatch.setattr(
+        requests.Session, "send", lambda *_, **__: pytest.fail("a connection was made")
+    )
+    with pytest.raises(WarplineError, match="No source gives"):
+        fetch(Archive("a.zip", (url,)), tmp_path / "data", progress=False)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8080/a", "http://127.0.0.9/a", "http://LOCALHOST/a", "https://a.example/"]
+)
+def test_what_is_allowed_is_asked_of_the_host_that_was_checked(url, monkeypatch):
+    download._check_url(url)
+    asked = requests.Request("GET", url).prepare().url
+    assert download._scheme_and_host(asked) == download._scheme_and_host(url)
+
+
+@pytest.mark.parametrize("url", [u for u in REFUSED if u.startswith("http:")])
+def test_a_redirect_from_https_never_leaves_it(url):
+    for to in (url, "http://localhost/a", "http://[::1]/a", "file:///etc/passwd"):
+        with pytest.raises(download._SourceFailed, match=r"redirects to .* refused"):
+            download._check_url(to, came_from="https://example.org/a")
+
+
+def test_a_redirect_is_checked_as_the_connection_reads_it(tmp_path):
+    with serve() as server:
+        source = server.add("/a", location="http://evil.example\\@localhost/a")
+        with pytest.raises(WarplineError, match=r"redirects to .* refused"):
+            fetch(Archive("a.zip", (source,)), tmp_path, progress=False, backoff=0.01)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("file://evil.example/etc/passwd", "names the host"),
+        ("file://localhost@evil.example/a", "names the host"),
+        ("file:///dev/zero", "does not exist"),
+        ("FILE:///etc/passwd", "is none of"),
+        ("HTTP://localhost/a", "is none of"),
+        ("zenodo:1/../../x", "not the number of a record"),
+    ],
+)
+def test_other_sources_that_are_refused(tmp_path, url, reason):
+    with pytest.raises(WarplineError, match=reason):
+        fetch(Archive("a.zip", (url,)), tmp_path, progress=False)
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_server_that_sends_without_end_is_cut_off(tmp_path):
+    """Nothing but the size in the dataset file says when it should have stopped."""
+
+    def send() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            while True:
+                connection.sendall(bytes(100_000))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+        with pytest.raises(WarplineError, match="more than the 1000000 bytes"):
+            fetch(Archive("a.bin", (url,), size=1_000_000), tmp_path, progress=False)
+        thread.join(10)
+    assert not thread.is_alive()
+    assert all(path.stat().st_size < 2_000_000 for path in tmp_path.iterdir())
+
+
+def test_a_dataset_s_paths_stay_names():
+    for name in ("../a.zip", "/etc/passwd", "a/b", "..", "a\\b"):
+        with pytest.raises(WarplineError, match="plain file name"):
+            Archive(name, ())
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def test_the_page_names_tests_that_exist():
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page)) - {"test_security"}
+    files = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    known = set(re.findall(r"^def (test_\w+)", "\n".join(files), re.MULTILINE))
+    known |= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    assert len(named) > 10
+    assert named <= known
