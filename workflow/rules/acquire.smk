@@ -9,6 +9,7 @@ rule phantom:
         f"{RESULTS}/logs/phantom/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/phantom/{{dataset}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
@@ -31,6 +32,7 @@ rule download:
         f"{RESULTS}/logs/download/{{dataset}}/{{archive}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/download/{{dataset}}/{{archive}}.tsv"
+    priority: CASES_FIRST
     localrule: True  # nodes of a cluster often have no way out
     conda:
         "../../envs/imaging.yaml"
@@ -54,6 +56,7 @@ rule download_cases:
         f"{RESULTS}/logs/download_cases/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/download_cases/{{dataset}}/{{batch}}.tsv"
+    priority: CASES_FIRST
     localrule: True  # nodes of a cluster often have no way out
     conda:
         "../../envs/imaging.yaml"
@@ -77,6 +80,7 @@ rule unpack:
         f"{RESULTS}/logs/unpack/{{dataset}}/{{archive}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/unpack/{{dataset}}/{{archive}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
@@ -98,6 +102,7 @@ rule canonicalise:
         f"{RESULTS}/logs/canonicalise/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/canonicalise/{{dataset}}/{{batch}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:

@@ -12,6 +12,7 @@ rule align:
         f"{RESULTS}/logs/align/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/align/{{dataset}}/{{batch}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:

@@ -32,6 +32,8 @@ except WarplineError as error:
 RESULTS = catalog.config["results"]
 THREADS = catalog.config["threads"]
 GPUS = 1 if catalog.device == "cuda" else 0
+# What much else waits for goes first: else the longest trainings come last, one core after the other.
+CASES_FIRST, TRAININGS_FIRST = 10, 20
 
 
 wildcard_constraints:

@@ -12,6 +12,7 @@ rule measure_organs:
         f"{RESULTS}/logs/measure_organs/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/measure_organs/{{dataset}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
@@ -39,6 +40,7 @@ rule noisy_labels:
         f"{RESULTS}/logs/noisy_labels/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/noisy_labels/{{dataset}}/{{batch}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/registration.yaml"
     threads: THREADS
@@ -73,6 +75,7 @@ rule judge_labels:
         f"{RESULTS}/logs/judge_labels/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/judge_labels/{{dataset}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:

@@ -10,6 +10,7 @@ rule prepare:
         f"{RESULTS}/logs/prepare/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare/{{dataset}}/{{batch}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:

@@ -15,6 +15,7 @@ rule train:
         f"{RESULTS}/logs/train/{{dataset}}/{{method}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{dataset}}/{{method}}.tsv"
+    priority: TRAININGS_FIRST
     conda:
         "../../envs/torch.yaml"
     threads: THREADS
