@@ -14,6 +14,7 @@ from warpline.preprocess import (
     without_landmarks_outside,
     write_case,
 )
+from warpline.provenance import keep
 
 
 def main(
@@ -48,7 +49,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "prealign"):  # noqa: F821
         main(
             snakemake.input.batch,  # noqa: F821
             snakemake.params.cases,  # noqa: F821

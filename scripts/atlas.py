@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from warpline.atlas import make_atlas
 from warpline.files import atomic_folder
 from warpline.jobs import job
+from warpline.provenance import keep
 
 
 def main(folders: Mapping[str, str], target: str) -> None:
@@ -14,5 +15,5 @@ def main(folders: Mapping[str, str], target: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(snakemake.params.folders, snakemake.output[0])  # noqa: F821

@@ -8,6 +8,7 @@ from warpline.acquire.formats import locate_all
 from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job
+from warpline.provenance import keep
 
 
 def main(
@@ -28,7 +29,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(
             snakemake.params.source,  # noqa: F821
             snakemake.params.dataset,  # noqa: F821

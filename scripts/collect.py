@@ -6,6 +6,7 @@ import pandas as pd
 
 from warpline.jobs import job
 from warpline.pooling import under_names
+from warpline.provenance import keep
 from warpline.records import read_records, write_records
 
 
@@ -17,5 +18,5 @@ def main(sources: Sequence[str], names: Sequence[Sequence[tuple[str, str]]], tar
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(list(snakemake.input), snakemake.params.names, snakemake.output[0])  # noqa: F821

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from warpline.figures.learning import learning_curves
 from warpline.jobs import job
+from warpline.provenance import keep
 
 
 def main(logs: Mapping[str, Sequence[str]], target: str) -> None:
@@ -12,5 +13,5 @@ def main(logs: Mapping[str, Sequence[str]], target: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(snakemake.params.logs, snakemake.output.png)  # noqa: F821

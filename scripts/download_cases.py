@@ -4,25 +4,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.download import Archive, fetch, source_of
 from warpline.errors import WarplineError, together
 from warpline.jobs import job
+from warpline.provenance import keep
 
 
-def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> None:
+def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> list[Path]:
+    fetched: list[Path] = []
     problems: list[WarplineError] = []
     for case, kinds in files.items():
         for kind, entry in kinds.items():
             try:
-                fetch(Archive.from_spec(entry["file"], entry), Path(folder) / kind)
+                archive = Archive.from_spec(entry["file"], entry)
+                fetched.append(fetch(archive, Path(folder) / kind))
             except WarplineError as error:  # what can be had is kept for the next time
                 problems.append(error)
         print(case, flush=True)
     if problems:
         number = sum(map(len, files.values()))
         raise together(problems, f"{len(problems)} of {number} files cannot be fetched")
+    return fetched
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
-        main(snakemake.params.files, snakemake.params.folder)  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake) as kept:  # noqa: F821
+        paths = main(snakemake.params.files, snakemake.params.folder)  # noqa: F821
+        kept["archives"] = [source_of(path) for path in paths]

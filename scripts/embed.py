@@ -13,6 +13,7 @@ from warpline.embedding.registration import Settings, search_pair
 from warpline.files import write_json
 from warpline.jobs import job
 from warpline.preprocess import read_case
+from warpline.provenance import keep
 from warpline.training.checkpoints import load_weights
 from warpline.training.devices import claim
 
@@ -36,7 +37,7 @@ def main(
     load_weights(weights, features)
     started = time.monotonic()
     maps = []
-    with claim(device) as place:
+    with claim(device, job=outputs["embedding"]) as place:
         features.to(place).eval()
         for fixed_id, moving_id in pairs:
             fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
@@ -47,7 +48,7 @@ def main(
     write_json(
         outputs["sidecar"],
         provenance.record(
-            device=str(place),
+            device=provenance.device(),
             seconds=time.monotonic() - started,
             threads=threads,
             settings=dict(settings),
@@ -60,7 +61,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "settings", "seed"):  # noqa: F821
         main(
             snakemake.params.settings,  # noqa: F821
             snakemake.params.network,  # noqa: F821

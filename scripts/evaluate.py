@@ -13,6 +13,7 @@ from warpline.evaluate import evaluate_pair
 from warpline.fields.io import read_field
 from warpline.jobs import job
 from warpline.preprocess import read_case
+from warpline.provenance import keep
 from warpline.records import records, row, write_records
 
 # Of what a registration says of itself, in registrations.csv.
@@ -57,7 +58,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "experiment"):  # noqa: F821
         main(
             snakemake.params.experiment,  # noqa: F821
             snakemake.params.folders,  # noqa: F821

@@ -8,6 +8,7 @@ import torch
 from warpline import networks
 from warpline.evaluate_synthetic import synthetic_records
 from warpline.jobs import job
+from warpline.provenance import keep
 from warpline.records import write_records
 from warpline.training.checkpoints import load_weights
 from warpline.training.data import CaseFolders
@@ -28,7 +29,7 @@ def main(
     torch.set_num_threads(threads)
     network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     load_weights(weights, network)
-    with claim(device) as chosen:
+    with claim(device, job=target) as chosen:
         network.to(chosen).eval()
         frame = synthetic_records(
             network, CaseFolders(folders, cases), recipe, **experiment, device=chosen
@@ -38,7 +39,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "experiment"):  # noqa: F821
         main(
             snakemake.params.experiment,  # noqa: F821
             snakemake.params.recipe,  # noqa: F821

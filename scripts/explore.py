@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from warpline.exploration import gather
 from warpline.jobs import job
+from warpline.provenance import keep
 
 
 def main(folders: Mapping[str, str], records: str, slices: str) -> None:
@@ -11,7 +12,7 @@ def main(folders: Mapping[str, str], records: str, slices: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(
             snakemake.params.folders,  # noqa: F821
             snakemake.output.records,  # noqa: F821

@@ -6,6 +6,7 @@ from typing import Any
 
 from warpline.figures import KINDS
 from warpline.jobs import job
+from warpline.provenance import keep
 from warpline.registry import lookup
 
 
@@ -15,7 +16,7 @@ def main(spec: Mapping[str, Any], sources: Mapping[str, Any], target: str) -> No
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "figure"):  # noqa: F821
         main(
             snakemake.params.figure,  # noqa: F821
             snakemake.params.sources,  # noqa: F821

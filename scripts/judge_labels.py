@@ -9,6 +9,7 @@ import pandas as pd
 from warpline.files import atomic_path
 from warpline.jobs import job
 from warpline.noisy_labels import TABLE, Limits, verdicts
+from warpline.provenance import keep
 
 
 def main(batches: Sequence[str], limits: Mapping[str, Any], organs: str, target: str) -> None:
@@ -24,7 +25,7 @@ def main(batches: Sequence[str], limits: Mapping[str, Any], organs: str, target:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "limits"):  # noqa: F821
         main(
             snakemake.input,  # noqa: F821
             snakemake.params.limits,  # noqa: F821

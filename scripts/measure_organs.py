@@ -8,6 +8,7 @@ from warpline.files import atomic_path
 from warpline.jobs import job
 from warpline.noisy_labels import known_organs, measure
 from warpline.organs import NUMBER
+from warpline.provenance import keep
 from warpline.training.data import read_cases
 
 
@@ -25,5 +26,5 @@ def main(folders: Mapping[str, str], target: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(snakemake.params.folders, snakemake.output[0])  # noqa: F821

@@ -18,6 +18,7 @@ from warpline.noisy_labels import (
     noisy_labels,
 )
 from warpline.preprocess import write_case
+from warpline.provenance import keep
 from warpline.segmentation import organ_numbers, segment
 from warpline.training.checkpoints import load_weights
 from warpline.training.data import read_cases
@@ -42,7 +43,7 @@ def main(
     limits = Limits(**setting["limits"])
     window = recipe["training"]["sampling"]["crop"]
     numbers, tables = organ_numbers(network), []
-    with claim(device) as chosen, atomic_folder(target) as folder:
+    with claim(device, job=target) as chosen, atomic_folder(target) as folder:
         network.to(chosen).eval()
         for case_id in folders:
             (case,) = read_cases(folders, [case_id], recipe.get("prepare", []))
@@ -58,7 +59,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "setting"):  # noqa: F821
         main(
             snakemake.params.recipe,  # noqa: F821
             snakemake.params.folders,  # noqa: F821

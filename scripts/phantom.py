@@ -6,6 +6,7 @@ from typing import Any
 from warpline import phantoms
 from warpline.files import atomic_folder
 from warpline.jobs import job
+from warpline.provenance import keep
 
 
 def main(phantom: Mapping[str, Any], cases: Sequence[Mapping[str, str]], target: str) -> None:
@@ -14,7 +15,7 @@ def main(phantom: Mapping[str, Any], cases: Sequence[Mapping[str, str]], target:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "phantom"):  # noqa: F821
         main(
             snakemake.params.phantom,  # noqa: F821
             snakemake.params.cases,  # noqa: F821

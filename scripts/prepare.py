@@ -8,6 +8,7 @@ from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job
 from warpline.preprocess import prepare, read_case, write_case
+from warpline.provenance import keep
 from warpline.registry import lookup
 
 
@@ -50,7 +51,7 @@ def one_case(source: Path, steps: Sequence[Mapping[str, Any]], target: Path, exp
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "steps"):  # noqa: F821
         main(
             snakemake.input[0],  # noqa: F821
             snakemake.params.cases,  # noqa: F821

@@ -26,6 +26,7 @@ from warpline.jobs import job
 from warpline.networks import RegistrationNetwork
 from warpline.own_grid import Register, on_own_grid, seen
 from warpline.preprocess import Case, prepare, read_case, resample_to
+from warpline.provenance import keep
 from warpline.training.checkpoints import load_weights
 from warpline.training.devices import claim
 
@@ -46,7 +47,7 @@ def main(
 ) -> None:
     torch.set_num_threads(threads)
     pairs = without_self(pairs, folders)
-    with claim(device) as chosen, atomic_folder(target) as folder:
+    with claim(device, job=target) as chosen, atomic_folder(target) as folder:
         model = None
         if embedding:
             register = EmbeddingRegistration(method, network, weights, embedding, chosen)
@@ -182,7 +183,7 @@ def baseline_function(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "method"):  # noqa: F821
         main(
             snakemake.params.method,  # noqa: F821
             snakemake.params.folders,  # noqa: F821

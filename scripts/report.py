@@ -7,6 +7,7 @@ from typing import Any
 
 from warpline import provenance
 from warpline.jobs import job
+from warpline.provenance import keep
 from warpline.report import render
 
 SCALES = {
@@ -95,7 +96,7 @@ def entry(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "values"):  # noqa: F821
         main(
             snakemake.params.papers,  # noqa: F821
             snakemake.params.trainings,  # noqa: F821

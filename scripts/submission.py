@@ -11,6 +11,7 @@ from warpline.fields.learn2reg import write_submission
 from warpline.files import atomic_path
 from warpline.jobs import job
 from warpline.preprocess import read_case
+from warpline.provenance import keep
 
 
 def main(
@@ -32,7 +33,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
         main(
             snakemake.params.folders,  # noqa: F821
             snakemake.params.fields,  # noqa: F821

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.jobs import job
+from warpline.provenance import keep
 from warpline.records import read_records
 from warpline.tables import Table, build, write_all
 
@@ -15,7 +16,7 @@ def main(records: str, spec: Mapping[str, Any], target: str, values: Mapping[str
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "table", "values"):  # noqa: F821
         main(
             snakemake.input[0],  # noqa: F821
             snakemake.params.table,  # noqa: F821

@@ -14,6 +14,7 @@ from warpline.atlas import atlas_source, without_self
 from warpline.datasets import ATLAS, Pair
 from warpline.files import checksum, write_json
 from warpline.jobs import job
+from warpline.provenance import keep
 from warpline.training import objectives
 from warpline.training.checkpoints import load_weights, save_weights
 from warpline.training.data import fit_for_training
@@ -51,7 +52,7 @@ def main(
     if not pairs:
         print("no validation: the dataset has no pairs for training.validation.split", flush=True)
     started = time.monotonic()
-    with claim(device) as chosen:
+    with claim(device, job=label) as chosen:
         objective = objectives.build(recipe, network, folders, cases, pairs, labels, chosen)
         settings = settings_of(training, recipe["seed"], validated=bool(pairs))
         result = train(network, objective, settings, state, device=chosen, label=label)
@@ -62,7 +63,7 @@ def main(
     write_json(
         outputs["sidecar"],
         provenance.record(
-            device=str(chosen),
+            device=provenance.device(),
             seconds=time.monotonic() - started,
             training_seconds=round(result.seconds, 1),
             steps=result.steps,
@@ -81,7 +82,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads):  # noqa: F821
+    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "recipe"):  # noqa: F821
         main(
             snakemake.params.recipe,  # noqa: F821
             snakemake.params.folders,  # noqa: F821

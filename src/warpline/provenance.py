@@ -139,7 +139,7 @@ def keep(job: Any, *settings: str) -> Iterator[dict[str, Any]]:
         threads=job.threads,
         settings={name: job.params[name] for name in settings},
         inputs=inputs,
-        outputs={name: state(path, results) for name, path in outputs.items()},
+        outputs={name: content(path) for name, path in outputs.items()},
         log=_relative(job.log[0], results),
         **more,
     )
@@ -152,19 +152,27 @@ def state(path: str | os.PathLike, results: str | os.PathLike) -> dict[str, Any]
 
     Returns
     -------
-    ``sha256`` and ``bytes`` of a file; of a folder the number of its ``files`` and their ``bytes``.
-    For a folder and an empty file, which only stands for something done, also the SHA-256 of its
-    own ``record`` if it has one. Nothing for what does not exist.
+    Its `content`; of a folder and of an empty file, which only stands for something done, also the
+    SHA-256 of its own ``record`` if it has one.
+    """
+    found = content(path)
+    own = record_path(results, _relative(path, results))
+    return found if "sha256" in found or not own.is_file() else {**found, "record": checksum(own)}
+
+
+def content(path: str | os.PathLike) -> dict[str, Any]:
+    """``sha256`` and ``bytes`` of a file; of a folder the number of its ``files`` and their
+    ``bytes``, hidden ones apart; nothing for a file that is empty or does not exist.
     """
     path = Path(path)
-    found: dict[str, Any] = {}
     if path.is_dir():
-        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
-        found = {"files": len(sizes), "bytes": sum(sizes)}
-    elif path.is_file() and path.stat().st_size:
+        # Hidden files are Snakemake's and the system's, some of them added when a job has finished.
+        files = (file for file in path.rglob("[!.]*") if file.is_file())
+        sizes = [file.stat().st_size for file in files]
+        return {"files": len(sizes), "bytes": sum(sizes)}
+    if path.is_file() and path.stat().st_size:
         return {"sha256": checksum(path), "bytes": path.stat().st_size}
-    own = record_path(results, _relative(path, results))
-    return {**found, "record": checksum(own)} if own.is_file() else found
+    return {}
 
 
 def _relative(path: str | os.PathLike, results: str | os.PathLike) -> str:
