@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from warpline.code_version import PACKAGE, imported_modules
 
 ROOT = Path(__file__).parents[2]
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+CUDA = ROOT / "envs" / "torch-cuda.yaml"
+CONTAINER = ROOT / "envs" / "warpline.def"
 LINE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][A-Za-z0-9.+!]*)(?: ; (.+))?")
 # Modules that a script imports by a name in the configuration: all files of these packages.
 CHOSEN = {
@@ -60,6 +63,11 @@ def pins(path: Path) -> dict[str, str]:
     return {match[1]: match[2] for match in matches}
 
 
+def cuda_packages() -> dict[str, str]:
+    """The pins of the CUDA environment that no other one and not the lock has."""
+    return {name: version for name, version in pins(CUDA).items() if name not in lock()}
+
+
 def test_the_lock_pins_versions_and_names_no_host():
     text = (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8")
     assert "://" not in text
@@ -85,6 +93,8 @@ def test_the_lock_is_what_runs_here():
 @pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
 def test_an_environment_has_the_locked_versions(path):
     for name, version in pins(path).items():
+        if name in cuda_packages():
+            continue
         assert version in lock()[name], f"{name} {version} is not what the lock has"
         assert len(lock()[name]) == 1
 
@@ -170,3 +180,96 @@ def test_an_environment_holds_what_its_scripts_import(script, environment):
     needed = set().union(*map(third_party, sources(script)))
     missing = needed - with_requirements(pins(ROOT / "envs" / f"{environment}.yaml"))
     assert not missing
+
+
+# CUDA -------------------------------------------------------------------------------------------
+
+
+def test_the_cuda_environment_is_all_others_with_snakemake_and_cuda():
+    others = [pins(path) for path in ENVS if path != CUDA]
+    assert len(others) == 4
+    expected = {name: version for found in others for name, version in found.items()}
+    expected["snakemake"] = max(lock()["snakemake"])
+    assert pins(CUDA) == expected | cuda_packages()
+
+
+def test_all_scripts_find_what_they_import_in_the_cuda_environment():
+    held = with_requirements(pins(CUDA))
+    for script, _ in rules():
+        assert set().union(*map(third_party, sources(script))) <= held, script
+
+
+def test_no_other_package_than_cuda_s_is_outside_the_lock():
+    assert len(cuda_packages()) > 3
+    for name in cuda_packages():
+        assert name.startswith(("cuda-", "nvidia-")) or name == "triton"
+
+
+def test_the_cuda_packages_are_those_that_torch_asks_for():
+    asked = dict(
+        match.groups()
+        for line in importlib.metadata.requires("torch") or []
+        if (match := re.match(r"([\w-]+)(?:\[[\w,]+\])?==([\w.]+)", line))
+    )
+    if "triton" not in asked:
+        pytest.skip("the torch that is installed here is a build without CUDA")
+    assert cuda_packages() == asked
+
+
+# The container ----------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, list[str]]:
+    """Lines of the container's definition by section, the header's under an empty name."""
+    found: dict[str, list[str]] = {"": []}
+    name = ""
+    for line in map(str.strip, CONTAINER.read_text(encoding="utf-8").splitlines()):
+        if line.startswith("%"):
+            name = line[1:]
+            assert name not in found, f"the section {name} stands twice"
+            found[name] = []
+        elif line and not line.startswith("#"):
+            found[name].append(line)
+    return found
+
+
+def test_the_container_has_the_parts_that_apptainer_knows():
+    header = dict(line.split(": ", 1) for line in sections()[""])
+    assert set(header) == {"Bootstrap", "From"}
+    assert set(sections()) == {
+        "", "files", "post", "environment", "runscript", "test", "labels"
+    }  # fmt: skip
+    assert all(sections().values())
+
+
+def test_the_container_has_the_python_of_the_environments():
+    assert any(line.startswith("From: python:3.11-") for line in sections()[""])
+
+
+def test_the_container_installs_the_lock_that_it_copies():
+    copied = dict(line.split() for line in sections()["files"])
+    assert all((ROOT / source).is_file() for source in copied)
+    (install,) = [line for line in sections()["post"] if "pip install" in line]
+    assert copied["envs/requirements.lock"] == install.split("--requirement ")[1]
+    assert "==" not in install  # nothing beside the lock
+
+
+def test_the_container_s_own_test_imports_what_is_locked():
+    (line,) = sections()["test"]
+    code = re.fullmatch(r'python -c "(.+)"', line).group(1)
+    names = {name for node in ast.parse(code).body for name in (a.name for a in node.names)}
+    assert {normal(DISTRIBUTIONS.get(name, name)) for name in names} <= set(lock())
+    assert {"ants", "itk", "torch", "snakemake"} <= names
+
+
+def test_shell_lines_of_the_container_are_valid():
+    for name in ("post", "environment", "runscript", "test"):
+        script = "\n".join(sections()[name])
+        subprocess.run(["sh", "-n", "-c", script], check=True)
+
+
+def test_the_page_says_which_of_it_was_not_run():
+    page = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
+    for path in [*ENVS, CONTAINER]:
+        assert path.name in page
+    assert "not been run" in page
