@@ -93,10 +93,11 @@ def _job(result: Result) -> str:
 def _recipes(found: History) -> list[str]:
     lines = []
     for name, method in found.recipes().items():
-        training = method.get("training", {})
-        parts = [method.get("kind", ""), method.get("network", {}).get("name", "")]
-        parts += [f"epochs {training['epochs']}"] * ("epochs" in training)
-        parts += [f"seed {method['seed']}"] * ("seed" in method)
+        # A method that is no network has neither of them.
+        network, training = method.get("network") or {}, method.get("training") or {}
+        known = {"epochs": training.get("epochs"), "seed": method.get("seed")}
+        parts = [method.get("kind"), network.get("name")]
+        parts += [f"{key} {value}" for key, value in known.items() if value is not None]
         lines.append(f"{name}: {', '.join(filter(None, parts))}")
     return lines
 

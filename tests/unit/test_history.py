@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,8 @@ from warpline.story import duration
 
 ROOT = Path(__file__).parents[2]
 SHA = {"archive": "a" * 64}
+# Asked for once: a job of its own would ask once too.
+REVISION, VERSIONS = cache(provenance.revision), cache(provenance.versions)
 
 
 class Names(dict):
@@ -88,6 +91,8 @@ def results(tmp_path, monkeypatch) -> Path:
     """A finished run: archive and own file, training, registration, records, a table."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(provenance, "_devices", [])
+    monkeypatch.setattr(provenance, "revision", REVISION)
+    monkeypatch.setattr(provenance, "versions", VERSIONS)
     write_text("own/scan.nii.gz", "a scan")
     names = {**SCANS, "method": "net"}
     download()
@@ -309,6 +314,13 @@ def test_what_does_not_fit_is_told_and_is_the_exit_status(results):
     page = told(TABLE, status=1)
     assert "Not as the records say\n  paper/tables/table1.csv has changed since it was made" in page
     assert told("nowhere", status=2).startswith("There is no such file or folder.\n  where: ")
+
+
+def test_a_method_without_a_network(results):
+    identity = {"kind": "identity", "seed": 0, "parameters": {}}
+    names = {**SCANS, "method": "identity"}
+    run("register", [f"{DATA}/canonical/b000"], [FIELDS], names, {"method": identity})
+    assert "recipes       scans/identity: identity, seed 0\n" in told(FIELDS)
 
 
 def test_json_for_machines(results):
