@@ -1,5 +1,6 @@
 # make demo   set up, run every paper at demo scale on generated images, leave results/report.html
 # make test   set up, run the tests (PYTEST_WORKERS at a time);   make lint   the style checks alone
+# make test-cluster   the tests on a SLURM of its own, which is installed where it is missing (root)
 # make lock   resolve envs/requirements.in anew (needs uv);   make clean   remove what was made
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -11,7 +12,7 @@ PYTEST_WORKERS ?= 2
 # Files are read as UTF-8 whatever the machine's locale.
 export PYTHONUTF8 := 1
 
-.PHONY: demo test lint format lock clean setup
+.PHONY: demo test test-cluster lint format lock clean setup
 
 setup: $(VENV)/ready
 
@@ -28,6 +29,13 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+
+# The plugin lies in a folder of its own: Snakemake loads all that it finds, which takes a second.
+test-cluster: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(VENV)/slurm --requirement envs/slurm.lock
+	tests/cluster/cluster.sh install
+	PYTHONPATH=$(CURDIR)/$(VENV)/slurm $(BIN)/python -m pytest tests/cluster
 
 lint: setup
 	$(BIN)/ruff check .

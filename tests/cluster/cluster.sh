@@ -58,6 +58,7 @@ start() {
     done
     getent hosts "$host" >/dev/null || die "the name $host must resolve: add '127.0.0.1 $host' to /etc/hosts"
     [ ! -e "$ROOT/slurmctld.pid" ] || die "a cluster runs in $ROOT, or ended badly (cluster.sh stop)"
+    trap stop EXIT # leave nothing behind if it does not come up
     umask 022
     mkdir -p "$ROOT"/{etc,bin,spool/node1,spool/node2,log,munge,dev}
     mkdir -m 700 -p "$ROOT/state"
@@ -96,6 +97,7 @@ start() {
     slurmd -N node1
     slurmd -N node2
     wait_for 30 "not all nodes" sh -c '[ "$(sinfo -h -N -p cpu -t idle -o %N | wc -l)" = 2 ]'
+    trap - EXIT
     sinfo -N -p cpu -o '%N %t %c %m %G'
 }
 
