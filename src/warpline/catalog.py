@@ -117,6 +117,9 @@ class Catalog:
         self._datasets: dict[str, Dataset] = {}
         self._methods: dict[str, dict[str, Any]] = {}
         self._papers: dict[str, dict[str, Any]] = {}
+        # Asked for once a job or more often, and as long as a cohort.
+        self._names: dict[str, dict[Experiment, list[tuple[str, str]]]] = {}
+        self._batches: dict[Experiment, dict[str, list[Pair]]] = {}
 
     def _schema(self, name: str) -> dict[str, Any]:
         if name not in self._schemas:
@@ -544,15 +547,17 @@ class Catalog:
 
     def names(self, paper: str) -> dict[Experiment, list[tuple[str, str]]]:
         """Each experiment with the (method, split) of the rows, of tables or figures, it serves."""
-        spec = self.paper(paper)
-        rows = [row for table in spec["tables"].values() for row in table["rows"]]
-        rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
-        found: dict[Experiment, dict[tuple[str, str], None]] = {}
-        for row in rows:
-            if "method" in row:
-                for experiment in self.experiments_of(row):
-                    found.setdefault(experiment, {})[row["method"], row["split"]] = None
-        return {experiment: list(names) for experiment, names in found.items()}
+        if paper not in self._names:
+            spec = self.paper(paper)
+            rows = [row for table in spec["tables"].values() for row in table["rows"]]
+            rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
+            found: dict[Experiment, dict[tuple[str, str], None]] = {}
+            for row in rows:
+                if "method" in row:
+                    for experiment in self.experiments_of(row):
+                        found.setdefault(experiment, {})[row["method"], row["split"]] = None
+            self._names[paper] = {experiment: list(names) for experiment, names in found.items()}
+        return self._names[paper]
 
     def experiments_of(self, row: Mapping[str, Any]) -> list[Experiment]:
         """The experiments behind a row: one, or one a fold if a trained method is cross-validated.
@@ -617,8 +622,11 @@ class Catalog:
 
     def registration_batches(self, experiment: Experiment) -> dict[str, list[Pair]]:
         """The jobs of an experiment: batch name to its (fixed, moving) pairs."""
-        pairs = self.dataset(experiment.dataset).pairs(experiment.split)
-        return pair_batches(pairs, self.method(experiment.method)["pairs_per_job"])
+        if experiment not in self._batches:
+            pairs = self.dataset(experiment.dataset).pairs(experiment.split)
+            size = self.method(experiment.method)["pairs_per_job"]
+            self._batches[experiment] = pair_batches(pairs, size)
+        return self._batches[experiment]
 
     def recipe(self, dataset: str, method: str) -> dict[str, Any]:
         """A method as it is trained on a dataset.

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ ATLAS = "atlas"
 class Dataset:
     """A dataset at one scale.
 
+    What a job asks for is looked up: with a search through all cases, the time that the graph of
+    jobs takes would grow with the square of their number.
+
     Attributes
     ----------
     spec
@@ -51,9 +55,8 @@ class Dataset:
 
     def row(self, case: str) -> Mapping[str, str]:
         """The case sheet's row of a case."""
-        for row in self.cases:
-            if row["case"] == case:
-                return row
+        if case in self._places:
+            return self.cases[self._places[case]]
         raise WarplineError(
             f"There is no case '{case}' in the dataset '{self.name}'.",
             where=self.spec["case_sheet"],
@@ -126,7 +129,7 @@ class Dataset:
     def patients_of(self, cases: Iterable[str]) -> list[Mapping[str, str]]:
         """All rows of the given cases' patients."""
         wanted = {self.row(case)["patient"] for case in cases}
-        return [row for row in self.cases if row["patient"] in wanted]
+        return [self.cases[k] for k in sorted(k for p in wanted for k in self._patients[p])]
 
     def members_of(self, cases: Iterable[str]) -> dict[str, dict[str, str]]:
         """Of a dataset made of others: member → id there → id here, of the given cases."""
@@ -155,17 +158,40 @@ class Dataset:
 
     def batches(self) -> dict[str, list[str]]:
         """Cases by the job that prepares them: the case's id, or ``b000`` … for several."""
-        size = self.spec["cases_per_job"]
+        return self._batches
+
+    @cached_property
+    def _batches(self) -> dict[str, list[str]]:
+        size, ids = self.spec["cases_per_job"], self.ids
         if size == 1:
-            return {case: [case] for case in self.ids}
-        chunks = [self.ids[i : i + size] for i in range(0, len(self.ids), size)]
+            return {case: [case] for case in ids}
+        chunks = [ids[i : i + size] for i in range(0, len(ids), size)]
         return {f"b{number:03d}": chunk for number, chunk in enumerate(chunks)}
+
+    def batch_of(self, cases: Iterable[str]) -> dict[str, str]:
+        """Batch of each of the given cases, in the sheet's order; of the atlas none."""
+        wanted = {case for case in cases if case in self._places}
+        return {case: self._batch_names[case] for case in sorted(wanted, key=self._places.get)}
 
     def batches_of(self, cases: Iterable[str]) -> list[str]:
         """The batches that hold the given cases, in order."""
         wanted = set(cases)
-        found = [name for name, chunk in self.batches().items() if wanted.intersection(chunk)]
-        return [ATLAS] * (ATLAS in wanted) + found
+        return [ATLAS] * (ATLAS in wanted) + list(dict.fromkeys(self.batch_of(wanted).values()))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {row["case"]: place for place, row in enumerate(self.cases)}
+
+    @cached_property
+    def _patients(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(self.cases):
+            places.setdefault(row["patient"], []).append(place)
+        return places
+
+    @cached_property
+    def _batch_names(self) -> dict[str, str]:
+        return {case: name for name, chunk in self._batches.items() for case in chunk}
 
     def atlas_candidates(self) -> list[str]:
         """Ids of the cases of which one becomes the atlas.

@@ -1,6 +1,7 @@
 # Where fields lie.
 
 
+@cache
 def fields_by_pair(experiment):
     """Folder of every pair's field, by the pair's name."""
     base = (

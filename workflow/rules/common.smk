@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -51,6 +52,7 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+@cache
 def code_of(name, *modules):
     """Fingerprint of a script and all the library code that it runs."""
     return code_version(ROOT / "scripts" / name, *modules)
@@ -86,13 +88,10 @@ def case_folders(dataset, cases, stage=None):
     if as_members(dataset):
         return member_folders(dataset, cases)
     stage = stage or ready_stage(dataset)
-    wanted = set(cases)
     atlas = {ATLAS: f"{batch_folder(dataset, stage, ATLAS)}/{ATLAS}"}
-    return (atlas if ATLAS in wanted else {}) | {
+    return (atlas if ATLAS in cases else {}) | {
         case: f"{batch_folder(dataset, stage, batch)}/{case}"
-        for batch, chunk in catalog.dataset(dataset).batches().items()
-        for case in chunk
-        if case in wanted
+        for case, batch in catalog.dataset(dataset).batch_of(cases).items()
     }
 
 
