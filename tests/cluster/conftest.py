@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,8 @@ SITE = (
     "--slurm-partition-config", str(HERE / "partitions.yaml"),
     "--slurm-init-seconds-before-status-checks", "2",
     "--latency-wait", "5",
+    # Snakemake waits that long before it ends, where no workflow stops its timers.
+    "--max-jobs-per-timespan", "100/1s",
 )  # fmt: skip
 
 
@@ -39,7 +42,9 @@ class Job:
     name: str
     state: str
     node: str
+    cores: int
     memory_mb: int
+    minutes: int
     start: float | None
     end: float | None
     gpus: int
@@ -61,13 +66,16 @@ def read_job(line: str) -> Job:
         found = re.search(rf"(?:^|\s){key}=(\S*)", line)
         return found[1] if found else default
 
+    days, hours, minutes = re.match(r"(?:(\d+)-)?(\d+):(\d+)", value("TimeLimit")).groups("0")
     memory = re.search(r"mem=(\d+)([MG])", line)
     return Job(
         id=value("JobId"),
         name=value("Comment"),
         state=value("JobState"),
         node=value("NodeList"),
+        cores=int(value("NumCPUs")),
         memory_mb=int(memory[1]) * (1024 if memory[2] == "G" else 1),
+        minutes=(int(days) * 24 + int(hours)) * 60 + int(minutes),
         start=moment(value("StartTime", "Unknown")),
         end=moment(value("EndTime", "Unknown")),
         gpus=int(value("TresPerNode", "gres:gpu:0").rpartition(":")[2])
@@ -100,19 +108,16 @@ class Cluster:
         given = dict(line.split(" ") for line in lines)
         return {job: cards.split(",") for job, cards in given.items() if cards != "-"}
 
-    def wait_for(self, name: str, since: int, seconds: float = 120) -> Job:
-        """The first job with that comment, as soon as it runs."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for job in self.jobs(since):
-                if job.name == name and job.state == "RUNNING":
-                    return job
-            time.sleep(0.5)
-        raise AssertionError(f"{name} does not run: {self.jobs(since)}")
-
     def node(self, name: str, state: str) -> None:
         """Set a node's state: drain, down or resume."""
         self.command("scontrol", "update", f"NodeName={name}", f"State={state}", "Reason=test")
+
+
+def wait_for_file(path: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} is not there after {seconds} s"
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +148,8 @@ class Project:
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # Where the tests run in the background, Ctrl-C would be ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
 
     def output(self) -> str:

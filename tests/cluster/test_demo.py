@@ -20,6 +20,7 @@ def run(cluster, new_project) -> tuple[Project, list, dict]:
         # The trainings compute without a GPU, but are given one.
         "--config", "scale=demo", "memory_mb=2000", "threads=1",
         "--set-resources", "train:gpu=1",
+        "--group-components", "cases=2",
         "--", TABLE, seconds=900,
     )  # fmt: skip
     return project, cluster.jobs(before), cluster.cards()
@@ -46,7 +47,9 @@ def test_every_job_ends_well_and_is_one_that_the_profile_means(run):
     assert {job.state for job in jobs} == {"COMPLETED"}
     rules = [job.rule for job in jobs]
     # Cases and what a table needs are made in groups; downloads where Snakemake runs.
-    assert rules.count("cases") == rules.count("tables") == 1
+    (cases,) = (job for job in jobs if job.rule.startswith("cases"))
+    assert (cases.cores, cases.memory_mb, cases.minutes) == (1, 2000, 2 * 120 + 2 * 60)
+    assert len([rule for rule in rules if rule.startswith("tables")]) == 1
     assert rules.count("train") == 3
     assert not {"download", "prepare", "canonicalise", "table"} & set(rules)
     assert (project.folder / "results/data/hippocampus/verified").exists()

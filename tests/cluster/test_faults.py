@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from conftest import HERE, ROOT, SITE, Project
+from conftest import HERE, ROOT, SITE, Project, wait_for_file
 
 # The workflow profile has settings of warpline, which these jobs do not know.
 FAULTS = (
@@ -30,8 +30,12 @@ def faults(cluster, tmp_path_factory):
     project, before = Project(tmp_path_factory.mktemp("faults")), cluster.last()
     process = project.start(*FAULTS)
     try:
-        cancelled = cluster.wait_for("rule_fault_wildcards_cancelled", before)
-        lost = cluster.wait_for("rule_fault_wildcards_node", before)
+        for name in ("cancelled", "node"):
+            wait_for_file(project.folder / f"{name}.started")
+        cancelled, lost = (
+            next(job for job in cluster.jobs(before) if job.name.endswith(name))
+            for name in ("cancelled", "node")
+        )
         finished = changed(project)
         cluster.command("scancel", cancelled.id)
         assert lost.node == "node2"
@@ -58,7 +62,7 @@ def test_the_run_completes_and_nothing_finished_is_made_again(faults):
     ("name", "state"),
     [
         ("cancelled", "CANCELLED"),
-        ("memory", "OUT_OF_MEMORY"),
+        ("memory", "FAILED"),  # OUT_OF_MEMORY where cgroups do it
         ("node", "NODE_FAIL"),
         ("time", "TIMEOUT"),
     ],
@@ -69,6 +73,7 @@ def test_a_job_that_ends_badly_is_named_and_tried_again_with_more(faults, name, 
     assert (first.state, second.state) == (state, "COMPLETED")
     assert f"'{first.id}' failed" in project.output()
     if name == "memory":
+        assert "memory limit" in project.output()
         assert second.memory_mb == 2 * first.memory_mb
     if name == "node":
         assert (first.node, second.node) == ("node2", "node1")
@@ -78,7 +83,8 @@ def test_a_run_that_was_stopped_is_taken_up_while_a_node_is_drained(cluster, tmp
     project, before = Project(tmp_path), cluster.last()
     process = project.start(*FAULTS, "--", "cancelled")
     try:
-        job = cluster.wait_for("rule_fault_wildcards_cancelled", before)
+        wait_for_file(tmp_path / "cancelled.started")
+        job = cluster.jobs(before)[-1]
         cluster.node("node2", "drain")
         finished = changed(project)
         process.send_signal(signal.SIGINT)
@@ -92,6 +98,26 @@ def test_a_run_that_was_stopped_is_taken_up_while_a_node_is_drained(cluster, tmp
         cluster.node("node2", "resume")
     assert changed(project) == finished
     assert (job.node, cluster.jobs(before)[-1].node) == ("node2", "node1")
+
+
+def test_one_of_a_group_that_fails_takes_nothing_along(cluster, tmp_path):
+    project, before = Project(tmp_path), cluster.last()
+    group = (
+        "--groups", "member=members", "weak=members", "--group-components", "members=3",
+        "--retries", "0", "--", "member/0", "member/1", "weak",
+    )  # fmt: skip
+    output = project.run(*FAULTS, *group, ok=False)
+    assert "Error in group members" in output
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "member").iterdir()}
+    assert len(finished) == 2
+    (tmp_path / "mended").touch()
+    project.run(*FAULTS, *group)
+    assert (tmp_path / "weak").exists()
+    assert all(path.stat().st_mtime_ns == made for path, made in finished.items())
+    # They ran one after another: the time of all, the cores and the memory of the largest.
+    first, second = cluster.jobs(before)
+    assert (first.minutes, first.cores, first.memory_mb) == (15, 1, 600)
+    assert (second.minutes, second.cores, second.memory_mb) == (5, 1, 600)
 
 
 def test_a_job_that_slurm_refuses_is_named_with_the_reason(cluster, tmp_path):
