@@ -119,7 +119,7 @@ def run(cases: int, batch: int, folder: Path) -> None:
         "cases_per_job": batch,
         "archives": {name: {"sources": [f"file:{mirror / name}"]} for name in ARCHIVES},
         "explore": False,
-        "pairs": {"cohort": {"from": "atlas", "split": ["train", "test", "rest"]}},
+        "pairs": {"cohort": {"from": "cycle", "split": ["train", "test", "rest"]}},
         "prepare": [{"orient": {}}, {"resize": {"shape": [16, 16, 16]}}, {"unit_frame": {}}],
     }
     study = {"title": "Cohort", "datasets": ["luna16"], "methods": ["identity"], "split": "cohort"}

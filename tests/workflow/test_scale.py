@@ -42,10 +42,10 @@ def test_a_cohort_has_a_job_for_every_scan_and_pair(planned):
     assert jobs["download"] == jobs["unpack"] == 11
     assert jobs["canonicalise"] == jobs["prepare"] == SCANS
     assert jobs["atlas"] == jobs["explore"] == 1
-    # Four baselines have a job for each pair; the study's other methods and what the paper itself
+    # Four baselines have a job for each pair; the studies' other methods and what the paper itself
     # registers have one for all of their pairs.
-    study = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["studies"]["cohort"]
-    own = len(study["methods"])
+    studies = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["studies"].values()
+    own = sum(len(study["methods"]) for study in studies)
     paper = len(Catalog({"scale": "paper"}, ROOT).experiments("bouabid2019"))
     assert jobs["register"] == 4 * SCANS + (own - 4) + paper
     assert jobs["evaluate"] == own + paper
