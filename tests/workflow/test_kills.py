@@ -1,4 +1,4 @@
-"""A run that is killed again and again, and taken up each time, ends like one that was left alone."""
+"""A run that is killed again and again, and taken up each time, ends like one left alone."""
 
 import os
 import random
