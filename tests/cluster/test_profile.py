@@ -36,3 +36,8 @@ def test_the_queue_remembers_jobs_for_long_enough():
     # SLURM's own default of MinJobAge is 300 s; the plugin asks for three times its interval.
     assert PROFILE["slurm-status-command"] == "squeue"
     assert 3 * PROFILE["slurm-init-seconds-before-status-checks"] <= 300
+
+
+def test_a_gpu_model_is_not_asked_for_by_default():
+    # The plugin would then give every job a GPU.
+    assert "gpu_model" not in PROFILE["default-resources"]
