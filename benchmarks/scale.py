@@ -6,8 +6,8 @@
 The first makes dry runs of config/examples/luna16-cohort.yaml, which has a job for every scan and
 for every pair of a baseline. The second takes tiny scans in LUNA16's archives to the records of an
 evaluation: `--single` of them with a job a case, as many in batches, and `--cases` in batches.
-Scheduling costs, per case, the seconds of all cores less those of the jobs' own processes:
-(cores × wall − Σ seconds of jobs) / cases.
+What a case costs beside its work is cores × wall / cases less that work: the seconds by which the
+jobs take longer with each further case, from the two runs in batches.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import log
 from pathlib import Path
+from statistics import linear_regression
 from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import yaml
-
-from warpline.images import Grid, Image
-from warpline.phantoms.luna16 import write_luna16
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = "config/examples/luna16-cohort.yaml"
@@ -86,13 +85,18 @@ def dry_runs(scans: list[int], folder: Path) -> None:
         each = 1000 * cpu / jobs[-1]
         print(f"| {number} | {jobs[-1]} | {wall:.1f} | {cpu:.1f} | {memory} | {each:.1f} |")
     if len(jobs) > 1:
-        slope, start = np.polyfit(jobs, seconds, 1)
-        power = np.polyfit(np.log(jobs), np.log(seconds), 1)[0]
+        slope, start = linear_regression(jobs, seconds)
+        power, _ = linear_regression([*map(log, jobs)], [*map(log, seconds)])
         print(f"CPU: {start:.1f} s + {1000 * slope:.2f} ms a job; grows as jobs to the {power:.2f}")
 
 
-def box_chest(seed: object, *, grid: Grid, **_: object) -> SimpleNamespace:
+def box_chest(seed: object, *, grid: Any, **_: object) -> SimpleNamespace:
     """Two lungs as boxes in a block of tissue: a scan that costs nothing to make."""
+    # Not at the top: a process counts the memory of the one that started it as its own.
+    import numpy as np
+
+    from warpline.images import Image
+
     z, y, x = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij", sparse=True)
     place = [grid.origin[k] + index * grid.spacing[k] for k, index in enumerate((x, y, z))]
     within = (np.abs(place[2]) < 100) & (np.abs(place[1]) < 80)
@@ -102,8 +106,15 @@ def box_chest(seed: object, *, grid: Grid, **_: object) -> SimpleNamespace:
     return SimpleNamespace(image=Image(image, grid), lungs=Image(lungs, grid))
 
 
-def run(cases: int, batch: int, folder: Path) -> None:
-    """From archives to records, in a copy of the project, with so many cases a job."""
+def run(cases: int, batch: int, folder: Path) -> tuple[int, float, float]:
+    """From archives to records, in a copy of the project, with so many cases a job.
+
+    Returns
+    -------
+    Number of jobs, seconds that the run took, and seconds that its jobs took together.
+    """
+    from warpline.phantoms.luna16 import write_luna16
+
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
         copy(ROOT / part, folder / part)
@@ -139,12 +150,26 @@ def run(cases: int, batch: int, folder: Path) -> None:
     for path in (folder / "results" / "benchmarks").rglob("*.tsv"):
         with path.open(encoding="utf-8") as stream:
             spent += [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
-    scheduling = (CORES * wall - sum(spent)) / cases
-    print(
-        f"| {cases} | {batch} | {jobs} | {wall:.0f} | {sum(spent):.0f} | {wall / cases:.2f} "
-        f"| {scheduling:.2f} |",
-        flush=True,
-    )
+    return jobs, wall, sum(spent)
+
+
+def runs(single: int, cases: int, batch: int) -> None:
+    print("| cases | a job | jobs | wall s | Σ jobs s |\n|--:|--:|--:|--:|--:|", flush=True)
+    walls, spent = [], []
+    arms = [(single, 1), (single, batch), (cases, batch)]
+    for number, size in arms:
+        with tempfile.TemporaryDirectory() as folder:
+            jobs, wall, seconds = run(number, size, Path(folder))
+        print(f"| {number} | {size} | {jobs} | {wall:.0f} | {seconds:.0f} |", flush=True)
+        walls.append(wall)
+        spent.append(seconds)
+    work = (spent[2] - spent[1]) / (cases - single)
+    print(f"work: {work:.2f} s a case; beside it, on {CORES} cores:")
+    for (number, size), wall, seconds in zip(arms, walls, spent, strict=True):
+        beside = CORES * wall / number - work
+        outside = (CORES * wall - seconds) / number
+        print(f"{number} cases, {size} a job: {beside:.2f} s a case", end="")
+        print(f", of it {outside:.2f} s outside the jobs' own processes")
 
 
 def main() -> None:
@@ -157,16 +182,11 @@ def main() -> None:
     parser.add_argument("--single", type=int, default=60)
     parser.add_argument("--batch", type=int, default=74)
     options = parser.parse_args()
-    if not options.run:
-        with tempfile.TemporaryDirectory() as folder:
-            dry_runs(options.scans, Path(folder))
+    if options.run:
+        runs(options.single, options.cases, options.batch)
         return
-    print("| cases | a job | jobs | wall s | Σ jobs s | wall s a case | scheduling s a case |")
-    print("|--:|--:|--:|--:|--:|--:|--:|", flush=True)
-    arms = [(options.single, 1), (options.single, options.batch), (options.cases, options.batch)]
-    for cases, batch in arms:
-        with tempfile.TemporaryDirectory() as folder:
-            run(cases, batch, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        dry_runs(options.scans, Path(folder))
 
 
 if __name__ == "__main__":
