@@ -169,7 +169,7 @@ def runs(single: int, cases: int, batch: int) -> None:
         beside = CORES * wall / number - work
         outside = (CORES * wall - seconds) / number
         print(f"{number} cases, {size} a job: {beside:.2f} s a case", end="")
-        print(f", of it {outside:.2f} s outside the jobs' own processes")
+        print(f"; {outside:.2f} s outside the jobs' own processes")
 
 
 def main() -> None:
