@@ -122,7 +122,7 @@ def test_a_run_s_seed_is_added_to_that_of_every_method():
 def test_the_example_on_generated_abdomens_loads():
     path = ROOT / "config" / "examples" / "abdomen-generated.yaml"
     found = Catalog(yaml.safe_load(path.read_text(encoding="utf-8")), ROOT)
-    assert len(found.dataset("abdomen-noisy").ids) == 50
+    assert len(found.dataset("abdomen-noisy").ids) == 160
     assert len(found.dataset("abdomen").pairs("val")) == 15
     assert set(found.paper("estienne2020")["tables"]) == {"table1_abdomen", "segmenter"}
     assert {e.dataset for e in found.experiments("estienne2020")} == {"abdomen"}
