@@ -234,6 +234,17 @@ class Project:
         assert (done.returncode == 0) is ok, output[-6000:]
         return output
 
+    def start(self, *arguments: str, **options: object) -> subprocess.Popen:
+        """Snakemake in the background, without its output."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **options,
+        )
+
     def write(self, name: str, value: object) -> Path:
         """Write a YAML file of the project."""
         path = self.folder / name

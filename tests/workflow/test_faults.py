@@ -23,14 +23,7 @@ def test_a_killed_run_is_taken_up_and_trains_to_the_same_weights(finished, proje
             "checkpoint_seconds": 0.01}}}}},
     )  # fmt: skip
     files = ["--configfile", "tiny.yaml", "slow.yaml"]
-    process = subprocess.Popen(
-        project.command(*files, "--", SYM),
-        cwd=project.folder,
-        env=project.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = project.start(*files, "--", SYM, start_new_session=True)
     state = project.folder / "results/state"
     deadline = time.monotonic() + 120
     while not list(state.rglob("last.pt")) and not (project.folder / SYM).exists():

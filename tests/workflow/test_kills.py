@@ -26,14 +26,7 @@ FILES = ("--configfile", "tiny.yaml", "killed.yaml")
 
 def run_and_kill(project, seconds):
     """Start the study, kill all its processes after some seconds; whether it had to be killed."""
-    process = subprocess.Popen(
-        project.command(*FILES, "--rerun-incomplete", "--", TABLE),
-        cwd=project.folder,
-        env=project.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = project.start(*FILES, "--rerun-incomplete", "--", TABLE, start_new_session=True)
     try:
         assert process.wait(seconds) == 0
     except subprocess.TimeoutExpired:

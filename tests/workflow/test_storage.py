@@ -94,13 +94,7 @@ def test_a_folder_that_cannot_be_written_is_named(study):
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(study):
-    first = subprocess.Popen(
-        study.command(*FILES, "--", TABLE),
-        cwd=study.folder,
-        env=study.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    first = study.start(*FILES, "--", TABLE)
     deadline = time.monotonic() + 120
     while not list((study.folder / ".snakemake/locks").glob("*")):
         assert time.monotonic() < deadline
