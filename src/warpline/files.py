@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,12 +20,14 @@ def atomic_path(target: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it onto `target` if the block succeeds.
 
     The temporary name keeps the target's suffixes, since image writers choose a format by them.
-    On any error (a full disk included) the temporary file is removed and `target` is untouched.
+    On any error (a full disk included) the temporary file is removed and `target` is untouched;
+    what a killed process left is removed by the next one that writes `target` on that machine.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
     suffixes = "".join(target.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=suffixes, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=suffixes, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,11 +44,13 @@ def atomic_path(target: str | os.PathLike) -> Iterator[Path]:
 def atomic_folder(target: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; it replaces `target` if the block succeeds.
 
-    On any error the temporary folder is removed and `target` is as it was.
+    On any error the temporary folder is removed and `target` is as it was. What a killed process
+    left is removed by the next one that writes `target` on that machine.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    _remove_abandoned(target)
+    temporary = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
     old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
@@ -61,6 +67,35 @@ def atomic_folder(target: str | os.PathLike) -> Iterator[Path]:
         for folder in (temporary, old):
             if folder.exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(target: Path, process: str | None = None) -> str:
+    """How the names of temporary files for `target` begin: with the machine and the process."""
+    return f".{target.name}.{platform.node()}-{process or os.getpid()}-"
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove temporary files for `target` whose process, on this machine, has ended."""
+    pattern = re.compile(re.escape(_prefix(target, "@")).replace("@", r"(\d+)"))
+    for name in os.listdir(target.parent):
+        match = pattern.match(name)
+        if not match or _runs(int(match[1])):
+            continue
+        path = target.parent / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def _permit(path: Path, mode: int) -> None:

@@ -182,6 +182,65 @@ def test_a_failed_rename_leaves_the_old_folder(tmp_path, monkeypatch, failing):
     assert os.listdir(tmp_path) == ["folder"]
 
 
+# What killed processes leave ---------------------------------------------------------------------
+
+WRITE_AND_WAIT = """
+import sys
+from warpline.files import atomic_folder, atomic_path
+with atomic_folder(sys.argv[1] + "/folder") as a, atomic_path(sys.argv[1] + "/b.txt") as b:
+    (a / "a").write_text("half")
+    b.write_text("half")
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """A process that is half-way through writing `folder` and `b.txt`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE_AND_WAIT, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "written\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_writing(tmp_path, writer):
+    writer.kill()
+    writer.wait()
+    assert len(os.listdir(tmp_path)) == 2
+    (tmp_path / ".b.txt.notes").write_text("the user's")
+    write_text(tmp_path / "other.txt", "o")
+    assert len(os.listdir(tmp_path)) == 4
+    write_text(tmp_path / "b.txt", "b")
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "a").write_text("a")
+    expected = {".b.txt.notes": "the user's", "other.txt": "o", "b.txt": "b", "folder/a": "a"}
+    assert tree(tmp_path) == expected
+
+
+def test_what_a_running_process_writes_is_left_alone(tmp_path, writer):
+    write_text(tmp_path / "b.txt", "b")
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "a").write_text("a")
+    assert writer.communicate("", timeout=30)[0] == ""
+    assert writer.returncode == 0
+    assert tree(tmp_path) == {"b.txt": "half", "folder/a": "half"}
+
+
+def test_what_another_machine_writes_is_left_alone(tmp_path, writer, monkeypatch):
+    writer.kill()
+    writer.wait()
+    monkeypatch.setattr(files.platform, "node", lambda: "elsewhere")
+    write_text(tmp_path / "b.txt", "b")
+    assert len(os.listdir(tmp_path)) == 3
+
+
 # The rest ---------------------------------------------------------------------------------------
 
 
