@@ -46,7 +46,7 @@ def main(
     initial: Mapping[str, str] | None = None,
 ) -> None:
     torch.set_num_threads(threads)
-    pairs = without_self(pairs, folders)
+    pairs = without_self(pairs, folders, some=False)
     with claim(device, job=target) as chosen, atomic_folder(target) as folder:
         model = None
         if embedding:
@@ -97,7 +97,8 @@ def main(
                     if steps:
                         deviation = resample_to(deviation, fixed.grid)
                     write_image(folder / f"{pair_name(pair)}-spread.nii.gz", deviation)
-        pd.DataFrame(rows).to_csv(folder / "registrations.csv", index=False)
+        columns = None if rows else ["fixed", "moving"]
+        pd.DataFrame(rows, columns=columns).to_csv(folder / "registrations.csv", index=False)
 
 
 def read_pair(

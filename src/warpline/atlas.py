@@ -105,13 +105,15 @@ def atlas_source(folder: str | os.PathLike) -> str:
     return json.loads(note.read_text(encoding="utf-8"))["case"]
 
 
-def without_self(pairs: Iterable[Pair], folders: Mapping[str, str | os.PathLike]) -> list[Pair]:
+def without_self(
+    pairs: Iterable[Pair], folders: Mapping[str, str | os.PathLike], *, some: bool = True
+) -> list[Pair]:
     """The pairs without that of the atlas with the case that it copies.
 
     Raises
     ------
     WarplineError
-        If no pair is left.
+        If no pair is left and `some` are needed; a batch of pairs may be that one alone.
     """
     pairs = list(pairs)
     if not any(ATLAS in pair for pair in pairs):
@@ -120,7 +122,7 @@ def without_self(pairs: Iterable[Pair], folders: Mapping[str, str | os.PathLike]
     left = [pair for pair in pairs if set(pair) != {ATLAS, source}]
     if len(left) < len(pairs):
         print(f"{source} is the atlas: not registered to itself", flush=True)
-    if not left:
+    if some and not left:
         raise WarplineError(
             f"The atlas is a copy of '{source}', the only case to register to it.",
             where=folders[ATLAS],

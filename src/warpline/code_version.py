@@ -48,9 +48,14 @@ def imported_modules(script: Path, extra: Iterable[str] = ()) -> set[str]:
 
 
 @cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+@cache
 def _outline(path: Path) -> str:
     """The syntax tree of a file as text, without docstrings and positions."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    tree = _tree(path)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -69,7 +74,7 @@ def _imports(path: Path) -> tuple[str, ...]:
     """Names under ``warpline`` that a file imports anywhere, also inside functions."""
     names: set[str] = set()
     package = path.relative_to(PACKAGE.parent).parts[:-1] if PACKAGE in path.parents else ()
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

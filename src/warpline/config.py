@@ -51,12 +51,23 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     return value
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses a key given twice in one mapping."""
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Safe loader, in C where there is one, that refuses a key given twice in one mapping."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        # Before merge keys (<<) are resolved: they may well bring a key that stands here too.
-        node = super().compose_mapping_node(anchor)
+    def get_single_node(self) -> yaml.Node | None:
+        # Before merge keys (<<) are resolved: they may well bring a key that stands there too.
+        root = super().get_single_node()
+        _refuse_repeated_keys(root, set())
+        return root
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, checked: set[yaml.Node]) -> None:
+    if not isinstance(node, yaml.CollectionNode) or node in checked:
+        return
+    checked.add(node)  # an alias is the node that it stands for, and may stand within it
+    if isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    else:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -65,7 +76,9 @@ class _StrictLoader(yaml.SafeLoader):
                         None, None, f"the key '{key.value}' stands twice", key.start_mark
                     )
                 seen.add((key.tag, key.value))
-        return node
+        parts = [part for pair in node.value for part in pair]
+    for part in parts:
+        _refuse_repeated_keys(part, checked)
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:

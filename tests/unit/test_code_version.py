@@ -47,7 +47,7 @@ def package(tmp_path, monkeypatch):
 
 def forget() -> None:
     """As a new process would start."""
-    for function in (module._outline, module._imports, module._path):
+    for function in (module._tree, module._outline, module._imports, module._path):
         function.cache_clear()
 
 

@@ -279,6 +279,11 @@ def test_a_missing_file_is_named_with_its_nearest_neighbour(tmp_path):
     assert "Check the name." in refusal(read_yaml, tmp_path / "nowhere" / "file.yaml")
 
 
+def test_a_mapping_within_itself_is_no_endless_search(tmp_path):
+    value = read_yaml(write(tmp_path, "a: &a {b: [*a]}\n"))
+    assert value["a"]["b"][0] is value["a"]
+
+
 def test_merge_keys_may_be_overridden(tmp_path):
     text = "z: &z {p: 1}\na: &a {<<: *z, p: 2, q: 0}\nb: {<<: *a, q: 3}\n"
     value = read_yaml(write(tmp_path, text))

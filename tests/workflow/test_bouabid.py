@@ -44,6 +44,22 @@ def test_the_atlas_is_a_training_scan_and_never_registered_to_itself(finished):
     assert note["case"] not in set(to_atlas["moving"])
 
 
+def test_a_pair_a_job_leaves_the_atlas_own_case_out_as_well(copy):
+    singly = {"override": {"methods": {"identity": {"pairs_per_job": 1}}}}
+    copy.write("singly.yaml", singly)
+    copy.snakemake(
+        *("--configfile", "tiny.yaml", "singly.yaml"),
+        *("--rerun-triggers", "input", "--", f"{RESULTS}/records.parquet"),
+    )
+    fields = copy.folder / "results/fields/luna16/identity/train"
+    jobs = [path for path in fields.glob("*/registrations.csv") if path.parent.name != "all"]
+    assert sorted(len(pd.read_csv(path)) for path in jobs) == [0, 1, 1]
+    records = pd.read_parquet(copy.folder / RESULTS / "records.parquet")
+    before = table(copy, "table1").set_index(["set", "row"])
+    of_identity = records[(records["method"] == "identity") & (records["split"] == "train")]
+    assert of_identity["moving"].nunique() == before.loc[("train", "unregistered"), "n"] == 2
+
+
 def test_any_pair_goes_through_the_atlas(finished):
     rows = table(finished, "table_any")
     assert set(rows["method"]) == {

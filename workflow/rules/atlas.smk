@@ -10,6 +10,7 @@ rule atlas:
         f"{RESULTS}/logs/atlas/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/atlas/{{dataset}}.tsv"
+    priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:

@@ -48,6 +48,7 @@ rule embed:
         f"{RESULTS}/logs/embed/{{dataset}}/{{method}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/embed/{{dataset}}/{{method}}.tsv"
+    priority: TRAININGS_FIRST
     conda:
         "../../envs/torch.yaml"
     threads: THREADS
