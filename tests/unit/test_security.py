@@ -213,7 +213,8 @@ def test_rules_hold_no_shell_command():
 
 
 def test_the_configuration_is_read_as_plain_values(tmp_path, bomb):
-    assert issubclass(_StrictLoader, yaml.SafeLoader)
+    assert issubclass(_StrictLoader, yaml.constructor.SafeConstructor)
+    assert not issubclass(_StrictLoader, yaml.constructor.FullConstructor)
     path = tmp_path / "config.yaml"
     path.write_text(f"a: !!python/object/apply:os.mkdir ['{bomb.place}']\n")
     with pytest.raises(WarplineError, match="not valid YAML"):
