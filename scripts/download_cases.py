@@ -16,7 +16,7 @@ def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> l
     for case, kinds in files.items():
         for kind, entry in kinds.items():
             try:
-                archive = Archive.from_spec(entry["file"], entry)
+                archive = Archive.from_spec(entry["file"], entry, f"per_case.{kind}")
                 fetched.append(fetch(archive, Path(folder) / kind))
             except WarplineError as error:  # what can be had is kept for the next time
                 problems.append(error)

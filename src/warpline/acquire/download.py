@@ -75,6 +75,8 @@ class Archive:
         Bytes, if known.
     ask
         Where a user asks for the file, if it cannot be downloaded freely.
+    key
+        Where the dataset file describes it, if not under ``archives``.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Archive:
     checksums: tuple[str, ...] = ()
     size: int | None = None
     ask: str | None = None
+    key: str | None = None
 
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or "/" in self.name or "\\" in self.name:
@@ -94,14 +97,15 @@ class Archive:
                 )
 
     @classmethod
-    def from_spec(cls, name: str, spec: Mapping[str, Any]) -> Archive:
-        """The archive `name` of a dataset file, where `spec` is its entry under ``archives``."""
+    def from_spec(cls, name: str, spec: Mapping[str, Any], key: str | None = None) -> Archive:
+        """The archive `name` of a dataset file, where `spec` is its entry at `key`."""
         return cls(
             name,
             tuple(spec.get("sources") or ()),
             tuple(spec.get("checksums") or ()),
             spec.get("size"),
             spec.get("ask"),
+            key,
         )
 
 
@@ -185,13 +189,14 @@ def fetch(
         except _SourceFailed as error:
             log.warning("%s: %s: %s", archive.name, source, error)
             problems.append(f"{source}: {error}")
+    key = archive.key or f"archives.{archive.name}"
     raise WarplineError(
         "\n    ".join([f"No source gives the archive '{archive.name}':", *problems])
         if problems
         else f"The archive '{archive.name}' has no source.",
         where=target,
         do=(f"Ask for the file at {archive.ask}, or correct" if archive.ask else "Correct")
-        + f" 'archives.{archive.name}' in the dataset file, or put the file at the place above.",
+        + f" '{key}' in the dataset file, or put the file at the place above.",
     )
 
 
