@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import inspect
-import io
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path, checksum, write_text
 from warpline.images import Image, to_sitk
 from warpline.phantoms import hippocampus
+from warpline.phantoms.tars import add_member
 from warpline.registry import nearest
 
 
@@ -80,20 +80,13 @@ def write_msd_archive(
         "test": [],
     }
     with atomic_path(path) as temporary, tarfile.open(temporary, "w") as tar:
-        _add(tar, f"{task}/dataset.json", json.dumps(description, indent=1).encode())
+        add_member(tar, f"{task}/dataset.json", json.dumps(description, indent=1).encode())
         for case in cases:
             subject = make(case)
-            _add(tar, f"{task}/imagesTr/{stems[case]}", nifti(subject.image))
-            _add(tar, f"{task}/labelsTr/{stems[case]}", nifti(subject.labels))
+            add_member(tar, f"{task}/imagesTr/{stems[case]}", nifti(subject.image))
+            add_member(tar, f"{task}/labelsTr/{stems[case]}", nifti(subject.labels))
     enter_checksum(path)
     return path
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a file whose header depends on nothing but its name and size."""
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    tar.addfile(info, io.BytesIO(content))
 
 
 def nifti(image: Image) -> bytes:
