@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from warpline import networks, provenance
+from warpline import provenance
 from warpline.datasets import Pair
 from warpline.embedding import pca
 from warpline.embedding.registration import Settings, search_pair
@@ -14,7 +14,7 @@ from warpline.files import write_json
 from warpline.jobs import job
 from warpline.preprocess import read_case
 from warpline.provenance import keep
-from warpline.training.checkpoints import load_weights
+from warpline.training.checkpoints import trained
 from warpline.training.devices import claim
 
 
@@ -33,12 +33,10 @@ def main(
     torch.set_num_threads(threads)
     chosen = Settings(**settings)
     generator = torch.Generator().manual_seed(seed)
-    features = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-    load_weights(weights, features)
     started = time.monotonic()
     maps = []
     with claim(device, job=outputs["embedding"]) as place:
-        features.to(place).eval()
+        features = trained(recipe, weights, place)
         for fixed_id, moving_id in pairs:
             fixed, moving = read_case(folders[fixed_id]), read_case(folders[moving_id])
             maps.append(search_pair(fixed, moving, features, chosen, place, generator).maps)

@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 
-from warpline import networks
 from warpline.evaluate_segmentation import segmentation_records
 from warpline.jobs import job
 from warpline.provenance import keep
 from warpline.records import write_records
-from warpline.training.checkpoints import load_weights
+from warpline.training.checkpoints import trained
 from warpline.training.data import CaseFolders
 from warpline.training.devices import claim
 
@@ -27,10 +26,8 @@ def main(
     threads: int,
 ) -> None:
     torch.set_num_threads(threads)
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-    load_weights(weights, network)
     with claim(device, job=target) as chosen:
-        network.to(chosen).eval()
+        network = trained(recipe, weights, chosen)
         frame = segmentation_records(
             network,
             CaseFolders(folders, cases, recipe.get("prepare", [])),

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from warpline import networks
 from warpline.files import atomic_folder
 from warpline.images import write_image
 from warpline.jobs import job
@@ -20,7 +19,7 @@ from warpline.noisy_labels import (
 from warpline.preprocess import write_case
 from warpline.provenance import keep
 from warpline.segmentation import organ_numbers, segment
-from warpline.training.checkpoints import load_weights
+from warpline.training.checkpoints import trained
 from warpline.training.data import read_cases
 from warpline.training.devices import claim
 
@@ -37,14 +36,12 @@ def main(
     threads: int,
 ) -> None:
     torch.set_num_threads(threads)
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-    load_weights(weights, network)
     distribution = Distribution(pd.read_csv(organs))
     limits = Limits(**setting["limits"])
     window = recipe["training"]["sampling"]["crop"]
-    numbers, tables = organ_numbers(network), []
     with claim(device, job=target) as chosen, atomic_folder(target) as folder:
-        network.to(chosen).eval()
+        network = trained(recipe, weights, chosen)
+        numbers, tables = organ_numbers(network), []
         for case_id in folders:
             (case,) = read_cases(folders, [case_id], recipe.get("prepare", []))
             predicted = segment(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from warpline import baselines, networks, provenance
+from warpline import baselines, provenance
 from warpline.atlas import without_self
 from warpline.datasets import ATLAS, Pair, pair_name
 from warpline.embedding import pca
@@ -27,7 +27,7 @@ from warpline.networks import RegistrationNetwork
 from warpline.own_grid import Register, on_own_grid, seen
 from warpline.preprocess import Case, prepare, read_case, resample_to
 from warpline.provenance import keep
-from warpline.training.checkpoints import load_weights
+from warpline.training.checkpoints import trained
 from warpline.training.devices import claim
 
 
@@ -114,13 +114,6 @@ def read_pair(
     name = pair_name(pair)
     first = read_field(Path(initial[name]) / f"{name}.nii.gz")
     return fixed, moved(moving, first), first
-
-
-def trained(recipe: Mapping[str, Any], weights: str, device: torch.device) -> RegistrationNetwork:
-    """A recipe's network with its weights, ready to register."""
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-    load_weights(weights, network)
-    return network.to(device).eval()
 
 
 def network_function(

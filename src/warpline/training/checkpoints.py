@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from warpline import networks
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
 
@@ -92,3 +93,18 @@ def load_weights(path: str | os.PathLike, network: nn.Module, *, strict: bool = 
     own.update(fitting)
     network.load_state_dict(own)
     return left
+
+
+def trained(
+    recipe: Mapping[str, Any], weights: str | os.PathLike, device: torch.device
+) -> nn.Module:
+    """A recipe's network with its weights, on the device and ready to be applied.
+
+    Raises
+    ------
+    WarplineError
+        If there is no such network, or the weights cannot be read or do not fit it.
+    """
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    load_weights(weights, network)
+    return network.to(device).eval()
