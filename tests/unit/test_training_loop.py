@@ -12,8 +12,9 @@ import pytest
 import torch
 from training_tools import Slow, small_network, small_objective
 
+from warpline import networks
 from warpline.errors import WarplineError
-from warpline.training.checkpoints import StateFolder, load_weights, save_weights
+from warpline.training.checkpoints import StateFolder, load_weights, save_weights, trained
 from warpline.training.loop import HISTORY_COLUMNS, Settings, train, use_best, write_history
 
 TOOL = Path(__file__).with_name("training_tools.py")
@@ -216,6 +217,20 @@ def test_weights_round_trip_and_pretraining(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"no weights")
     with pytest.raises(WarplineError, match="cannot be read"):
         load_weights(tmp_path / "w.safetensors", other)
+
+
+def test_a_recipe_and_its_weights_make_the_network_again(tmp_path):
+    parameters = {"channels": [4, 4], "convolutions": [1]}
+    network = networks.build("estienne2020", parameters)
+    with torch.no_grad():
+        for tensor in network.parameters():
+            tensor.normal_(std=0.1)
+    save_weights(tmp_path / "w.safetensors", network)
+    recipe = {"network": {"name": "estienne2020", "parameters": parameters}}
+    again = trained(recipe, tmp_path / "w.safetensors", torch.device("cpu"))
+    assert not again.training
+    state = again.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
 
 
 class Scripted:
