@@ -38,7 +38,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.images import Grid, Image
 from warpline.phantoms.dirlab import stored_pair
 from warpline.preprocess import Case, prepare, read_case, write_case
-from warpline.training.checkpoints import load_weights, save_weights
+from warpline.training.checkpoints import save_weights, trained
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import settings_of, train
 
@@ -68,12 +68,11 @@ def patient(folder: Path, number: int, grid: Grid) -> tuple[Case, Case]:
 
 def feature_network(folder: Path, cases: list[Case], recipe: Mapping[str, Any]) -> nn.Module:
     """The feature network of a recipe, trained on the cases."""
-    torch.manual_seed(recipe["seed"])
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     weights = folder / "features.safetensors"
     if weights.exists():
-        load_weights(weights, network)
-        return network.eval()
+        return trained(recipe, weights, torch.device("cpu"))
+    torch.manual_seed(recipe["seed"])
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     training = recipe["training"]
     objective = DescriptorObjective(
         [prepare(case, recipe["prepare"]) for case in cases],

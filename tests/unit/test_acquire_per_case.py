@@ -110,7 +110,7 @@ def test_several_missing_files_are_named_together(server, tmp_path):
     assert "2 of 3 files cannot be fetched" in text
     assert "'a.nii.gz'" in text
     assert "'c.nii.gz'" in text
-    assert "correct 'per_case.scan' in the dataset file" in text.replace("Correct", "correct")
+    assert "Correct 'per_case.scan' in the dataset file" in text
 
 
 def test_a_broken_download_goes_on(server, tmp_path):
