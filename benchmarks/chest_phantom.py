@@ -20,7 +20,7 @@ import time
 
 def measure(size: int, threads: int, breathing: bool) -> dict[str, float]:
     """Seconds of the first and of a later scan of `size`³, and the process's peak in MiB."""
-    from warpline.phantoms import chest
+    from warpline.phantoms.anatomy import chest
 
     make = chest.breathing if breathing else chest.subject
     seconds = []

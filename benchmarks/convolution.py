@@ -12,7 +12,7 @@ import time
 import torch
 from torch import nn
 
-from warpline import layers
+from warpline.networks import layers
 
 # batch, input and output channels, (z, y, x): layers of the two networks at several sizes of grid
 SHAPES = (

@@ -21,11 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from warpline import networks
-from warpline.catalog import Catalog
-from warpline.images import Grid, Image
-from warpline.organs import ORGANS
-from warpline.preprocess import Case
-from warpline.segmentation import organ_numbers
+from warpline.cases.organs import ORGANS
+from warpline.cases.steps import Case
+from warpline.images.grid import Grid, Image
+from warpline.plan.catalog import Catalog
+from warpline.segmentation.windows import organ_numbers
 from warpline.training import segmentation
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from warpline import metrics
-from warpline.evaluate import evaluate_pair
+from warpline.evaluation import metrics
+from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 
 def make_case(grid: Grid, rng: np.random.Generator) -> dict[str, Image]:

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from warpline import networks
-from warpline.embedding.pca import Pca
-from warpline.embedding.registration import Settings, register
-from warpline.phantoms import chest
-from warpline.preprocess import Case
-from warpline.provenance import peak_memory
+from warpline.cases.steps import Case
+from warpline.phantoms.anatomy import chest
+from warpline.provenance.record import peak_memory
+from warpline.registration.embedding.pca import Pca
+from warpline.registration.embedding.registration import Settings, register
 
 
 def pair() -> tuple[Case, Case]:

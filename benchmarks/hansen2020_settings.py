@@ -28,16 +28,22 @@ from torch import nn
 
 from warpline import networks
 from warpline.acquire.formats.dirlab import DIRECTION, OFFSET
-from warpline.catalog import Catalog
-from warpline.embedding import pca
-from warpline.embedding.densify import densify
-from warpline.embedding.graph import diffuse, laplacian
-from warpline.embedding.registration import STRIDE, Search, Settings, lung_box, search_pair
-from warpline.embedding.search import displacements, soft_argmin, to_one_depth
+from warpline.cases.steps import Case, prepare, read_case, write_case
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
-from warpline.phantoms.dirlab import stored_pair
-from warpline.preprocess import Case, prepare, read_case, write_case
+from warpline.images.grid import Grid, Image
+from warpline.phantoms.providers.dirlab import stored_pair
+from warpline.plan.catalog import Catalog
+from warpline.registration.embedding import pca
+from warpline.registration.embedding.densify import densify
+from warpline.registration.embedding.graph import diffuse, laplacian
+from warpline.registration.embedding.registration import (
+    STRIDE,
+    Search,
+    Settings,
+    lung_box,
+    search_pair,
+)
+from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
 from warpline.training.checkpoints import save_weights, trained
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import settings_of, train

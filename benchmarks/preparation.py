@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from warpline.images import Grid, Image
-from warpline.preprocess import Case, prepare, read_case, write_case
+from warpline.cases.steps import Case, prepare, read_case, write_case
+from warpline.images.grid import Grid, Image
 
 SIDES = ("warpline", "SimpleITK")
 

@@ -24,7 +24,7 @@ import torch
 
 from warpline import networks
 from warpline.networks.sokooti2017 import Patches
-from warpline.provenance import peak_memory
+from warpline.provenance.record import peak_memory
 
 BATCH = 16
 

@@ -95,7 +95,7 @@ def box_chest(seed: object, *, grid: Any, **_: object) -> SimpleNamespace:
     # Not at the top: a process counts the memory of the one that started it as its own.
     import numpy as np
 
-    from warpline.images import Image
+    from warpline.images.grid import Image
 
     z, y, x = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij", sparse=True)
     place = [grid.origin[k] + index * grid.spacing[k] for k, index in enumerate((x, y, z))]
@@ -113,7 +113,7 @@ def run(cases: int, batch: int, folder: Path) -> tuple[int, float, float]:
     -------
     Number of jobs, seconds that the run took, and seconds that its jobs took together.
     """
-    from warpline.phantoms.luna16 import write_luna16
+    from warpline.phantoms.providers.luna16 import write_luna16
 
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from warpline.records import read_records
-from warpline.statistics import bootstrap_interval
+from warpline.evaluation.records import read_records
+from warpline.tables.statistics import bootstrap_interval
 
 
 def dice_of_pairs(results: Path, paper: str, dataset: str, split: str) -> pd.DataFrame:

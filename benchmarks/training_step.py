@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 from warpline import networks
-from warpline.images import Grid, Image
-from warpline.preprocess import Case
-from warpline.provenance import peak_memory
+from warpline.cases.steps import Case
+from warpline.images.grid import Grid, Image
+from warpline.provenance.record import peak_memory
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory
 from warpline.training.registration import RegistrationObjective

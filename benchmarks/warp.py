@@ -35,7 +35,7 @@ def with_warpline(image: np.ndarray, vectors: np.ndarray, threads: int):
     import torch
 
     from warpline.fields.physical import DisplacementField
-    from warpline.images import Grid, Image
+    from warpline.images.grid import Grid, Image
 
     torch.set_num_threads(threads)
     grid = Grid(image.shape)

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warpline.baselines.affine import prealign
-from warpline.files import atomic_folder, write_json
-from warpline.jobs import job
-from warpline.preprocess import (
+from warpline.cases.steps import (
     grid_about_mask,
     move_case,
     read_case,
     without_landmarks_outside,
     write_case,
 )
-from warpline.provenance import keep
+from warpline.files import atomic_folder, write_json
+from warpline.jobs import job
+from warpline.provenance.record import keep
+from warpline.registration.baselines.affine import prealign
 
 
 def main(

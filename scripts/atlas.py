@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from warpline.atlas import make_atlas
+from warpline.cases.atlas import make_atlas
 from warpline.files import atomic_folder
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(folders: Mapping[str, str], target: str) -> None:

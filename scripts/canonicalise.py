@@ -8,7 +8,7 @@ from warpline.acquire.formats import locate_all
 from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from warpline.evaluation.pooling import under_names
+from warpline.evaluation.records import read_records, write_records
 from warpline.jobs import job
-from warpline.pooling import under_names
-from warpline.provenance import keep
-from warpline.records import read_records, write_records
+from warpline.provenance.record import keep
 
 
 def main(sources: Sequence[str], names: Sequence[Sequence[tuple[str, str]]], target: str) -> None:

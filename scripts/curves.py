@@ -5,7 +5,7 @@ from pathlib import Path
 
 from warpline.figures.learning import learning_curves
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(logs: Mapping[str, Sequence[str]], target: str) -> None:

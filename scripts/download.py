@@ -6,7 +6,7 @@ from typing import Any
 
 from warpline.acquire.download import Archive, fetch, source_of
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(name: str, spec: Mapping[str, Any], folder: str) -> Path:

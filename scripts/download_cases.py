@@ -7,7 +7,7 @@ from typing import Any
 from warpline.acquire.download import Archive, fetch, source_of
 from warpline.errors import WarplineError, together
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> list[Path]:

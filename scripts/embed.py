@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-from warpline import provenance
-from warpline.datasets import Pair
-from warpline.embedding import pca
-from warpline.embedding.registration import Settings, search_pair
+from warpline.cases.steps import read_case
+from warpline.devices.claim import claim
 from warpline.files import write_json
 from warpline.jobs import job
-from warpline.preprocess import read_case
-from warpline.provenance import keep
+from warpline.plan.datasets import Pair
+from warpline.provenance import record as provenance
+from warpline.provenance.record import keep
+from warpline.registration.embedding import pca
+from warpline.registration.embedding.registration import Settings, search_pair
 from warpline.training.checkpoints import trained
-from warpline.training.devices import claim
 
 
 def main(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from warpline.atlas import without_self
-from warpline.datasets import Pair, pair_name
-from warpline.evaluate import evaluate_pair
+from warpline.cases.atlas import without_self
+from warpline.cases.steps import read_case
+from warpline.evaluation.pairs import evaluate_pair
+from warpline.evaluation.records import records, row, write_records
 from warpline.fields.io import read_field
 from warpline.jobs import job
-from warpline.preprocess import read_case
-from warpline.provenance import keep
-from warpline.records import records, row, write_records
+from warpline.plan.datasets import Pair, pair_name
+from warpline.provenance.record import keep
 
 # Of what a registration says of itself, in registrations.csv.
 UNITS = {"seconds": "s", "peak_memory": "MiB", "inverse_consistency": "mm"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from warpline.exploration import gather
+from warpline.cases.exploration import gather
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(folders: Mapping[str, str], records: str, slices: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from warpline.figures import KINDS
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 from warpline.registry import lookup
 
 

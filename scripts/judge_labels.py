@@ -8,8 +8,8 @@ import pandas as pd
 
 from warpline.files import atomic_path
 from warpline.jobs import job
-from warpline.noisy_labels import TABLE, Limits, verdicts
-from warpline.provenance import keep
+from warpline.provenance.record import keep
+from warpline.segmentation.noisy_labels import TABLE, Limits, verdicts
 
 
 def main(batches: Sequence[str], limits: Mapping[str, Any], organs: str, target: str) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from warpline.cases.organs import NUMBER
 from warpline.files import atomic_path
 from warpline.jobs import job
-from warpline.noisy_labels import known_organs, measure
-from warpline.organs import NUMBER
-from warpline.provenance import keep
+from warpline.provenance.record import keep
+from warpline.segmentation.noisy_labels import known_organs, measure
 from warpline.training.data import read_cases
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from warpline import phantoms
 from warpline.files import atomic_folder
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 
 def main(phantom: Mapping[str, Any], cases: Sequence[Mapping[str, str]], target: str) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warpline.cases.steps import prepare, read_case, write_case
 from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job
-from warpline.preprocess import prepare, read_case, write_case
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 from warpline.registry import lookup
 
 
@@ -37,7 +37,7 @@ def one_case(source: Path, steps: Sequence[Mapping[str, Any]], target: Path, exp
         write_case(target, case)
     else:
         # By name, so that who does not explore is not prepared again when this code changes.
-        exploration = lookup("exploration", {"exploration": "warpline.exploration"}, "module")
+        exploration = lookup("exploration", {"exploration": "warpline.cases.exploration"}, "module")
         canonical = read_case(source)
         names = [next(iter(step)) for step in steps]
         until = names.index("clip_background") + 1 if "clip_background" in names else 0

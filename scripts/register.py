@@ -9,26 +9,27 @@ import numpy as np
 import pandas as pd
 import torch
 
-from warpline import baselines, provenance
-from warpline.atlas import without_self
-from warpline.datasets import ATLAS, Pair, pair_name
-from warpline.embedding import pca
-from warpline.embedding.registration import Settings
-from warpline.embedding.registration import register as search_and_regularise
+from warpline.cases.atlas import without_self
+from warpline.cases.steps import Case, prepare, read_case, resample_to
+from warpline.devices.claim import claim
 from warpline.fields.consistency import inverse_consistency
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
-from warpline.images import write_image
-from warpline.inference import predict, predict_both, predict_through_atlas, spread
-from warpline.initial import moved
+from warpline.images.grid import write_image
 from warpline.jobs import job
 from warpline.networks import RegistrationNetwork
-from warpline.own_grid import Register, on_own_grid, seen
-from warpline.preprocess import Case, prepare, read_case, resample_to
-from warpline.provenance import keep
+from warpline.plan.datasets import ATLAS, Pair, pair_name
+from warpline.provenance import record as provenance
+from warpline.provenance.record import keep
+from warpline.registration import baselines
+from warpline.registration.embedding import pca
+from warpline.registration.embedding.registration import Settings
+from warpline.registration.embedding.registration import register as search_and_regularise
+from warpline.registration.initial import moved
+from warpline.registration.network import predict, predict_both, predict_through_atlas, spread
+from warpline.registration.own_grid import Register, on_own_grid, seen
 from warpline.training.checkpoints import trained
-from warpline.training.devices import claim
 
 
 def main(
@@ -138,7 +139,8 @@ def network_function(
 class EmbeddingRegistration:
     """The registration of one pair by its displacement embedding.
 
-    `seen` is what the last one went through (`warpline.embedding.registration.Diagnostics`).
+    `seen` is what the last one went through
+    (`warpline.registration.embedding.registration.Diagnostics`).
     """
 
     def __init__(

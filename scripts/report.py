@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warpline import provenance
 from warpline.jobs import job
-from warpline.provenance import keep
-from warpline.report import render
+from warpline.provenance import record as provenance
+from warpline.provenance.record import keep
+from warpline.report.page import render
 
 SCALES = {
     "demo": "Scale demo: every number of this run comes from generated images and a training of "
@@ -41,7 +41,7 @@ def entry(
     values: Mapping[str, Any],
     results: Path,
 ) -> dict[str, Any]:
-    """What `warpline.report.render` needs to know of one paper."""
+    """What `warpline.report.page.render` needs to know of one paper."""
     tables, figures = results / name / "tables", results / name / "figures"
     notes = SCALES[values["scale"]]
     if paper["notes"]:

@@ -5,13 +5,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from warpline.datasets import Pair, pair_name
+from warpline.cases.steps import read_case
 from warpline.fields.io import read_field
 from warpline.fields.learn2reg import write_submission
 from warpline.files import atomic_path
 from warpline.jobs import job
-from warpline.preprocess import read_case
-from warpline.provenance import keep
+from warpline.plan.datasets import Pair, pair_name
+from warpline.provenance.record import keep
 
 
 def main(

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from warpline.evaluation.records import read_records
 from warpline.jobs import job
-from warpline.provenance import keep
-from warpline.records import read_records
+from warpline.provenance.record import keep
 from warpline.tables import Table, build, write_all
 
 

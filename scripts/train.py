@@ -9,16 +9,17 @@ from typing import Any
 import pandas as pd
 import torch
 
-from warpline import networks, provenance
-from warpline.atlas import atlas_source, without_self
-from warpline.datasets import ATLAS, Pair
+from warpline import networks
+from warpline.cases.atlas import atlas_source, without_self
+from warpline.devices.claim import claim
 from warpline.files import checksum, write_json
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.plan.datasets import ATLAS, Pair
+from warpline.provenance import record as provenance
+from warpline.provenance.record import keep
 from warpline.training import objectives
 from warpline.training.checkpoints import load_weights, save_weights
 from warpline.training.data import fit_for_training
-from warpline.training.devices import claim
 from warpline.training.loop import settings_of, train, use_best, write_history
 
 

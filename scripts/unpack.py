@@ -2,7 +2,7 @@
 
 from warpline.acquire.unpack import unpack
 from warpline.jobs import job
-from warpline.provenance import keep
+from warpline.provenance.record import keep
 
 if "snakemake" in globals():
     with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821

@@ -16,9 +16,9 @@ from http_server import Server
 
 from warpline.acquire.download import Archive, fetch
 from warpline.acquire.unpack import unpack
-from warpline.catalog import Catalog
-from warpline.datasets import Dataset
-from warpline.images import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image, to_sitk
+from warpline.plan.catalog import Catalog
+from warpline.plan.datasets import Dataset
 
 ROOT = Path(__file__).parents[2]
 download_cases = runpy.run_path(str(ROOT / "scripts/download_cases.py"))["main"]

@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 
 def oblique(shape=(14, 18, 16), seed=0, spacing=(0.8, 1.3, 2.1)) -> Grid:

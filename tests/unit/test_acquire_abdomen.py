@@ -10,9 +10,9 @@ import pytest
 from acquire_tools import dataset, nifti, packed, road, served
 from http_server import serve
 
+from warpline.cases.steps import orient, read_case
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.preprocess import orient, read_case
+from warpline.images.grid import Grid
 
 VALIDATION = ["0001", "0004", "0007", "0010", "0013", "0016", "0019", "0022", "0025", "0028"]
 # Estienne et al. 2020: training and validation cases of their lists, and how many are left out.

@@ -19,9 +19,9 @@ from warpline.acquire.formats import CaseFiles
 from warpline.acquire.formats.base import Crop
 from warpline.acquire.nifti import stored_floats
 from warpline.acquire.unpack import unpack
+from warpline.cases.steps import read_case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image, from_sitk, read_image, write_image
-from warpline.preprocess import read_case
+from warpline.images.grid import Grid, Image, from_sitk, read_image, write_image
 
 LABELS = {1: "head", 2: "body"}
 SHAPE = (6, 7, 8)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats.dirlab import DIRECTION, OUTSIDE, read_indices
-from warpline.catalog import Catalog
+from warpline.cases.steps import orient, read_case
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.preprocess import orient, read_case
+from warpline.images.grid import Grid
+from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 SIZE, SPACING = (7, 6, 5), (0.97, 1.5, 2.5)  # x, y, z

@@ -10,9 +10,9 @@ from acquire_tools import dataset, nifti, road, served
 from http_server import serve
 
 from warpline.acquire import formats
+from warpline.cases.steps import orient, read_case
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.preprocess import orient, read_case
+from warpline.images.grid import Grid
 
 SHAPE = (6, 5, 4)
 # As the provider writes them: the file's x runs to the feet, its y to the back, its z to the left.

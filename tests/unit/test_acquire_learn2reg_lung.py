@@ -13,9 +13,9 @@ from warpline import phantoms
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.unpack import unpack
-from warpline.catalog import Catalog
+from warpline.cases.steps import prepare, read_case
 from warpline.errors import WarplineError
-from warpline.preprocess import prepare, read_case
+from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 SPEC = {"seed": 3, "parameters": {"coarser": 8, "landmarks": 12}}

@@ -12,9 +12,9 @@ from http_server import serve
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats.neurite_oasis import around
+from warpline.cases.steps import orient, read_case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.preprocess import orient, read_case
+from warpline.images.grid import Grid, Image
 
 # FreeSurfer's frame: x to the right, y to the feet, z to the front.
 FRAME = (-1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, -1.0, 0.0)

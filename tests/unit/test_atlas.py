@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from warpline.atlas import atlas_source, make_atlas, nearest_median, without_self
-from warpline.datasets import ATLAS
+from warpline.cases.atlas import atlas_source, make_atlas, nearest_median, without_self
+from warpline.cases.steps import Case, read_case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
-from warpline.inference import predict_through_atlas
+from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction, RegistrationNetwork
-from warpline.preprocess import Case, read_case, write_case
+from warpline.plan.datasets import ATLAS
+from warpline.registration.network import predict_through_atlas
 
 torch.set_num_threads(1)
 

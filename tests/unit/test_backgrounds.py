@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from warpline.backgrounds import find_backgrounds, histogram
-from warpline.images import Grid, Image, read_image
-from warpline.phantoms import chest
-from warpline.preprocess import Case, prepare
+from warpline.cases.backgrounds import find_backgrounds, histogram
+from warpline.cases.steps import Case, prepare
+from warpline.images.grid import Grid, Image, read_image
+from warpline.phantoms.anatomy import chest
 
 SHAPE = (24, 72, 80)
 AIR = {

@@ -12,12 +12,12 @@ import pytest
 import torch
 from fieldtools import smooth_field, smooth_image
 
-from warpline import baselines
-from warpline.baselines.affine import _matrix_of_field, prealign
+from warpline.cases.steps import Case, read_case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
-from warpline.preprocess import Case, read_case, write_case
+from warpline.images.grid import Grid, Image
+from warpline.registration import baselines
+from warpline.registration.baselines.affine import _matrix_of_field, prealign
 
 ROOT = Path(__file__).parents[2]
 # An oblique frame and a spacing along z of its own: a slip of convention shows.

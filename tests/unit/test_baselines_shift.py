@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from fieldtools import smooth_image
 
-from warpline.baselines.affine import prealign
-from warpline.baselines.shift import LEAST_OVERLAP, best_shift
+from warpline.cases.steps import Case, prepare
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.phantoms.abdominal import case_seed, clinical_scan
-from warpline.phantoms.learn2reg_abdomen import stored_scan
-from warpline.phantoms.tcia_pancreas import PROTOCOL, crop_of
-from warpline.preprocess import Case, prepare
+from warpline.images.grid import Grid, Image
+from warpline.phantoms.providers.clinical import case_seed, clinical_scan
+from warpline.phantoms.providers.learn2reg import stored_scan
+from warpline.phantoms.providers.tcia_pancreas import PROTOCOL, crop_of
+from warpline.registration.baselines.affine import prealign
+from warpline.registration.baselines.shift import LEAST_OVERLAP, best_shift
 
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 WHOLE = Grid((20, 18, 16), (2.0, 2.0, 2.0), (-20.0, 10.0, 5.0), OBLIQUE)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from warpline import baselines
-from warpline.catalog import Catalog
+from warpline.cases.steps import Case, prepare
 from warpline.fields.physical import DisplacementField
-from warpline.phantoms.followup import stored_pair
-from warpline.preprocess import Case, prepare
+from warpline.phantoms.providers.followup import stored_pair
+from warpline.plan.catalog import Catalog
+from warpline.registration import baselines
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("affine", "bspline-1r", "bspline-3r")

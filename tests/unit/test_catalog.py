@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.catalog import Catalog, Experiment
-from warpline.datasets import ATLAS
 from warpline.errors import WarplineError
+from warpline.plan.catalog import Catalog, Experiment
+from warpline.plan.datasets import ATLAS
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("demo", "cpu", "paper")
@@ -98,7 +98,7 @@ def test_every_example_loads(path):
 
 def test_the_snakefile_s_imports_stay_light():
     code = (
-        "import sys, warpline.catalog, warpline.code_version\n"
+        "import sys, warpline.plan.catalog, warpline.plan.fingerprint\n"
         "heavy = {'torch', 'numpy', 'pandas', 'SimpleITK', 'scipy', 'matplotlib', 'snakemake'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from warpline import code_version as module
-from warpline.code_version import code_version, imported_modules
+from warpline.plan import fingerprint as module
+from warpline.plan.fingerprint import code_version, imported_modules
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
@@ -137,12 +137,12 @@ def test_every_script_has_a_fingerprint_that_covers_what_it_imports(script):
 
 def test_scripts_depend_on_what_they_should():
     modules = {script.stem: imported_modules(script) for script in SCRIPTS}
-    assert "warpline.preprocess" in modules["prepare"]
+    assert "warpline.cases.steps" in modules["prepare"]
     assert "warpline.training.loop" in modules["train"]
-    assert not {"warpline.losses", "warpline.fields.integration"} & set(modules["train"])
+    assert not {"warpline.training.losses", "warpline.fields.integration"} & set(modules["train"])
     named = ["warpline.networks.estienne2020", "warpline.training.registration"]
     train = imported_modules(ROOT / "scripts/train.py", named)
-    assert {"warpline.losses", "warpline.fields.integration"} <= set(train)
+    assert {"warpline.training.losses", "warpline.fields.integration"} <= set(train)
     assert not any(name.startswith("warpline.training") for name in modules["table"])
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.catalog import Catalog
-from warpline.config import at_scale, merge, read_yaml, validate
 from warpline.errors import WarplineError
+from warpline.plan.catalog import Catalog
+from warpline.plan.config import at_scale, merge, read_yaml, validate
 
 ROOT = Path(__file__).parents[2]
 METHOD = "estienne2020-task4-baseline"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from warpline.catalog import Catalog
-from warpline.datasets import Dataset, pair_batches, pair_name, read_case_sheet
 from warpline.errors import WarplineError
+from warpline.plan.catalog import Catalog
+from warpline.plan.datasets import Dataset, pair_batches, pair_name, read_case_sheet
 
 ROOT = Path(__file__).parents[2]
 SHEET = "# a comment\ncase\tpatient\tsplit\na1\ta\ttrain\na2\ta\ttrain\nb\t\tval\nc\t\tval\n"

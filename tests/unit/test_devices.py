@@ -21,9 +21,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from warpline.devices.claim import claim
+from warpline.devices.locks import card_names, hold, scope
 from warpline.errors import WarplineError
-from warpline.training.cards import card_names, hold, scope
-from warpline.training.devices import claim
 
 # Takes a card, tells when it had it, and lets it go after a while or when it is told to.
 JOB = """

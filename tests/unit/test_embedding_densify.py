@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpline.embedding.densify import densify, splat
+from warpline.registration.embedding.densify import densify, splat
 
 torch.set_num_threads(1)
 

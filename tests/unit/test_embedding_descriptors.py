@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from warpline.embedding.descriptors import PAIRS, mind_ssc, pooled_mind_ssc
+from warpline.registration.embedding.descriptors import PAIRS, mind_ssc, pooled_mind_ssc
 
 torch.set_num_threads(1)
 

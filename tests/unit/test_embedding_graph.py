@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpline.embedding.graph import diffuse, laplacian
 from warpline.errors import WarplineError
+from warpline.registration.embedding.graph import diffuse, laplacian
 
 torch.set_num_threads(1)
 

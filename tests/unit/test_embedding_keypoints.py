@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from warpline.embedding.keypoints import foerstner, keypoints
 from warpline.errors import WarplineError
+from warpline.registration.embedding.keypoints import foerstner, keypoints
 
 torch.set_num_threads(1)
 

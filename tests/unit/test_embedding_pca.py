@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from scipy import linalg
 
-from warpline.embedding import pca
 from warpline.errors import WarplineError
+from warpline.registration.embedding import pca
 
 torch.set_num_threads(1)
 

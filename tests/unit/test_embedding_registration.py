@@ -9,12 +9,18 @@ from fieldtools import oblique, smooth_image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from warpline.embedding import pca
-from warpline.embedding.descriptors import pooled_mind_ssc
-from warpline.embedding.registration import Settings, finish, lung_box, register, search_pair
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.preprocess import Case
+from warpline.images.grid import Grid, Image
+from warpline.registration.embedding import pca
+from warpline.registration.embedding.descriptors import pooled_mind_ssc
+from warpline.registration.embedding.registration import (
+    Settings,
+    finish,
+    lung_box,
+    register,
+    search_pair,
+)
 
 torch.set_num_threads(1)
 SMALL = Settings(

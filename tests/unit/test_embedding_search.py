@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from warpline.embedding.search import (
+from warpline.errors import WarplineError
+from warpline.registration.embedding.search import (
     clipped,
     displacement_maps,
     displacements,
@@ -17,7 +18,6 @@ from warpline.embedding.search import (
     soft_argmin,
     to_one_depth,
 )
-from warpline.errors import WarplineError
 
 torch.set_num_threads(1)
 SHAPE = (9, 8, 10)

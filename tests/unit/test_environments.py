@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.code_version import PACKAGE, imported_modules
+from warpline.plan.fingerprint import PACKAGE, imported_modules
 
 ROOT = Path(__file__).parents[2]
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))

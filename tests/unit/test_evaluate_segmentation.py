@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
+from warpline.cases.organs import NUMBER
+from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
-from warpline.evaluate_segmentation import segmentation_records
-from warpline.images import Grid, Image
-from warpline.organs import NUMBER
-from warpline.preprocess import Case, write_case
+from warpline.evaluation.segmentation import segmentation_records
+from warpline.images.grid import Grid, Image
 from warpline.training.data import CaseFolders, CaseMemory, fit_for_training, read_cases
 
 LIVER, SPLEEN = NUMBER["liver"], NUMBER["spleen"]

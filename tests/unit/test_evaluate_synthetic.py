@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from warpline import networks
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.evaluate_synthetic import synthetic_records
-from warpline.images import Grid, Image
-from warpline.preprocess import Case
+from warpline.evaluation.synthetic import synthetic_records
+from warpline.images.grid import Grid, Image
 from warpline.tables.build import build
 from warpline.training.synthetic import Sampling, SyntheticObjective
 

@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warpline.catalog import Catalog
-from warpline.errors import WarplineError
-from warpline.exploration import (
+from warpline.cases.exploration import (
     PIXELS,
     Slice,
     describe,
@@ -23,9 +21,11 @@ from warpline.exploration import (
     shown,
     write_description,
 )
+from warpline.cases.steps import Case, prepare, read_case, write_case
+from warpline.errors import WarplineError
 from warpline.figures.exploration import PLOTS, explore
-from warpline.images import Grid, Image
-from warpline.preprocess import Case, prepare, read_case, write_case
+from warpline.images.grid import Grid, Image
+from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"

@@ -6,7 +6,7 @@ import torch
 
 from warpline.fields.consistency import inverse_consistency
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid
+from warpline.images.grid import Grid
 
 torch.set_num_threads(1)
 TURNED = (0, -1, 0, 0.6, 0, -0.8, 0.8, 0, 0.6)

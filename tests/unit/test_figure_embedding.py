@@ -6,7 +6,7 @@ import pytest
 
 from warpline.fields.physical import DisplacementField
 from warpline.figures.embedding import embedding_figure, steps_of
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 # Stored upside down and from left to right: the display turns both round.
 TURNED = Grid((20, 24, 22), (2.0, 3.0, 4.0), (5.0, 6.0, 7.0), (-1, 0, 0, 0, 1, 0, 0, 0, -1))

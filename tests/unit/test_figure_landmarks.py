@@ -7,7 +7,7 @@ import pytest
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.figures.landmarks import Registered, _compose, landmarks_figure
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 TURNED = Grid((20, 24, 22), (2.0, 3.0, 4.0), (5.0, 6.0, 7.0), (-1, 0, 0, 0, 1, 0, 0, 0, -1))
 

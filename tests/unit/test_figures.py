@@ -10,16 +10,16 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 
 from warpline.errors import WarplineError
+from warpline.evaluation.records import records as tidy
+from warpline.evaluation.records import row
 from warpline.fields.physical import DisplacementField
 from warpline.figures import learning, registration
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
 from warpline.figures.registration import registration_figure
 from warpline.figures.style import colour
-from warpline.images import Grid, Image, from_sitk, to_sitk
-from warpline.records import records as tidy
-from warpline.records import row
-from warpline.slices import View
+from warpline.images.grid import Grid, Image, from_sitk, to_sitk
+from warpline.images.views import View
 
 ORIENTATIONS = ("LPS", "RAS", "PIR", "SLA", "AIL", "IRP")
 

@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
+from warpline.evaluation.records import records as tidy
+from warpline.evaluation.records import row, write_records
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures import axis_scatter, differences, residuals
-from warpline.images import Grid, Image
-from warpline.preprocess import Case, write_case
-from warpline.records import records as tidy
-from warpline.records import row, write_records
+from warpline.images.grid import Grid, Image
 
 METHODS = {"affine": "Affine", "net": "RegNet"}
 # Along x alone: the affine moves every landmark by 1 mm, the network as below; true are 3, −4, 12.

@@ -11,14 +11,14 @@ import pytest
 from matplotlib.colors import same_color, to_rgb
 from scipy import ndimage
 
+from warpline.cases.organs import NUMBER, ORGANS
+from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
 from warpline.figures import noisy_labels as sheet
 from warpline.figures.style import PALETTE
-from warpline.images import Image, write_image
-from warpline.noisy_labels import Distribution, Limits, measure, noisy_labels
-from warpline.organs import NUMBER, ORGANS
-from warpline.phantoms import abdomen
-from warpline.preprocess import Case, write_case
+from warpline.images.grid import Image, write_image
+from warpline.phantoms.anatomy import abdomen
+from warpline.segmentation.noisy_labels import Distribution, Limits, measure, noisy_labels
 
 ALL = tuple(range(1, len(ORGANS) + 1))
 SPLEEN, LIVER, STOMACH, PANCREAS = (

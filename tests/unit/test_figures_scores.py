@@ -7,11 +7,11 @@ import pytest
 
 from warpline import networks
 from warpline.errors import WarplineError
+from warpline.evaluation.records import records as tidy
+from warpline.evaluation.records import row
 from warpline.figures import distributions
 from warpline.figures.architecture import Layer, architecture_figure, layers_of
 from warpline.figures.distributions import score_distributions
-from warpline.records import records as tidy
-from warpline.records import row
 
 
 def scores() -> pd.DataFrame:

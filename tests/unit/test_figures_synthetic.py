@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from warpline.cases.steps import Case, write_case
 from warpline.figures.synthetic import draw, magnitude, synthetic_figure
-from warpline.images import Grid, Image
-from warpline.preprocess import Case, write_case
-from warpline.synthetic import FREQUENCIES, random_field
+from warpline.images.grid import Grid, Image
+from warpline.training.synthetic_pairs import FREQUENCIES, random_field
 
 GRID = Grid((24, 26, 30), spacing=(9.0, 10.0, 11.0))
 

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from warpline import provenance
-from warpline.__main__ import main
+from warpline.cli.main import main
 from warpline.errors import WarplineError
 from warpline.files import write_json, write_text
-from warpline.history import history
-from warpline.provenance import content, keep, record_path, state
-from warpline.story import duration
+from warpline.provenance import record as provenance
+from warpline.provenance.history import history
+from warpline.provenance.record import content, keep, record_path, state
+from warpline.provenance.text import duration
 
 ROOT = Path(__file__).parents[2]
 SHA = {"archive": "a" * 64}
@@ -344,11 +344,11 @@ def test_as_a_module_and_as_a_command(results):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert "made by       table" in done.stdout
-    assert 'warpline = "warpline.__main__:main"' in (ROOT / "pyproject.toml").read_text()
+    assert 'warpline = "warpline.cli.main:main"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_telling_needs_no_heavy_library():
-    code = "import sys, warpline.__main__; print(*{'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    code = "import sys, warpline.cli.main; print(*{'torch', 'numpy', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
 

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image, adopt, from_sitk, grid_of, read_image, to_sitk, write_image
+from warpline.images.grid import (
+    Grid,
+    Image,
+    adopt,
+    from_sitk,
+    grid_of,
+    read_image,
+    to_sitk,
+    write_image,
+)
 
 number = st.floats(-100, 100)
 

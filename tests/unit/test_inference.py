@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from warpline import networks
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.inference import check_size, predict, predict_both, spread
+from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction, RegistrationNetwork, Velocity
-from warpline.preprocess import Case
+from warpline.registration.network import check_size, predict, predict_both, spread
 
 GRID = Grid((5, 7, 6), (2.0, 3.0, 4.0), (10.0, 20.0, 30.0), (0, -1, 0, 1, 0, 0, 0, 0, 1))
 

@@ -12,14 +12,14 @@ import pytest
 import yaml
 from fieldtools import smooth_field, smooth_image
 
-from warpline import baselines
-from warpline.catalog import Catalog
+from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
-from warpline.initial import moved
-from warpline.preprocess import Case, write_case
+from warpline.images.grid import Grid, Image
+from warpline.plan.catalog import Catalog
+from warpline.registration import baselines
+from warpline.registration.initial import moved
 
 ROOT = Path(__file__).parents[2]
 FIXED = Grid((18, 20, 22), (1.5, 1.5, 2.0), (-15.0, 10.0, 5.0))

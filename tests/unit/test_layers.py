@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from warpline import layers
-from warpline.layers import Conv3d
+from warpline.networks import layers
+from warpline.networks.layers import Conv3d
 
 torch.set_num_threads(1)
 

@@ -6,7 +6,7 @@ import torch
 from monai.losses import DiceLoss
 from scipy import ndimage
 
-from warpline import losses
+from warpline.training import losses
 
 torch.set_num_threads(1)
 

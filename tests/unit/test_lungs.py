@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from warpline.cases.lungs import segment_lungs
+from warpline.cases.steps import Case, prepare
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image, read_image
-from warpline.lungs import segment_lungs
-from warpline.phantoms import chest
-from warpline.preprocess import Case, prepare
+from warpline.images.grid import Grid, Image, read_image
+from warpline.phantoms.anatomy import chest
 
 
 def overlap(found: Image, truth: np.ndarray) -> float:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.catalog import Catalog, Experiment
 from warpline.errors import WarplineError
+from warpline.plan.catalog import Catalog, Experiment
 
 ROOT = Path(__file__).parents[2]
 SEGMENTER = "estienne2020-task3-segmenter"

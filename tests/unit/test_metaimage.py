@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image, read_image, write_image
-from warpline.metaimage import check_complete
+from warpline.images.grid import Grid, Image, read_image, write_image
+from warpline.images.metaimage import check_complete
 
 SHAPE = (5, 6, 7)
 ARRAY = np.random.default_rng(0).integers(-1000, 3000, SHAPE).astype("<i2")

@@ -9,7 +9,7 @@ from monai.metrics import DiceMetric
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial.distance import cdist
 
-from warpline import metrics
+from warpline.evaluation import metrics
 
 
 def ball(shape, centre, radius):

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from warpline import evaluate, records
 from warpline.errors import WarplineError
+from warpline.evaluation import pairs as evaluate
+from warpline.evaluation import records
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 LABELS = {1: "head", 2: "tail"}
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from warpline import metrics
-from warpline.evaluate import evaluate_pair
+from warpline.evaluation import metrics
+from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image, to_sitk
 
 OBLIQUE = tuple(
     np.asarray(sitk.Euler3DTransform((0, 0, 0), 0.3, -0.2, 0.5).GetMatrix()).astype(float)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from warpline import networks
-from warpline.embedding.descriptors import pooled_mind_ssc
 from warpline.errors import WarplineError
+from warpline.registration.embedding.descriptors import pooled_mind_ssc
 
 torch.set_num_threads(1)
 NARROW = {"encoder": [4, 6, 6], "decoder": [6, 4], "low": 0.0, "high": 1.0}

@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from warpline import losses, networks
-from warpline.catalog import Catalog
+from warpline import networks
 from warpline.errors import WarplineError
 from warpline.fields.algebra import compose, exponentiate, jacobian_determinant
 from warpline.fields.sampling import warp
 from warpline.networks.voxelmorph import finer
+from warpline.plan.catalog import Catalog
+from warpline.training import losses
 
 torch.set_num_threads(1)
 SMALL = {"encoder": [4, 6], "decoder": [6, 4, 4, 4, 4]}

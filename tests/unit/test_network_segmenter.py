@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from warpline import networks
+from warpline.cases.organs import NUMBER
 from warpline.errors import WarplineError
 from warpline.networks.estienne2020_segmenter import ELEVEN
-from warpline.organs import NUMBER
 
 torch.set_num_threads(1)
 NARROW = {"organs": ["liver", "spleen"], "channels": [4, 6, 8], "convolutions": [1, 1]}

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from warpline import networks
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.inference import predict
+from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches, block_offsets
-from warpline.preprocess import Case
+from warpline.registration.network import predict
 
 torch.set_num_threads(1)
 NARROW = {

@@ -6,14 +6,14 @@ import torch
 from scipy import ndimage
 
 from warpline import networks
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
 from warpline.fields.algebra import compose, jacobian_determinant
 from warpline.fields.sampling import identity_grid, warp
-from warpline.images import Grid, Image
-from warpline.inference import predict
-from warpline.losses import displacement_gradient, mean_squared_error
+from warpline.images.grid import Grid, Image
 from warpline.networks.voxelmorph import finer
-from warpline.preprocess import Case
+from warpline.registration.network import predict
+from warpline.training.losses import displacement_gradient, mean_squared_error
 
 torch.set_num_threads(1)
 SMALL = {"encoder": [4, 6], "decoder": [6, 4, 4, 4, 4]}

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.noisy_labels import (
+from warpline.images.grid import Grid, Image
+from warpline.segmentation.noisy_labels import (
     Distribution,
     Limits,
     judge,
@@ -21,7 +22,6 @@ from warpline.noisy_labels import (
     verdicts,
     with_annotations,
 )
-from warpline.preprocess import Case
 
 OBLIQUE = tuple(Rotation.from_rotvec([0.3, -0.2, 0.4]).as_matrix().ravel())
 SHAPE = (24, 20, 30)

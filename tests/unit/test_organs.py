@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from warpline.cases.organs import KIDNEYS, LEFT, NUMBER, ORGANS, RIGHT, harmonise, part_kidneys
+from warpline.cases.steps import Case, prepare, read_case, write_case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.organs import KIDNEYS, LEFT, NUMBER, ORGANS, RIGHT, harmonise, part_kidneys
-from warpline.preprocess import Case, prepare, read_case, write_case
+from warpline.images.grid import Grid, Image
 
 SHAPE = (12, 14, 40)
 SPACING = (5.0, 6.0, 4.0)

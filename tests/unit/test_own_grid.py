@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.images import Grid, Image
-from warpline.own_grid import on_own_grid, seen
-from warpline.preprocess import Case
+from warpline.images.grid import Grid, Image
+from warpline.registration.own_grid import on_own_grid, seen
 
 TURN = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 TO_BOX = [{"crop_to_mask": {}}, {"resize": {"shape": [8, 12, 10], "least": 2}}]

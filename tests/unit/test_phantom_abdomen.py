@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.phantoms import abdomen
-from warpline.phantoms.abdomen.maps import STEEPEST, Shift
-from warpline.phantoms.abdomen.organs import (
+from warpline.images.grid import Grid
+from warpline.phantoms.anatomy import abdomen
+from warpline.phantoms.anatomy.abdomen.maps import STEEPEST, Shift
+from warpline.phantoms.anatomy.abdomen.organs import (
     COLON_TUMOUR,
     DUODENUM,
     HEPATIC_VESSEL,
@@ -24,7 +24,7 @@ from warpline.phantoms.abdomen.organs import (
     ORGANS,
     PANCREAS_TUMOUR,
 )
-from warpline.phantoms.abdomen.phases import PHASES
+from warpline.phantoms.anatomy.abdomen.phases import PHASES
 
 SEEDS = (21, 22, 23, 24)
 # ml: what adults have, kidneys without their sinus, the portal vein with the splenic one.

@@ -16,10 +16,10 @@ from warpline.acquire.formats import tcia_pancreas as tcia_format
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.files import checksum
-from warpline.images import Image, read_image
-from warpline.phantoms.abdomen.organs import NUMBER
-from warpline.phantoms.abdominal import case_seed, clinical_scan
-from warpline.phantoms.tcia_pancreas import PROTOCOL, crop_of
+from warpline.images.grid import Image, read_image
+from warpline.phantoms.anatomy.abdomen.organs import NUMBER
+from warpline.phantoms.providers.clinical import case_seed, clinical_scan
+from warpline.phantoms.providers.tcia_pancreas import PROTOCOL, crop_of
 
 COARSE = {"size": 40, "spacing_xy": [9.4, 10.2], "spacing_z": [7.5, 9.5]}
 

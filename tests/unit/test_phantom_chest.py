@@ -9,13 +9,13 @@ import pytest
 from scipy import ndimage
 
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.phantoms import chest
-from warpline.phantoms.chest import anatomy, trunks
-from warpline.phantoms.chest.maps import SubjectMap, determinant
-from warpline.phantoms.chest.model import Chest
-from warpline.phantoms.chest.render import render
-from warpline.phantoms.chest.trees import mean_trees
+from warpline.images.grid import Grid
+from warpline.phantoms.anatomy import chest
+from warpline.phantoms.anatomy.chest import anatomy, trunks
+from warpline.phantoms.anatomy.chest.maps import SubjectMap, determinant
+from warpline.phantoms.anatomy.chest.model import Chest
+from warpline.phantoms.anatomy.chest.render import render
+from warpline.phantoms.anatomy.chest.trees import mean_trees
 
 SHAPE = (64, 64, 64)
 CALM = {"outside": None, "border": None, "couch": False, "noise": 0.0, "threads": 1}

@@ -9,12 +9,12 @@ import pytest
 from scipy import ndimage
 
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.phantoms import chest
-from warpline.phantoms.chest import anatomy
-from warpline.phantoms.chest.model import Chest
-from warpline.phantoms.chest.motion import Motion
-from warpline.phantoms.chest.render import render
+from warpline.images.grid import Grid
+from warpline.phantoms.anatomy import chest
+from warpline.phantoms.anatomy.chest import anatomy
+from warpline.phantoms.anatomy.chest.model import Chest
+from warpline.phantoms.anatomy.chest.motion import Motion
+from warpline.phantoms.anatomy.chest.render import render
 
 CALM = {"outside": None, "border": None, "couch": False, "noise": 0.0, "threads": 1}
 EXCURSION = 20.0

@@ -13,12 +13,12 @@ from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats.dirlab import DIRECTION
 from warpline.acquire.unpack import unpack
-from warpline.catalog import Catalog
+from warpline.cases.steps import prepare, read_case
 from warpline.errors import WarplineError
 from warpline.files import checksum
-from warpline.images import Grid
-from warpline.phantoms.dirlab import stored_pair
-from warpline.preprocess import prepare, read_case
+from warpline.images.grid import Grid
+from warpline.phantoms.providers.dirlab import stored_pair
+from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 # Narrower than a chest, as the volumes of the first cases are.
@@ -59,8 +59,8 @@ def archives(tmp_path_factory, deep) -> dict[str, Path]:
 
 def always_give(pair, patch: pytest.MonkeyPatch) -> None:
     """Let the phantom take this pair for every patient's."""
-    patch.setattr("warpline.phantoms.dirlab.stored_pair", lambda *_, **__: pair)
-    patch.setattr("warpline.phantoms.dirlab.check_parameters", lambda *_: None)
+    patch.setattr("warpline.phantoms.providers.dirlab.stored_pair", lambda *_, **__: pair)
+    patch.setattr("warpline.phantoms.providers.dirlab.check_parameters", lambda *_: None)
 
 
 def names(path: Path) -> set[str]:

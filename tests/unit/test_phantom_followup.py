@@ -13,11 +13,11 @@ from warpline import phantoms
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.unpack import unpack
-from warpline.catalog import Catalog
+from warpline.cases.steps import read_case
 from warpline.errors import WarplineError
 from warpline.files import checksum
-from warpline.phantoms.followup import stored_pair
-from warpline.preprocess import read_case
+from warpline.phantoms.providers.followup import stored_pair
+from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 COARSE = {"spacing": [7.0, 7.0, 8.0]}

@@ -16,8 +16,8 @@ from warpline.acquire.canonical import canonicalise
 from warpline.acquire.download import Archive, fetch
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
-from warpline.images import Grid
-from warpline.phantoms.deformation import (
+from warpline.images.grid import Grid
+from warpline.phantoms.anatomy.deformation import (
     compose,
     exponential,
     jacobian_determinant,
@@ -25,7 +25,7 @@ from warpline.phantoms.deformation import (
     random_velocity,
     warp,
 )
-from warpline.phantoms.hippocampus import BODY, HEAD, LABELS, subject
+from warpline.phantoms.anatomy.hippocampus import BODY, HEAD, LABELS, subject
 
 GRID = Grid((24, 26, 28), spacing=(1.0, 1.5, 2.0))
 

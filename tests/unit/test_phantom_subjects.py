@@ -12,13 +12,13 @@ from warpline import phantoms
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.unpack import unpack
-from warpline.catalog import Catalog
+from warpline.cases.steps import read_case
 from warpline.errors import WarplineError
 from warpline.files import checksum
-from warpline.images import Grid
-from warpline.phantoms import chest
-from warpline.phantoms.subjects import TRACHEA, hu2020_landmarks, stored_scan
-from warpline.preprocess import read_case
+from warpline.images.grid import Grid
+from warpline.phantoms.anatomy import chest
+from warpline.phantoms.providers.folder import TRACHEA, hu2020_landmarks, stored_scan
+from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 COARSE = {"spacing": [8.0, 8.0, 8.0]}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from warpline.cases.steps import Case, move_case, prepare, read_case, resample_to, write_case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image, to_sitk
-from warpline.preprocess import Case, move_case, prepare, read_case, resample_to, write_case
+from warpline.images.grid import Grid, Image, to_sitk
 
 DIRECTION = tuple(Rotation.from_rotvec([0.3, -0.2, 0.4]).as_matrix().ravel())
 GRID = Grid((10, 12, 14), (0.8, 1.2, 2.0), (5.0, -3.0, 2.0), DIRECTION)

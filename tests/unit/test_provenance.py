@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from warpline import __version__, provenance
+from warpline import __version__
+from warpline.provenance import record as provenance
 
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
 

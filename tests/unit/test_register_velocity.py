@@ -10,10 +10,10 @@ import torch
 from scipy import ndimage
 
 from warpline import networks
+from warpline.cases.steps import Case, write_case
+from warpline.evaluation.records import read_records
 from warpline.fields.io import read_field
-from warpline.images import Grid, Image, read_image
-from warpline.preprocess import Case, write_case
-from warpline.records import read_records
+from warpline.images.grid import Grid, Image, read_image
 from warpline.training.checkpoints import save_weights
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.report import render
+from warpline.report.page import render
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
 VOID = {"meta", "link", "img", "br"}

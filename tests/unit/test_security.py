@@ -28,12 +28,12 @@ from torch import nn
 from warpline.acquire import download, unpack
 from warpline.acquire.download import Archive, fetch
 from warpline.acquire.unpack import unpack as unpack_archive
-from warpline.config import _StrictLoader, read_yaml
-from warpline.embedding import pca
+from warpline.cases.exploration import read_slices
 from warpline.errors import WarplineError
-from warpline.exploration import read_slices
 from warpline.fields.learn2reg import read_submission
-from warpline.images import Grid
+from warpline.images.grid import Grid
+from warpline.plan.config import _StrictLoader, read_yaml
+from warpline.registration.embedding import pca
 from warpline.training.checkpoints import StateFolder, load_weights
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.segmentation import organ_numbers, segment, sliding_window
+from warpline.images.grid import Grid, Image
+from warpline.segmentation.windows import organ_numbers, segment, sliding_window
 
 torch.set_num_threads(1)
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from warpline.statistics import aggregate, bootstrap_interval, clustered_interval, paired_test
+from warpline.tables.statistics import (
+    aggregate,
+    bootstrap_interval,
+    clustered_interval,
+    paired_test,
+)
 
 
 def test_aggregates_by_hand():

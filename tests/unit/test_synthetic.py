@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from warpline import synthetic
 from warpline.errors import WarplineError
 from warpline.fields.algebra import jacobian_determinant
 from warpline.fields.sampling import warp
-from warpline.images import Grid, Image
-from warpline.synthetic import (
+from warpline.images.grid import Grid, Image
+from warpline.training import synthetic_pairs as synthetic
+from warpline.training.synthetic_pairs import (
     FREQUENCIES,
     Frequency,
     field_statistics,

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.pooling import under_names
-from warpline.records import records as tidy
-from warpline.records import row
-from warpline.statistics import bootstrap_interval, clustered_interval, paired_test
+from warpline.evaluation.pooling import under_names
+from warpline.evaluation.records import records as tidy
+from warpline.evaluation.records import row
 from warpline.tables import Table, build, to_csv, to_html, to_latex, to_markdown, write_all
+from warpline.tables.statistics import bootstrap_interval, clustered_interval, paired_test
 
 DICE = {
     "identity": [(0.5, 0.3), (0.6, 0.4), (0.2, math.nan)],

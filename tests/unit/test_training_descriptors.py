@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from warpline import networks
-from warpline.embedding.descriptors import mind_ssc
+from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.preprocess import Case, write_case
+from warpline.images.grid import Grid, Image
+from warpline.registration.embedding.descriptors import mind_ssc
 from warpline.training import objectives
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import Settings, train

@@ -9,18 +9,19 @@ import torch
 from scipy import ndimage
 from training_tools import LOSS, blob_case, small_network, small_objective
 
-from warpline import losses, networks
+from warpline import networks
+from warpline.cases.steps import Case, write_case
+from warpline.devices.claim import claim
 from warpline.errors import WarplineError
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.fields.sampling import warp
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction
-from warpline.preprocess import Case, write_case
+from warpline.training import losses
 from warpline.training.augmentation import Augmentation
 from warpline.training.checkpoints import StateFolder
 from warpline.training.data import CaseMemory
-from warpline.training.devices import claim
 from warpline.training.loop import Settings, train
 from warpline.training.registration import RegistrationObjective, from_recipe
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpline import networks
-from warpline.catalog import Catalog
+from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
-from warpline.losses import partial_dice, soft_dice
-from warpline.preprocess import Case, write_case
-from warpline.segmentation import segment
+from warpline.images.grid import Grid, Image
+from warpline.plan.catalog import Catalog
+from warpline.segmentation.windows import segment
 from warpline.training import objectives
 from warpline.training.loop import Settings, train
+from warpline.training.losses import partial_dice, soft_dice
 from warpline.training.segmentation import Sampling, SegmentationObjective
 
 torch.set_num_threads(1)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from warpline import networks
-from warpline.images import Grid, Image
-from warpline.preprocess import Case
+from warpline.cases.steps import Case
+from warpline.images.grid import Grid, Image
 from warpline.training.augmentation import Augmentation
 from warpline.training.checkpoints import save_weights
 from warpline.training.data import CaseMemory

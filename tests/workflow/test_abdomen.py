@@ -13,11 +13,11 @@ from threading import Thread
 
 import numpy as np
 
-from warpline.images import read_image
+from warpline.cases.steps import read_case
+from warpline.images.grid import read_image
 from warpline.phantoms import write
-from warpline.phantoms.abdominal import turned
-from warpline.phantoms.mirror import nifti
-from warpline.preprocess import read_case
+from warpline.phantoms.providers.clinical import turned
+from warpline.phantoms.providers.mirror import nifti
 
 COARSE = {"seed": 3, "parameters": {"size": 32, "spacing_xy": [12, 13], "spacing_z": [10, 11]}}
 DATA = "results/data"

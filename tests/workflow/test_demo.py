@@ -135,9 +135,13 @@ def test_a_published_number_remakes_only_tables_and_what_shows_them(copy):
 @pytest.mark.parametrize(
     ("module", "runs", "rests"),
     [
-        ("metrics/overlap.py", {"evaluate", "collect", "table"}, {"train", "register", "prepare"}),
+        (
+            "evaluation/metrics/overlap.py",
+            {"evaluate", "collect", "table"},
+            {"train", "register", "prepare"},
+        ),
         ("networks/estienne2020.py", {"train", "register", "evaluate"}, {"prepare", "unpack"}),
-        ("baselines/syn.py", {"register", "evaluate"}, {"train", "prepare"}),
+        ("registration/baselines/syn.py", {"register", "evaluate"}, {"train", "prepare"}),
         ("tables/render.py", {"table", "report_page"}, {"train", "evaluate", "collect"}),
     ],
 )
@@ -150,7 +154,7 @@ def test_editing_a_module_remakes_the_stages_that_import_it(copy, module, runs, 
 
 
 def test_a_comment_or_docstring_remakes_nothing(copy):
-    path = copy.folder / "src/warpline/losses.py"
+    path = copy.folder / "src/warpline/training/losses.py"
     path.write_text("# a comment\n" + path.read_text().replace("Terms of", "The terms of", 1))
     assert "Nothing to be done" in copy.snakemake("--configfile", "tiny.yaml", "--dry-run")
 

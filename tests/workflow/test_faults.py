@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from warpline.images import to_sitk
-from warpline.phantoms.hippocampus import subject
+from warpline.images.grid import to_sitk
+from warpline.phantoms.anatomy.hippocampus import subject
 
 SYM = "results/models/hippocampus/estienne2020-task4-sym/weights.safetensors"
 

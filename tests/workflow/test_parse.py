@@ -34,7 +34,8 @@ def test_dry_run_is_quick(project):
 def test_parsing_imports_nothing_heavy(project):
     code = (
         "import sys; sys.path.insert(0, 'src')\n"
-        "import warpline.catalog, warpline.code_version, warpline.environment, warpline.errors\n"
+        "import warpline.plan.catalog, warpline.plan.fingerprint, warpline.plan.environment\n"
+        "import warpline.errors\n"
         "import warpline.phantoms\n"
         "heavy = {'torch', 'SimpleITK', 'itk', 'ants', 'pandas', 'matplotlib', 'scipy', 'numpy'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"

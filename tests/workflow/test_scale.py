@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.catalog import Catalog, Experiment
-from warpline.datasets import Dataset, Pair
+from warpline.plan.catalog import Catalog, Experiment
+from warpline.plan.datasets import Dataset, Pair
 
 ROOT = Path(__file__).parents[2]
 SCANS = 100
@@ -25,7 +25,7 @@ def planned(new_project) -> tuple[dict[str, int], list[str]]:
     lines = ["case\tsplit", *(f"scan{k:04d}\t{split}" for k, split in enumerate(splits))]
     (project.folder / "cases.tsv").write_text("\n".join(lines), encoding="utf-8")
     project.write("few.yaml", {"override": {"datasets": {"luna16": {"case_sheet": "cases.tsv"}}}})
-    module = project.folder / "src" / "warpline" / "code_version.py"
+    module = project.folder / "src" / "warpline" / "plan" / "fingerprint.py"
     code = module.read_text(encoding="utf-8")
     begins = "    digest = hashlib"
     assert code.count(begins) == 1

@@ -59,5 +59,5 @@ def registration_code(wildcards):
     if network:
         modules = [f"warpline.networks.{network['network']['name']}"]
     else:
-        modules = [f"warpline.baselines.{catalog.method(wildcards.method)['kind']}"]
+        modules = [f"warpline.registration.baselines.{catalog.method(wildcards.method)['kind']}"]
     return code_of("register.py", *modules)

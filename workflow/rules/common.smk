@@ -1,4 +1,4 @@
-# Paths, names and input functions; what is to be made is decided by warpline.catalog.
+# Paths, names and input functions; what is to be made is decided by warpline.plan.catalog.
 
 import os
 import sys
@@ -11,10 +11,10 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from warpline.catalog import Catalog, Experiment
-from warpline.code_version import code_version
-from warpline.datasets import ATLAS, pair_name
-from warpline.environment import share
+from warpline.plan.catalog import Catalog, Experiment
+from warpline.plan.fingerprint import code_version
+from warpline.plan.datasets import ATLAS, pair_name
+from warpline.plan.environment import share
 from warpline.errors import WarplineError
 from warpline.figures import KINDS as FIGURE_KINDS
 from warpline.phantoms import KNOWN as PHANTOMS

@@ -22,7 +22,7 @@ rule prepare:
         explore=lambda w: catalog.dataset(w.dataset).spec["explore"],
         code=lambda w: code_of(
             "prepare.py",
-            *["warpline.exploration"] * catalog.dataset(w.dataset).spec["explore"],
+            *["warpline.cases.exploration"] * catalog.dataset(w.dataset).spec["explore"],
         ),
     script:
         "../../scripts/prepare.py"

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 MODALITY, SERIES = "0008|0060", "0020|000e"
 POSITION, ORIENTATION, PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
-from warpline.images import Grid
+from warpline.images.grid import Grid
 
 KINDS = ("point", "index")
 

@@ -18,7 +18,7 @@ from scipy import ndimage
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_path
-from warpline.images import Grid
+from warpline.images.grid import Grid
 
 
 def from_learn2reg(array: np.ndarray, fixed: Grid, moving: Grid) -> DisplacementField:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from warpline.fields import algebra
 from warpline.fields.sampling import sample
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 # Voxels handled at a time: large enough to keep every thread busy, small enough that the
 # coordinates stay a small part of the memory that the volumes themselves take.

@@ -12,13 +12,7 @@ import pandas as pd
 
 from warpline.errors import WarplineError
 from warpline.figures.boxplots import methods_legend
-from warpline.figures.residuals import (
-    REFERENCE_LINE,
-    boxes,
-    by_landmark,
-    points,
-    records_of_figure,
-)
+from warpline.figures.residuals import REFERENCE_LINE, boxes, by_landmark, points, records_of_figure
 from warpline.figures.style import colour, new_figure, save, style
 
 

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from warpline.errors import WarplineError
+from warpline.evaluation.records import read_records
 from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
-from warpline.records import read_records
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 EVERY = "mean of labels"

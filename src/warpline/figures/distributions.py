@@ -11,14 +11,9 @@ import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
-from warpline.figures.boxplots import (
-    PAIR,
-    box_with_points,
-    methods_legend,
-    published_mark,
-)
+from warpline.evaluation.records import read_records
+from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
 from warpline.figures.style import colour, new_figure, save, style
-from warpline.records import read_records
 
 
 def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:

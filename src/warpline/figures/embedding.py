@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from warpline.datasets import pair_name
+from warpline.cases.steps import read_case
 from warpline.fields.io import read_field
 from warpline.figures.differences import choose_pairs, through_landmarks
 from warpline.figures.registration import limits, orient, scale_bar
 from warpline.figures.residuals import records_of_figure
 from warpline.figures.style import bar_below, new_figure, save, style
-from warpline.images import Grid
-from warpline.preprocess import read_case
-from warpline.slices import View
+from warpline.images.grid import Grid
+from warpline.images.views import View
+from warpline.plan.datasets import pair_name
 
 SLAB = 12.0  # mm to either side of the slice, whose keypoints are shown
 PANEL = 2.6  # inches
@@ -88,7 +88,7 @@ def steps_of(fixed: Mapping, moving: Mapping, field, kept: Mapping, *, plane: st
     field
         On the fixed image's grid.
     kept
-        Arrays of `warpline.embedding.registration.Diagnostics`.
+        Arrays of `warpline.registration.embedding.registration.Diagnostics`.
     plane
         ``sagittal``, ``coronal`` or ``axial``.
     """

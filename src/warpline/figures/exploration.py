@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from warpline.exploration import Slice, of_cases, read_slices, shown
+from warpline.cases.exploration import Slice, of_cases, read_slices, shown
 from warpline.figures.style import colour, new_figure, save, style
 
 WINDOW = (-1000.0, 400.0)  # HU: air black, bone white
@@ -41,7 +41,7 @@ def explore(
     Parameters
     ----------
     records, slices
-        Of `warpline.exploration`: the table, and slices by ``<case>/<stage>/<view>``.
+        Of `warpline.cases.exploration`: the table, and slices by ``<case>/<stage>/<view>``.
     plot
         One of `PLOTS`.
     stem

@@ -21,13 +21,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from warpline.cases.organs import NUMBER, ORGANS
 from warpline.errors import WarplineError
 from warpline.figures.registration import orient, scale_bar
 from warpline.figures.style import PALETTE, legend_columns, new_figure, save, style
-from warpline.images import Grid, Image, read_image
-from warpline.noisy_labels import ANNOTATED, PREDICTED, Limits, verdicts
-from warpline.organs import NUMBER, ORGANS
-from warpline.slices import View
+from warpline.images.grid import Grid, Image, read_image
+from warpline.images.views import View
+from warpline.segmentation.noisy_labels import ANNOTATED, PREDICTED, Limits, verdicts
 
 MOST = 24  # panels
 WINDOW = (-160.0, 240.0)  # HU: centre 40, width 400
@@ -50,8 +50,8 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
     """The figure of a paper file.
 
     `spec`: ``plane``, coronal if not given. `sources`: ``folders`` (of the cases, by id),
-    ``tables`` (files with the rows of `warpline.noisy_labels.noisy_labels`), ``limits`` (keyword
-    arguments of `Limits`).
+    ``tables`` (files with the rows of
+    `warpline.segmentation.noisy_labels.noisy_labels`), ``limits`` (keyword arguments of `Limits`).
     """
     contact_sheet(
         read_tables(sources["tables"]),
@@ -103,7 +103,7 @@ def contact_sheet(
     Parameters
     ----------
     table
-        Rows of `warpline.noisy_labels.noisy_labels`, of any number of cases.
+        Rows of `warpline.segmentation.noisy_labels.noisy_labels`, of any number of cases.
     folders
         Case id → folder with the files of `FILES`: HU, the organs that were kept, and all that was
         predicted; both label maps in common numbers, on the image's grid.

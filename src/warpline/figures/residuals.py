@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from warpline.errors import WarplineError
+from warpline.evaluation.records import read_records
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
 from warpline.figures.style import colour, new_figure, save, style
-from warpline.records import read_records
 
 GRID = "#E2E2E2"
 REFERENCE_LINE = {"color": "#555555", "linewidth": 0.9, "zorder": 1}

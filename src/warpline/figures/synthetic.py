@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from warpline.cases.steps import read_case
 from warpline.figures.style import colour, new_figure, save, style
-from warpline.images import Grid, Image
-from warpline.preprocess import read_case
-from warpline.slices import View
-from warpline.synthetic import FREQUENCIES, field_statistics, random_field
+from warpline.images.grid import Grid, Image
+from warpline.images.views import View
+from warpline.training.synthetic_pairs import FREQUENCIES, field_statistics, random_field
 
 WINDOW = (-1000.0, 400.0)  # HU
 PANEL = 2.15  # inches, width of a map

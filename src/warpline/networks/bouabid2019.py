@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from warpline.fields.integration import integrate_gradients
-from warpline.layers import Conv3d, convolution
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.networks.layers import Conv3d, convolution
 
 
 class Network(RegistrationNetwork):

@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from warpline.fields.integration import integrate_gradients
-from warpline.layers import Conv3d, ct_windows, window_pairs
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.networks.layers import Conv3d, ct_windows, window_pairs
 
 ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True),

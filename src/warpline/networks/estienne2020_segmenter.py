@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.layers import Conv3d, ct_windows, window_pairs
+from warpline.cases.organs import ORGANS
 from warpline.networks.estienne2020 import Encoder, Up
-from warpline.organs import ORGANS
+from warpline.networks.layers import Conv3d, ct_windows, window_pairs
 
 ELEVEN = ORGANS[:11]  # the paper's: all but the adrenal glands
 
@@ -29,7 +29,7 @@ class Network(nn.Module):
     Parameters
     ----------
     organs
-        Names, as in `warpline.organs`; channel 0 is background, channel k + 1 organ k.
+        Names, as in `warpline.cases.organs`; channel 0 is background, channel k + 1 organ k.
     windows
         (centre, width) in HU; each clips the CT, scales it to 0 … 1, and is one input channel.
     channels

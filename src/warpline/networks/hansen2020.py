@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.layers import Conv3d, convolution
+from warpline.networks.layers import Conv3d, convolution
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from warpline.fields.algebra import exponentiate
-from warpline.layers import Conv3d
 from warpline.networks import Prediction, RegistrationNetwork, Velocity
+from warpline.networks.layers import Conv3d
 from warpline.networks.voxelmorph import Level, finer
 
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from warpline.fields.algebra import compose, exponentiate
 from warpline.fields.sampling import warp
-from warpline.layers import Conv3d, convolution
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.networks.layers import Conv3d, convolution
 
 
 class Level(nn.Module):

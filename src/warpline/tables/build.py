@@ -11,7 +11,12 @@ import pandas as pd
 
 from warpline.errors import WarplineError
 from warpline.registry import nearest
-from warpline.statistics import aggregate, bootstrap_interval, clustered_interval, paired_test
+from warpline.tables.statistics import (
+    aggregate,
+    bootstrap_interval,
+    clustered_interval,
+    paired_test,
+)
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 LABEL = [*PAIR, "label"]
@@ -124,7 +129,7 @@ def build(
     Parameters
     ----------
     records
-        Tidy records (`warpline.records.COLUMNS`) of all the table's experiments.
+        Tidy records (`warpline.evaluation.records.COLUMNS`) of all the table's experiments.
     table
         `columns`, `rows` and `reference` (row id), as in ``config/papers/<paper>.yaml``. A row
         without `method` stands as published; a column with ``optional: true`` is left out if no

@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from warpline.datasets import Pair, pair_name
+from warpline.cases.steps import Case, prepare, read_case, without_landmarks_outside
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
-from warpline.initial import moved
 from warpline.networks import padding_to
-from warpline.own_grid import seen
-from warpline.preprocess import Case, prepare, read_case, without_landmarks_outside
+from warpline.plan.datasets import Pair, pair_name
+from warpline.registration.initial import moved
+from warpline.registration.own_grid import seen
 
 
 class CaseMemory:
@@ -144,7 +144,7 @@ def read_pairs(
     pairs
         (fixed, moving) ids.
     steps
-        Of the recipe's own preparation, see `warpline.own_grid.seen`.
+        Of the recipe's own preparation, see `warpline.registration.own_grid.seen`.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def fit_for_training(cases: Sequence[str], judged: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     judged
-        Rows of `warpline.noisy_labels.verdicts`.
+        Rows of `warpline.segmentation.noisy_labels.verdicts`.
 
     Raises
     ------

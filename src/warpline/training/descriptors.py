@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.datasets import Pair
-from warpline.embedding.descriptors import pooled_mind_ssc
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.preprocess import Case
+from warpline.plan.datasets import Pair
+from warpline.registration.embedding.descriptors import pooled_mind_ssc
 from warpline.training.data import CaseFolders, place_of
 
 ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
@@ -42,7 +42,7 @@ class Sampling:
     held
         Cases in memory at a time, among which a batch is mixed.
     radius, dilation
-        Of the descriptor, see `warpline.embedding.descriptors.mind_ssc`.
+        Of the descriptor, see `warpline.registration.embedding.descriptors.mind_ssc`.
     """
 
     crop: int = 64

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from warpline.datasets import Pair
+from warpline.plan.datasets import Pair
 from warpline.training.loop import Objective
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from warpline import losses
-from warpline.datasets import ATLAS, Pair
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
-from warpline.inference import check_size
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.plan.datasets import ATLAS, Pair
+from warpline.registration.network import check_size
+from warpline.training import losses
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_cases, read_pairs
 from warpline.training.loop import Diverged

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from warpline.datasets import Pair
+from warpline.cases.organs import ORGANS
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.losses import partial_dice
-from warpline.organs import ORGANS
-from warpline.preprocess import Case
-from warpline.segmentation import organ_numbers, segment
+from warpline.plan.datasets import Pair
+from warpline.segmentation.windows import organ_numbers, segment
 from warpline.training.data import CaseFolders, place_of
+from warpline.training.losses import partial_dice
 
 # What the random generators are for; each gets the seed, its purpose and its place.
 ORDER, MIX, CROP = range(3)
@@ -128,7 +128,7 @@ class SegmentationObjective:
     def loss(
         self, network: nn.Module, batch: Batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """`warpline.losses.partial_dice` of the predicted organs; it has no parts."""
+        """`warpline.training.losses.partial_dice` of the predicted organs; it has no parts."""
         found = network(batch.images)[:, 1:]
         target = torch.stack([batch.labels == number for number in self.organs], dim=1).float()
         return partial_dice(found, target, batch.annotated), {}

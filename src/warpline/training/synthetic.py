@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.datasets import Pair
+from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches, block_offsets
-from warpline.preprocess import Case
-from warpline.synthetic import SyntheticPair, synthetic_pair
+from warpline.plan.datasets import Pair
 from warpline.training.data import CaseFolders, place_of
+from warpline.training.synthetic_pairs import SyntheticPair, synthetic_pair
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
 # What the random generators are for; each gets the seed, its purpose and its place.
@@ -122,7 +122,7 @@ class SyntheticObjective:
         ``name``: ``mae`` (the paper) or ``huber`` (its authors' code); further keys go to the
         function. Both are summed over the axes, in voxels.
     make_pair
-        `warpline.synthetic.synthetic_pair`, or what does the same.
+        `warpline.training.synthetic_pairs.synthetic_pair`, or what does the same.
     """
 
     def __init__(

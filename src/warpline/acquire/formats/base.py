@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from warpline.errors import WarplineError
-from warpline.images import Image
+from warpline.images.grid import Image
 from warpline.registry import nearest
 
 SUFFIX = ".nii.gz"

@@ -25,7 +25,7 @@ import pandas as pd
 
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
-from warpline.images import Grid, Image
+from warpline.images.grid import Grid, Image
 
 OFFSET = 1024  # a stored value is HU + 1024
 UNSEEN = -500  # stored values below are no tissue: -2000 is common outside the field of view

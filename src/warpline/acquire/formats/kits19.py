@@ -12,14 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warpline.acquire.formats.base import (
-    SUFFIX,
-    CaseFiles,
-    existing,
-    fetched,
-    find_one,
-    is_fetched,
-)
+from warpline.acquire.formats.base import SUFFIX, CaseFiles, existing, fetched, find_one, is_fetched
 
 
 def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:

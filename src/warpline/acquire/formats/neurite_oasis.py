@@ -19,7 +19,7 @@ import numpy as np
 
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, find_one, no_case
 from warpline.errors import WarplineError
-from warpline.images import Image
+from warpline.images.grid import Image
 from warpline.registry import nearest
 
 CASE = re.compile(r"(\d+)(?:-(left|right))?")

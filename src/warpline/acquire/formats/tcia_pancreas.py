@@ -31,7 +31,7 @@ from warpline.acquire.dicom import read_series
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, fetched, find_one
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
-from warpline.images import Image
+from warpline.images.grid import Image
 from warpline.registry import nearest
 
 PANCREAS = 11  # in Gibson et al.'s numbering

@@ -1,0 +1,1 @@
+"""The command ``warpline``, one file a subcommand."""

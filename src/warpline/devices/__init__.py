@@ -1,0 +1,1 @@
+"""Which card a job computes on, and whose it is."""

@@ -1,0 +1,1 @@
+"""Registered pairs, synthetic pairs and segmentations → tidy records."""

@@ -1,0 +1,161 @@
+"""One registered pair → its measurements, as rows of tidy records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from warpline.errors import WarplineError
+from warpline.evaluation import metrics
+from warpline.evaluation.records import row
+from warpline.fields.physical import DisplacementField
+from warpline.images.grid import Grid, Image
+
+MASK_LABEL = "mask"
+
+
+def evaluate_pair(
+    fixed: Mapping[str, Any],
+    moving: Mapping[str, Any],
+    field: DisplacementField,
+    *,
+    labels: Mapping[int, str],
+    truth: DisplacementField | None = None,
+) -> list[dict[str, Any]]:
+    """Everything that can be measured of one registered pair.
+
+    Parameters
+    ----------
+    fixed, moving
+        Cases: `image`, and where they exist `labels`, `mask` (`Image`s) and `landmarks` (columns
+        `id, x, y, z`, mm, LPS).
+    field
+        The registration's field, on the fixed image's grid.
+    labels
+        Label value → name, of the labels to compare. Where a case has no label map, the masks are
+        compared instead, under the name ``mask``.
+    truth
+        The known field of a synthetic pair, on the same grid; its error counts inside the fixed
+        case's mask.
+
+    Returns
+    -------
+    list of dict
+        Rows of `metric`, `label`, `value`, `unit`; the metrics are listed in
+        ``docs/architecture.md``. A label counts if both cases hold it; else its rows are NaN. One
+        that the registration moved off the grid has a Dice of 0 and, for want of a surface, NaN
+        distances. Landmarks count if both cases have their id.
+
+    Raises
+    ------
+    WarplineError
+        If an image does not lie on the field's grid.
+    """
+    for name, image in (("image", fixed["image"]), ("labels", fixed.get("labels"))):
+        if image is not None and not image.grid.close_to(field.grid):
+            raise WarplineError(
+                f"The fixed case's {name} and the displacement field lie on different grids.",
+                do="Register and evaluate the same preparation of the case.",
+            )
+    rows = _intensities(fixed["image"], field.warp_image(moving["image"]))
+    if fixed.get("labels") is not None and moving.get("labels") is not None:
+        rows += _overlaps(fixed["labels"], moving["labels"], field, labels)
+    elif fixed.get("mask") is not None and moving.get("mask") is not None:
+        rows += _overlaps(_binary(fixed["mask"]), _binary(moving["mask"]), field, {1: MASK_LABEL})
+    rows += _smoothness(field, moving["image"].grid)
+    if fixed.get("landmarks") is not None and moving.get("landmarks") is not None:
+        rows += _landmarks(fixed["landmarks"], moving["landmarks"], field, moving["image"].grid)
+    segmented = sum(bool(case.get("segmented")) for case in (fixed, moving))
+    if segmented:
+        rows.append(row("segmented_masks", segmented))
+    if truth is not None:
+        mask = fixed.get("mask")
+        errors = metrics.field_error(
+            field.vectors, truth.vectors, None if mask is None else mask.array
+        )
+        rows += [row(metric, value, "mm") for metric, value in errors.items()]
+    return rows
+
+
+def _intensities(fixed: Image, warped: Image) -> list[dict[str, Any]]:
+    correlation = metrics.correlation(fixed.array, warped.array)
+    return [
+        row("mse", metrics.mean_squared_error(fixed.array, warped.array)),
+        row("cc", correlation),
+        row("cc_squared", correlation**2),
+    ]
+
+
+def _binary(mask: Image) -> Image:
+    return mask.with_array((mask.array > 0).astype(np.uint8))
+
+
+def _overlaps(
+    fixed: Image, moving: Image, field: DisplacementField, labels: Mapping[int, str]
+) -> list[dict[str, Any]]:
+    warped = field.warp_labels(moving).array
+    shared = [
+        label for label in labels if (fixed.array == label).any() and (moving.array == label).any()
+    ]
+    dice = metrics.dice(fixed.array, warped, shared)
+    spacing = fixed.grid.spacing[::-1]
+    in_voxels = metrics.surface_distances(fixed.array, warped, shared)
+    isotropic = math.isclose(min(spacing), max(spacing), rel_tol=1e-6)
+    if not isotropic:
+        in_mm = metrics.surface_distances(fixed.array, warped, shared, spacing)
+    rows = []
+    for label, name in labels.items():
+        voxels = in_voxels.get(label)
+        if voxels is None:
+            distances = (math.nan,) * 4
+        else:
+            mm = voxels.scaled(spacing[0]) if isotropic else in_mm[label]
+            distances = (
+                mm.robust_hausdorff(95),
+                mm.hausdorff(),
+                voxels.robust_hausdorff(95),
+                voxels.hausdorff(),
+            )
+        rows += [
+            row("dice", dice.get(label, math.nan), "", name),
+            row("hd95", distances[0], "mm", name),
+            row("hausdorff", distances[1], "mm", name),
+            row("hd95_voxels", distances[2], "voxel", name),
+            row("hausdorff_voxels", distances[3], "voxel", name),
+        ]
+    agreement = metrics.agreement(fixed.array, warped)
+    return [*rows, row("agreement", agreement)]
+
+
+def _smoothness(field: DisplacementField, moving: Grid) -> list[dict[str, Any]]:
+    physical = field.jacobian_determinant()
+    between_indices = physical * (np.linalg.det(field.grid.matrix) / np.linalg.det(moving.matrix))
+    return [
+        row("sdlogj", metrics.sdlogj(physical)),
+        row("sdlogj_learn2reg", metrics.sdlogj_learn2reg(between_indices)),
+        row("folding_fraction", metrics.folding_fraction(physical)),
+    ]
+
+
+def _landmarks(
+    fixed: pd.DataFrame, moving: pd.DataFrame, field: DisplacementField, grid: Grid
+) -> list[dict[str, Any]]:
+    axes = ["x", "y", "z"]
+    both = fixed.merge(moving, on="id", suffixes=("_fixed", "_moving"), validate="one_to_one")
+    if both.empty:
+        return []
+    start, target = (
+        both[[f"{a}_{of}" for a in axes]].to_numpy(float) for of in ("fixed", "moving")
+    )
+    mapped = field.transform_points(start)
+    measured = metrics.registration_errors(mapped, target, grid.matrix)
+    measured |= metrics.landmark_displacements(start, mapped, target)
+    return [
+        row(metric, value, "mm", str(identifier))
+        for metric, values in measured.items()
+        for identifier, value in zip(both["id"], values, strict=True)
+    ]

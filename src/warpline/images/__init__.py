@@ -1,0 +1,1 @@
+"""Images on oriented grids: geometry, files, resampling, views."""

@@ -1,0 +1,1 @@
+"""What a body is: generated anatomy with known truth."""

@@ -1,0 +1,165 @@
+"""Breathing: where the points of the exhaled chest lie at inhale, in the frame of the mean chest.
+
+Two maps after one another, from exhale to inhale:
+
+1. the wall: ribs and sternum move forward and to the sides; the back does not move;
+2. inside the thoracic cavity, everything moves down along its walls, most under the domes of the
+   diaphragm, not at all at the apices, little in the midline. In the cavity's coordinates
+   (ρ, θ, z) only z changes, so the cavity is mapped onto itself: at the pleura the field jumps
+   along the wall (sliding), never across it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from warpline.errors import WarplineError
+from warpline.phantoms.anatomy.chest import anatomy
+from warpline.phantoms.anatomy.chest.shapes import Points, step, step_slope
+
+LEAST, MOST = 10.0, 30.0  # mm, excursions of the diaphragm
+TOP, FULL = 100.0, -70.0  # z between which the motion grows from nothing to all
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Breathing of one subject.
+
+    Attributes
+    ----------
+    diaphragm
+        How far the domes go down from exhale to inhale, mm of the mean chest.
+    front, side
+        How far the sternum goes forward (mm), and by what part the chest widens.
+    """
+
+    diaphragm: float
+    front: float
+    side: float
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, diaphragm: float | None, height: float) -> Motion:
+        """A motion of `diaphragm` mm, or one drawn, for a subject `height` times the mean's.
+
+        Raises
+        ------
+        WarplineError
+            If the excursion is not one of breathing.
+        """
+        drawn, front, side = rng.uniform(12.0, 28.0), rng.uniform(0.2, 0.4), rng.uniform(0.7, 1.3)
+        excursion = drawn if diaphragm is None else float(diaphragm)
+        if not LEAST <= excursion <= MOST:
+            raise WarplineError(
+                f"The diaphragm cannot move by {excursion:g} mm.",
+                where="diaphragm",
+                do=f"Give an excursion from {LEAST:g} to {MOST:g} mm, or None to draw one.",
+            )
+        return cls(excursion / height, front * excursion, side * excursion * 0.0011)
+
+    def to_inhale(self, points: Points) -> Points:
+        """Points at inhale of points at exhale."""
+        return self._inside(self._wall(points))
+
+    def to_exhale(self, points: Points) -> Points:
+        """Points at exhale of points at inhale."""
+        return self._wall_back(self._inside_back(points))
+
+    def volume_ratio(self, points: Points) -> np.ndarray:
+        """Volume at inhale over volume at exhale, at points of the exhaled chest."""
+        _, y, z = points
+        level = self._level(z)
+        widening, _ = self._wall_parts(y, level)
+        ratio = (1 + widening) * (1 - self.front * level * _front_slope(y))
+        moved = self._wall(points)
+        cavity = anatomy.InCavity.of(moved)
+        share, _, new_radius, _ = self._shifted(moved, cavity)
+        inner = (new_radius / cavity.radius) ** 2
+        inner *= 1 - self.diaphragm * share * step_slope(moved[2], TOP, FULL)
+        return np.where(cavity.distance < 0, ratio * inner, ratio)
+
+    # --- the wall ---------------------------------------------------------------------------------
+
+    def _level(self, z: np.ndarray) -> np.ndarray:
+        """How much a level of the chest widens: most over the diaphragm, less at the apices."""
+        return (0.25 + 0.75 * step(z, 110, -20)) * (0.6 + 0.4 * step(z, -230, -80))
+
+    def _wall_parts(self, y: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Relative widening along x, and the motion forward."""
+        return self.side * level * step(y, 85, 0), self.front * level * step(y, 55, -100)
+
+    def _wall(self, points: Points) -> Points:
+        x, y, z = points
+        widening, forward = self._wall_parts(y, self._level(z))
+        return x * (1 + widening), y - forward, z
+
+    def _wall_back(self, points: Points) -> Points:
+        x, y, z = points
+        level = self._level(z)
+        before = y
+        for _ in range(8):
+            wrong = before - self.front * level * step(before, 55, -100) - y
+            before = before - wrong / (1 - self.front * level * _front_slope(before))
+        widening, _ = self._wall_parts(before, level)
+        return x / (1 + widening), before, z
+
+    # --- inside the cavity ------------------------------------------------------------------------
+
+    def _share(self, cavity: anatomy.InCavity, rho: np.ndarray) -> np.ndarray:
+        """How much of the diaphragm's motion a line of constant (ρ, θ) takes part in."""
+        lateral = 0.25 + 0.75 * step(rho * np.abs(cavity.cx), 0.05, 0.5)
+        return lateral * (1 + 0.15 * rho * cavity.cv)
+
+    def _shifted(self, points: Points, cavity: anatomy.InCavity):
+        """Share, z, radius and axis after the shift along the walls."""
+        z = points[2]
+        share = self._share(cavity, cavity.r / cavity.radius)
+        new_z = z - self.diaphragm * share * step(z, TOP, FULL)
+        new_radius = anatomy.cavity_radius(cavity.cx, cavity.cv, new_z)
+        return share, new_z, new_radius, anatomy.axis_of(new_z)
+
+    def _inside(self, points: Points) -> Points:
+        cavity = anatomy.InCavity.of(points)
+        inside = cavity.distance < 0
+        if not inside.any():
+            return points
+        part = cavity[inside]
+        _, z, radius, axis = self._shifted(tuple(p[inside] for p in points), part)
+        return _placed(points, inside, part, z, radius, axis)
+
+    def _inside_back(self, points: Points) -> Points:
+        cavity = anatomy.InCavity.of(points)
+        inside = cavity.distance < 0
+        if not inside.any():
+            return points
+        part = cavity[inside]
+        z = points[2][inside]
+        shift = self.diaphragm * self._share(part, part.r / part.radius)
+        before = z
+        for _ in range(8):
+            wrong = before - shift * step(before, TOP, FULL) - z
+            before = before - wrong / (1 - shift * step_slope(before, TOP, FULL))
+        radius = anatomy.cavity_radius(part.cx, part.cv, before)
+        return _placed(points, inside, part, before, radius, anatomy.axis_of(before))
+
+
+def _front_slope(y: np.ndarray) -> np.ndarray:
+    """Derivative of the step by which the front moves."""
+    return step_slope(y, 55, -100)
+
+
+def _placed(
+    points: Points,
+    inside: np.ndarray,
+    part: anatomy.InCavity,
+    z: np.ndarray,
+    radius: np.ndarray,
+    axis: np.ndarray,
+) -> Points:
+    """The points, those inside put at the same (ρ, θ) of another level."""
+    r = part.r * radius / part.radius
+    result = tuple(p.copy() for p in points)
+    for component, value in zip(result, (r * part.cx, axis + r * part.cv, z), strict=True):
+        component[inside] = value
+    return result

@@ -1,0 +1,1 @@
+"""How archives look, as their providers pack them; file names as in `warpline.acquire.formats`."""

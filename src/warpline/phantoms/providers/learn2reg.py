@@ -1,0 +1,105 @@
+"""Phantom abdomens packed as Learn2Reg's AbdomenCTCT is, now and in 2020."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from warpline.files import atomic_path
+from warpline.phantoms.anatomy import abdomen
+from warpline.phantoms.anatomy.abdomen.organs import NUMBER
+from warpline.phantoms.providers.clinical import case_seed, placed, turned
+from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum, nifti
+
+NAME = "AbdomenCTCT"
+NAME_2020 = "L2R_Task3_AbdominalCT"
+SPACING = 2.0  # mm, of the real package
+AXES = "RAS"
+
+
+def write_abdomen(
+    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+) -> list[Path]:
+    """``AbdomenCTCT.zip`` with image and labels of every case.
+
+    Parameters
+    ----------
+    spec
+        ``seed``, and as ``parameters`` the keyword arguments of `stored_scan`.
+
+    Raises
+    ------
+    WarplineError
+        If a parameter is unknown or not possible.
+    """
+    make = _maker(spec)
+    stems = {row["case"]: f"{NAME}_{row['case']}_0000.nii.gz" for row in cases}
+    description = {
+        "name": NAME,
+        "release": "phantom",
+        "description": "Phantom of the abdomen in CT",
+        "modality": {"0": "CT"},
+        "labels": {"0": "background", **{str(n): name for name, n in NUMBER.items()}},
+        "numTraining": len(stems),
+        "training": [
+            {"image": f"./imagesTr/{stem}", "label": f"./labelsTr/{stem}"}
+            for stem in stems.values()
+        ],
+    }
+    path = folder / f"{NAME}.zip"
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        text = json.dumps(description, indent=1)
+        add_entry(archive, f"{NAME}/{NAME}_dataset.json", text.encode())
+        for case, stem in stems.items():
+            scan = make(case)
+            add_entry(archive, f"{NAME}/imagesTr/{stem}", nifti(turned(scan.image, AXES)))
+            add_entry(archive, f"{NAME}/labelsTr/{stem}", nifti(turned(scan.labels, AXES)))
+    enter_checksum(path)
+    return [path]
+
+
+def write_abdomen_2020(
+    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+) -> list[Path]:
+    """``L2R_Task3_AbdominalCT.zip``, the same scans under the names in the sheet's ``image``."""
+    make = _maker(spec)
+    path = folder / f"{NAME_2020}.zip"
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for row in cases:
+            scan, name = make(row["case"]), row["image"]
+            label = name.replace("img", "label")
+            root = f"{NAME_2020}/Training"
+            add_entry(archive, f"{root}/img/{name}.nii.gz", nifti(turned(scan.image, AXES)))
+            add_entry(archive, f"{root}/label/{label}.nii.gz", nifti(turned(scan.labels, AXES)))
+    enter_checksum(path)
+    return [path]
+
+
+def stored_scan(
+    seed: tuple[int, int], *, coarser: float = 1.0, variation: float = 1.0, noise: float = 10.0
+) -> abdomen.Scan:
+    """One subject on the grid that all of them share, in the portal venous phase.
+
+    Parameters
+    ----------
+    coarser
+        How many times larger the voxels are than the 2 mm of the real ones.
+    variation, noise
+        See `warpline.phantoms.anatomy.abdomen.subject`.
+    """
+    scan = abdomen.subject(seed, spacing=SPACING * coarser, variation=variation, noise=noise)
+    # Their headers begin at 0, at the corner that the stored axes begin at.
+    _, rows, columns = scan.image.array.shape
+    step = SPACING * coarser
+    return placed(scan, (-(columns - 1) * step, -(rows - 1) * step, 0.0))
+
+
+def _maker(spec: Mapping[str, Any]) -> Callable[[str], abdomen.Scan]:
+    parameters = dict(spec.get("parameters") or {})
+    check_parameters(parameters, stored_scan)
+    make = partial(stored_scan, **parameters)
+    return lambda case: make(case_seed(spec, NAME, case))

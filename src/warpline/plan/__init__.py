@@ -1,0 +1,1 @@
+"""What a run consists of. Imported while the Snakefile is parsed: nothing heavy here."""

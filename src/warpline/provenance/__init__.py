@@ -1,0 +1,1 @@
+"""How a result came to be."""

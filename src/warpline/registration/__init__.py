@@ -1,0 +1,1 @@
+"""Every way from a pair to a displacement field."""

@@ -1,0 +1,46 @@
+"""What a network sees of a pair, on a grid of its own, and how its field is brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from warpline.cases.steps import Case, prepare
+from warpline.fields.physical import DisplacementField
+
+Register = Callable[[Case, Case], DisplacementField]
+
+
+def seen(
+    fixed: Case, moving: Case, steps: Sequence[Mapping[str, Any]], *, aligned: bool = False
+) -> tuple[Case, Case]:
+    """Both cases of a pair as `steps`, those of a recipe's ``prepare``, leave them.
+
+    Each is cropped to a mask of its own, so that boxes resized to one shape lie on each other;
+    a pair that an initial registration has `aligned` is seen in the fixed mask's box.
+
+    Raises
+    ------
+    WarplineError
+        If a step fails, such as a crop to a mask that is not there.
+    """
+    if aligned and steps:
+        moving = replace(moving, mask=fixed.mask)
+    return prepare(fixed, steps), prepare(moving, steps)
+
+
+def on_own_grid(
+    register: Register, steps: Sequence[Mapping[str, Any]], *, aligned: bool = False
+) -> Register:
+    """A registration of a pair as it is `seen`, with the field on the fixed case's grid.
+
+    The field is read at the points of that grid, and beyond the grid that the method saw it goes
+    on with the value at its border. Steps must leave every voxel at its place in mm (crops,
+    resampling, intensities).
+    """
+
+    def registered(fixed: Case, moving: Case) -> DisplacementField:
+        return register(*seen(fixed, moving, steps, aligned=aligned)).resample(fixed.grid)
+
+    return registered if steps else register

@@ -1,0 +1,1 @@
+"""Organs by windows of a segmenter, and labels made from them."""
