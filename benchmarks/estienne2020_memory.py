@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from warpline import networks
+from warpline.cases.case import Case
 from warpline.cases.organs import ORGANS
-from warpline.cases.steps import Case
 from warpline.images.grid import Grid, Image
 from warpline.plan.catalog import Catalog
 from warpline.segmentation.windows import organ_numbers

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from warpline import networks
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.phantoms.anatomy import chest
 from warpline.provenance.record import peak_memory
 from warpline.registration.embedding.pca import Pca

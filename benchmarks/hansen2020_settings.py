@@ -28,9 +28,11 @@ from torch import nn
 
 from warpline import networks
 from warpline.acquire.formats.dirlab import DIRECTION, OFFSET
-from warpline.cases.steps import Case, prepare, read_case, write_case
+from warpline.cases.case import Case, read_case, write_case
+from warpline.cases.steps import prepare
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
+from warpline.networks.weights import save_weights, trained
 from warpline.phantoms.providers.dirlab import stored_pair
 from warpline.plan.catalog import Catalog
 from warpline.registration.embedding import pca
@@ -44,7 +46,6 @@ from warpline.registration.embedding.registration import (
     search_pair,
 )
 from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
-from warpline.training.checkpoints import save_weights, trained
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import settings_of, train
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from warpline.cases.steps import Case, prepare, read_case, write_case
+from warpline.cases.case import Case, read_case, write_case
+from warpline.cases.steps import prepare
 from warpline.images.grid import Grid, Image
 
 SIDES = ("warpline", "SimpleITK")

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from warpline import networks
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.images.grid import Grid, Image
 from warpline.provenance.record import peak_memory
 from warpline.training.augmentation import Augmentation

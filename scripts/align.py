@@ -4,13 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warpline.cases.steps import (
-    grid_about_mask,
-    move_case,
-    read_case,
-    without_landmarks_outside,
-    write_case,
-)
+from warpline.cases.case import read_case, write_case
+from warpline.cases.steps.geometry import grid_about_mask, move_case, without_landmarks_outside
 from warpline.files import atomic_folder, write_json
 from warpline.jobs import job
 from warpline.provenance.record import keep

@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.devices.claim import claim
 from warpline.files import write_json
 from warpline.jobs import job
-from warpline.plan.datasets import Pair
+from warpline.networks.weights import trained
+from warpline.plan.pairs import Pair
 from warpline.provenance import record as provenance
 from warpline.provenance.record import keep
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.registration import Settings, search_pair
-from warpline.training.checkpoints import trained
 
 
 def main(

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 
 from warpline.cases.atlas import without_self
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import records, row, write_records
 from warpline.fields.io import read_field
 from warpline.jobs import job
-from warpline.plan.datasets import Pair, pair_name
+from warpline.plan.pairs import Pair, pair_name
 from warpline.provenance.record import keep
 
 # Of what a registration says of itself, in registrations.csv.

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
+from warpline.cases.folders import CaseFolders
 from warpline.devices.claim import claim
 from warpline.evaluation.records import write_records
 from warpline.evaluation.synthetic import synthetic_records
 from warpline.jobs import job
+from warpline.networks.weights import trained
 from warpline.provenance.record import keep
-from warpline.training.checkpoints import trained
-from warpline.training.data import CaseFolders
 
 
 def main(

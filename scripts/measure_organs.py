@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from warpline.cases.folders import read_cases
 from warpline.cases.organs import NUMBER
 from warpline.files import atomic_path
 from warpline.jobs import job
 from warpline.provenance.record import keep
 from warpline.segmentation.noisy_labels import known_organs, measure
-from warpline.training.data import read_cases
 
 
 def main(folders: Mapping[str, str], target: str) -> None:

@@ -6,16 +6,16 @@ from typing import Any
 import pandas as pd
 import torch
 
-from warpline.cases.steps import write_case
+from warpline.cases.case import write_case
+from warpline.cases.folders import read_cases
 from warpline.devices.claim import claim
 from warpline.files import atomic_folder
-from warpline.images.grid import write_image
+from warpline.images.files import write_image
 from warpline.jobs import job
+from warpline.networks.weights import trained
 from warpline.provenance.record import keep
 from warpline.segmentation.noisy_labels import PREDICTION, TABLE, Distribution, Limits, noisy_labels
 from warpline.segmentation.windows import organ_numbers, segment
-from warpline.training.checkpoints import trained
-from warpline.training.data import read_cases
 
 
 def main(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warpline.cases.steps import prepare, read_case, write_case
+from warpline.cases.case import read_case, write_case
+from warpline.cases.steps import prepare
 from warpline.errors import WarplineError, together
 from warpline.files import atomic_folder
 from warpline.jobs import job

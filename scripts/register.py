@@ -10,16 +10,19 @@ import pandas as pd
 import torch
 
 from warpline.cases.atlas import without_self
-from warpline.cases.steps import Case, prepare, read_case, resample_to
+from warpline.cases.case import Case, read_case
+from warpline.cases.steps import prepare
 from warpline.devices.claim import claim
 from warpline.fields.consistency import inverse_consistency
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
-from warpline.images.grid import write_image
+from warpline.images.files import write_image
+from warpline.images.resample import resample_to
 from warpline.jobs import job
 from warpline.networks import RegistrationNetwork
-from warpline.plan.datasets import ATLAS, Pair, pair_name
+from warpline.networks.weights import trained
+from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.provenance import record as provenance
 from warpline.provenance.record import keep
 from warpline.registration import baselines
@@ -29,7 +32,6 @@ from warpline.registration.embedding.registration import register as search_and_
 from warpline.registration.initial import moved
 from warpline.registration.network import predict, predict_both, predict_through_atlas, spread
 from warpline.registration.own_grid import Register, on_own_grid, seen
-from warpline.training.checkpoints import trained
 
 
 def main(

@@ -5,12 +5,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.fields.io import read_field
 from warpline.fields.learn2reg import write_submission
 from warpline.files import atomic_path
 from warpline.jobs import job
-from warpline.plan.datasets import Pair, pair_name
+from warpline.plan.pairs import Pair, pair_name
 from warpline.provenance.record import keep
 
 

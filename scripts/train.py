@@ -14,11 +14,11 @@ from warpline.cases.atlas import atlas_source, without_self
 from warpline.devices.claim import claim
 from warpline.files import checksum, write_json
 from warpline.jobs import job
-from warpline.plan.datasets import ATLAS, Pair
+from warpline.networks.weights import load_weights, save_weights
+from warpline.plan.pairs import ATLAS, Pair
 from warpline.provenance import record as provenance
 from warpline.provenance.record import keep
 from warpline.training import objectives
-from warpline.training.checkpoints import load_weights, save_weights
 from warpline.training.data import fit_for_training
 from warpline.training.loop import settings_of, train, use_best, write_history
 

@@ -16,7 +16,8 @@ from http_server import Server
 
 from warpline.acquire.download import Archive, fetch
 from warpline.acquire.unpack import unpack
-from warpline.images.grid import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 from warpline.plan.catalog import Catalog
 from warpline.plan.datasets import Dataset
 

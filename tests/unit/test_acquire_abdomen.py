@@ -10,7 +10,8 @@ import pytest
 from acquire_tools import dataset, nifti, packed, road, served
 from http_server import serve
 
-from warpline.cases.steps import orient, read_case
+from warpline.cases.case import read_case
+from warpline.cases.steps.geometry import orient
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid
 

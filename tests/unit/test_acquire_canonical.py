@@ -19,9 +19,11 @@ from warpline.acquire.formats import CaseFiles
 from warpline.acquire.formats.base import Crop
 from warpline.acquire.nifti import stored_floats
 from warpline.acquire.unpack import unpack
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, from_sitk, read_image, write_image
+from warpline.images.files import read_image, write_image
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import from_sitk
 
 LABELS = {1: "head", 2: "body"}
 SHAPE = (6, 7, 8)

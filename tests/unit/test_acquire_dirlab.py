@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats.dirlab import DIRECTION, OUTSIDE, read_indices
-from warpline.cases.steps import orient, read_case
+from warpline.cases.case import read_case
+from warpline.cases.steps.geometry import orient
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid
 from warpline.plan.catalog import Catalog

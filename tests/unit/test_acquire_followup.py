@@ -11,9 +11,10 @@ from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats import CaseFiles
 from warpline.acquire.landmarks import elastix_kind, read_landmarks
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, write_image
+from warpline.images.files import write_image
+from warpline.images.grid import Grid, Image
 
 GRID = Grid((12, 14, 16), (1.5, 2.0, 2.5), (-60.0, 35.0, -400.0))
 # x y z indices inside the grid, one of them between voxels.

@@ -13,7 +13,8 @@ from warpline import phantoms
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.unpack import unpack
-from warpline.cases.steps import prepare, read_case
+from warpline.cases.case import read_case
+from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
 

@@ -16,9 +16,11 @@ from warpline.acquire.canonical import canonicalise
 from warpline.acquire.download import Archive, fetch
 from warpline.acquire.formats import luna16
 from warpline.acquire.unpack import unpack
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, read_image, to_sitk
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 
 ROOT = Path(__file__).parents[2]
 LABELS = {1: "lungs"}

@@ -12,7 +12,8 @@ from http_server import serve
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats.neurite_oasis import around
-from warpline.cases.steps import orient, read_case
+from warpline.cases.case import read_case
+from warpline.cases.steps.geometry import orient
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 

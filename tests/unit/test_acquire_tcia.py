@@ -16,9 +16,11 @@ from http_server import serve
 from warpline.acquire import download, formats
 from warpline.acquire.dicom import read_series
 from warpline.acquire.formats.tcia_pancreas import complete_part
-from warpline.cases.steps import orient, read_case
+from warpline.cases.case import read_case
+from warpline.cases.steps.geometry import orient
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 
 UID = "1.3.6.1.4.1.14519.5.2.1.{}"
 # The collection's own frame, which its label maps share: x to the left, y to the front, z to the

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from warpline.cases.atlas import atlas_source, make_atlas, nearest_median, without_self
-from warpline.cases.steps import Case, read_case, write_case
+from warpline.cases.case import Case, read_case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction, RegistrationNetwork
-from warpline.plan.datasets import ATLAS
+from warpline.plan.pairs import ATLAS
 from warpline.registration.network import predict_through_atlas
 
 torch.set_num_threads(1)

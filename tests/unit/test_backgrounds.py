@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from warpline.cases.backgrounds import find_backgrounds, histogram
-from warpline.cases.steps import Case, prepare
-from warpline.images.grid import Grid, Image, read_image
+from warpline.cases.case import Case
+from warpline.cases.steps import prepare
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import chest
 
 SHAPE = (24, 72, 80)

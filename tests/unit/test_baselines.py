@@ -12,7 +12,7 @@ import pytest
 import torch
 from fieldtools import smooth_field, smooth_image
 
-from warpline.cases.steps import Case, read_case, write_case
+from warpline.cases.case import Case, read_case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from fieldtools import smooth_image
 
-from warpline.cases.steps import Case, prepare
+from warpline.cases.case import Case
+from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.phantoms.providers.clinical import case_seed, clinical_scan

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from warpline.cases.steps import Case, prepare
+from warpline.cases.case import Case
+from warpline.cases.steps import prepare
 from warpline.fields.physical import DisplacementField
 from warpline.phantoms.providers.followup import stored_pair
 from warpline.plan.catalog import Catalog

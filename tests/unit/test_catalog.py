@@ -12,7 +12,7 @@ import yaml
 
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, Experiment
-from warpline.plan.datasets import ATLAS
+from warpline.plan.pairs import ATLAS
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("demo", "cpu", "paper")

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from warpline.plan.datasets import read_case_sheet
+from warpline.plan.sheets import read_case_sheet
 
 SHEET = Path(__file__).parents[2] / "config" / "datasets" / "luna16.tsv"
 ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."

@@ -8,7 +8,9 @@ import pytest
 
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
-from warpline.plan.datasets import Dataset, pair_batches, pair_name, read_case_sheet
+from warpline.plan.datasets import Dataset
+from warpline.plan.pairs import pair_batches, pair_name
+from warpline.plan.sheets import read_case_sheet
 
 ROOT = Path(__file__).parents[2]
 SHEET = "# a comment\ncase\tpatient\tsplit\na1\ta\ttrain\na2\ta\ttrain\nb\t\tval\nc\t\tval\n"

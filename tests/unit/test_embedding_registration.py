@@ -9,7 +9,7 @@ from fieldtools import oblique, smooth_image
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.registration.embedding import pca

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
+from warpline.cases.case import Case, write_case
+from warpline.cases.folders import CaseFolders, read_cases
 from warpline.cases.organs import NUMBER
-from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
 from warpline.evaluation.segmentation import segmentation_records
 from warpline.images.grid import Grid, Image
-from warpline.training.data import CaseFolders, CaseMemory, fit_for_training, read_cases
+from warpline.training.data import CaseMemory, fit_for_training
 
 LIVER, SPLEEN = NUMBER["liver"], NUMBER["spleen"]
 WHERE = {"dataset": "d", "method": "m", "split": "val-segmented", "window": 8}

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from warpline import networks
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.evaluation.synthetic import synthetic_records
 from warpline.images.grid import Grid, Image
 from warpline.tables.build import build
-from warpline.training.synthetic import Sampling, SyntheticObjective
+from warpline.training.patches import Sampling
+from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)
 SAMPLING = {"fields": 2, "patches": 8, "validation_patches": 5, "frequencies": ["high"]}

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warpline.cases.case import Case, read_case, write_case
 from warpline.cases.exploration import (
     PIXELS,
     Slice,
@@ -21,7 +22,7 @@ from warpline.cases.exploration import (
     shown,
     write_description,
 )
-from warpline.cases.steps import Case, prepare, read_case, write_case
+from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.figures.exploration import PLOTS, explore
 from warpline.images.grid import Grid, Image

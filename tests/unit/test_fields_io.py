@@ -17,7 +17,8 @@ from warpline.errors import WarplineError
 from warpline.fields import io, learn2reg
 from warpline.fields.algebra import jacobian_determinant
 from warpline.fields.physical import DisplacementField
-from warpline.images.grid import Grid, Image, write_image
+from warpline.images.files import write_image
+from warpline.images.grid import Grid, Image
 
 GRID = oblique((14, 18, 16))
 MOVING = Grid((16, 16, 20), (1.2, 1.1, 1.6), GRID.origin, oblique(seed=5).direction)

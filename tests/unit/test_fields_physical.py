@@ -13,7 +13,8 @@ from scipy import ndimage
 
 from warpline.fields.physical import DisplacementField
 from warpline.fields.sampling import identity_grid, warp
-from warpline.images.grid import Grid, Image, grid_of, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import grid_of, to_sitk
 
 FIXED = oblique((14, 18, 16), seed=0)
 MOVING = Grid(

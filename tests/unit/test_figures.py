@@ -18,7 +18,8 @@ from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
 from warpline.figures.registration import registration_figure
 from warpline.figures.style import colour
-from warpline.images.grid import Grid, Image, from_sitk, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import from_sitk, to_sitk
 from warpline.images.views import View
 
 ORIENTATIONS = ("LPS", "RAS", "PIR", "SLA", "AIL", "IRP")

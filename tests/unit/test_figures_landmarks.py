@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row, write_records

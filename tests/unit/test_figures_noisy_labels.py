@@ -11,12 +11,13 @@ import pytest
 from matplotlib.colors import same_color, to_rgb
 from scipy import ndimage
 
+from warpline.cases.case import Case, write_case
 from warpline.cases.organs import NUMBER, ORGANS
-from warpline.cases.steps import Case, write_case
 from warpline.errors import WarplineError
 from warpline.figures import noisy_labels as sheet
 from warpline.figures.style import PALETTE
-from warpline.images.grid import Image, write_image
+from warpline.images.files import write_image
+from warpline.images.grid import Image
 from warpline.phantoms.anatomy import abdomen
 from warpline.segmentation.noisy_labels import Distribution, Limits, measure, noisy_labels
 

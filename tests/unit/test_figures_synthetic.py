@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.figures.synthetic import draw, magnitude, synthetic_figure
 from warpline.images.grid import Grid, Image
 from warpline.training.synthetic_pairs import FREQUENCIES, random_field

@@ -16,7 +16,8 @@ import pytest
 
 from warpline import files
 from warpline.files import atomic_folder, atomic_path, checksum, write_json, write_text
-from warpline.images.grid import Grid, Image, write_image
+from warpline.images.files import write_image
+from warpline.images.grid import Grid, Image
 
 
 @pytest.fixture

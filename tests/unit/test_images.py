@@ -14,16 +14,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from warpline.errors import WarplineError
-from warpline.images.grid import (
-    Grid,
-    Image,
-    adopt,
-    from_sitk,
-    grid_of,
-    read_image,
-    to_sitk,
-    write_image,
-)
+from warpline.images.files import read_image, write_image
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import adopt, from_sitk, grid_of, to_sitk
 
 number = st.floats(-100, 100)
 

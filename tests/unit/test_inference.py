@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from warpline import networks
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction, RegistrationNetwork, Velocity

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from fieldtools import smooth_field, smooth_image
 
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from warpline.cases.case import Case
 from warpline.cases.lungs import segment_lungs
-from warpline.cases.steps import Case, prepare
+from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, read_image
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import chest
 
 

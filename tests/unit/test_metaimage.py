@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, read_image, write_image
+from warpline.images.files import read_image, write_image
+from warpline.images.grid import Grid, Image
 from warpline.images.metaimage import check_complete
 
 SHAPE = (5, 6, 7)

@@ -10,7 +10,8 @@ import SimpleITK as sitk
 from warpline.evaluation import metrics
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
-from warpline.images.grid import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 
 OBLIQUE = tuple(
     np.asarray(sitk.Euler3DTransform((0, 0, 0), 0.3, -0.2, 0.5).GetMatrix()).astype(float)

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from warpline import networks
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.algebra import compose, jacobian_determinant
 from warpline.fields.sampling import identity_grid, warp

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from warpline.cases.case import Case, read_case, write_case
 from warpline.cases.organs import KIDNEYS, LEFT, NUMBER, ORGANS, RIGHT, harmonise, part_kidneys
-from warpline.cases.steps import Case, prepare, read_case, write_case
+from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 

@@ -16,7 +16,8 @@ from warpline.acquire.formats import tcia_pancreas as tcia_format
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.files import checksum
-from warpline.images.grid import Image, read_image
+from warpline.images.files import read_image
+from warpline.images.grid import Image
 from warpline.phantoms.anatomy.abdomen.organs import NUMBER
 from warpline.phantoms.providers.clinical import case_seed, clinical_scan
 from warpline.phantoms.providers.tcia_pancreas import PROTOCOL, crop_of

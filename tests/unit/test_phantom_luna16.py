@@ -18,7 +18,8 @@ from warpline.acquire.canonical import canonicalise
 from warpline.acquire.download import Archive, fetch
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, read_image
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
 from warpline.phantoms.providers.luna16 import stored_scan, subset_of, write_luna16
 
 CASES = [{"case": f"1.2.{number}"} for number in range(6)]

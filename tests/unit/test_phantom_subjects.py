@@ -12,7 +12,7 @@ from warpline import phantoms
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.unpack import unpack
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
 from warpline.files import checksum
 from warpline.images.grid import Grid

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from warpline.cases.steps import Case, move_case, prepare, read_case, resample_to, write_case
+from warpline.cases.case import Case, read_case, write_case
+from warpline.cases.steps import prepare
+from warpline.cases.steps.geometry import move_case
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
+from warpline.images.resample import resample_to
 
 DIRECTION = tuple(Rotation.from_rotvec([0.3, -0.2, 0.4]).as_matrix().ravel())
 GRID = Grid((10, 12, 14), (0.8, 1.2, 2.0), (5.0, -3.0, 2.0), DIRECTION)

@@ -10,11 +10,12 @@ import torch
 from scipy import ndimage
 
 from warpline import networks
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.evaluation.records import read_records
 from warpline.fields.io import read_field
-from warpline.images.grid import Grid, Image, read_image
-from warpline.training.checkpoints import save_weights
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
+from warpline.networks.weights import save_weights
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 GRID = Grid((14, 12, 16), (2.0, 3.0, 2.5), (5.0, -7.0, 9.0), (0, -1, 0, 0.6, 0, -0.8, 0.8, 0, 0.6))

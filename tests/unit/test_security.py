@@ -32,9 +32,10 @@ from warpline.cases.exploration import read_slices
 from warpline.errors import WarplineError
 from warpline.fields.learn2reg import read_submission
 from warpline.images.grid import Grid
+from warpline.networks.weights import load_weights
 from warpline.plan.config import _StrictLoader, read_yaml
 from warpline.registration.embedding import pca
-from warpline.training.checkpoints import StateFolder, load_weights
+from warpline.training.checkpoints import StateFolder
 
 ROOT = Path(__file__).parents[2]
 GRID = Grid((4, 4, 4))

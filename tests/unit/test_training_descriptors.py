@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from warpline import networks
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.registration.embedding.descriptors import mind_ssc

@@ -14,7 +14,8 @@ from training_tools import Slow, small_network, small_objective
 
 from warpline import networks
 from warpline.errors import WarplineError
-from warpline.training.checkpoints import StateFolder, load_weights, save_weights, trained
+from warpline.networks.weights import load_weights, save_weights, trained
+from warpline.training.checkpoints import StateFolder
 from warpline.training.loop import HISTORY_COLUMNS, Settings, train, use_best, write_history
 
 TOOL = Path(__file__).with_name("training_tools.py")

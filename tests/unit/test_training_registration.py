@@ -10,7 +10,7 @@ from scipy import ndimage
 from training_tools import LOSS, blob_case, small_network, small_objective
 
 from warpline import networks
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.devices.claim import claim
 from warpline.errors import WarplineError
 from warpline.fields.io import write_field

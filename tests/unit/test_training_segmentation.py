@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpline import networks
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.plan.catalog import Catalog

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from warpline import networks
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches
 from warpline.training import objectives
 from warpline.training.loop import Settings, train
-from warpline.training.synthetic import Batch, Sampling, SyntheticObjective, draw_balanced
+from warpline.training.patches import Batch, Sampling, draw_balanced
+from warpline.training.synthetic import SyntheticObjective
 from warpline.training.synthetic_pairs import SyntheticPair
 
 torch.set_num_threads(1)

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from warpline import networks
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.images.grid import Grid, Image
+from warpline.networks.weights import save_weights
 from warpline.training.augmentation import Augmentation
-from warpline.training.checkpoints import save_weights
 from warpline.training.data import CaseMemory
 from warpline.training.loop import Settings, train
 from warpline.training.registration import RegistrationObjective

@@ -13,8 +13,8 @@ from threading import Thread
 
 import numpy as np
 
-from warpline.cases.steps import read_case
-from warpline.images.grid import read_image
+from warpline.cases.case import read_case
+from warpline.images.files import read_image
 from warpline.phantoms import write
 from warpline.phantoms.providers.clinical import turned
 from warpline.phantoms.providers.mirror import nifti

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from warpline.images.grid import to_sitk
+from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy.hippocampus import subject
 
 SYM = "results/models/hippocampus/estienne2020-task4-sym/weights.safetensors"

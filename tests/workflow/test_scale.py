@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from warpline.plan.catalog import Catalog, Experiment
-from warpline.plan.datasets import Dataset, Pair
+from warpline.plan.datasets import Dataset
+from warpline.plan.pairs import Pair
 
 ROOT = Path(__file__).parents[2]
 SCANS = 100

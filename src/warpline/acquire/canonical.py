@@ -12,10 +12,11 @@ import numpy as np
 from warpline.acquire.formats.base import CaseFiles, Crop
 from warpline.acquire.landmarks import read_landmarks
 from warpline.acquire.nifti import stored_floats
-from warpline.cases.steps import Case, write_case
+from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.files import write_json
-from warpline.images.grid import Grid, Image, read_image
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
 
 RECORD = "record.json"  # beside the case's files: what it was made of, and how
 # Where an axis of the file runs to in the patient: left or right, back or front, head or feet.

@@ -1,6 +1,6 @@
 """The atlas of a dataset: a copy of the case that all others are registered to.
 
-It is a case of its own, `warpline.plan.datasets.ATLAS`, since which case it copies may be known
+It is a case of its own, `warpline.plan.pairs.ATLAS`, since which case it copies may be known
 only after the images have been seen.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from warpline.cases.case import read_case, write_case
 from warpline.cases.exploration import RECORDS
-from warpline.cases.steps import read_case, write_case
 from warpline.errors import WarplineError
 from warpline.files import write_json
-from warpline.plan.datasets import ATLAS, Pair
+from warpline.plan.pairs import ATLAS, Pair
 
 SOURCE = "atlas.json"
 

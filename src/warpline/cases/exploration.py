@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.cases.backgrounds import find_backgrounds, histogram
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.files import atomic_path, write_json
 from warpline.images.grid import Grid, Image

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from warpline.cases.case import Case
 from warpline.cases.organs import ORGANS
-from warpline.cases.steps import Case
 from warpline.errors import WarplineError
 from warpline.evaluation.metrics.overlap import dice
 from warpline.evaluation.records import records, row

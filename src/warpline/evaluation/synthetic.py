@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.evaluation.records import records, row
-from warpline.training.synthetic import Sampling, axis_errors, held_out_batches
+from warpline.training.patches import Sampling, axis_errors, held_out_batches
 
 
 @torch.no_grad()

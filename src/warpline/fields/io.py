@@ -13,7 +13,9 @@ import SimpleITK as sitk
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_path
-from warpline.images.grid import Grid, Image, read_image, to_sitk, write_image
+from warpline.images.files import read_image, write_image
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 
 if TYPE_CHECKING:
     import ants

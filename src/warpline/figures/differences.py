@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
@@ -25,7 +25,7 @@ from warpline.figures.residuals import records_of_figure
 from warpline.figures.style import new_figure, save, style
 from warpline.images.grid import Grid
 from warpline.images.views import PLANES, View
-from warpline.plan.datasets import pair_name
+from warpline.plan.pairs import pair_name
 
 PANEL = 1.75  # inches, the width of a panel
 GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.05, 0.3, 0.28, 0.12, 0.85

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.fields.io import read_field
 from warpline.figures.differences import choose_pairs, through_landmarks
 from warpline.figures.registration import limits, orient, scale_bar
@@ -19,7 +19,7 @@ from warpline.figures.residuals import records_of_figure
 from warpline.figures.style import bar_below, new_figure, save, style
 from warpline.images.grid import Grid
 from warpline.images.views import View
-from warpline.plan.datasets import pair_name
+from warpline.plan.pairs import pair_name
 
 SLAB = 12.0  # mm to either side of the slice, whose keypoints are shown
 PANEL = 2.6  # inches

@@ -18,7 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
@@ -26,9 +26,10 @@ from warpline.figures.differences import choose_pairs, through_landmarks
 from warpline.figures.registration import draw_jacobian, limits, orient, scale_bar
 from warpline.figures.residuals import records_of_figure
 from warpline.figures.style import bar_below, new_figure, save, style
-from warpline.images.grid import Grid, Image, read_image
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
 from warpline.images.views import View
-from warpline.plan.datasets import pair_name
+from warpline.plan.pairs import pair_name
 
 PANEL = 2.3  # inches
 COLUMNS = ("Landmarks", "Displacement", "Jacobian determinant", "Spread")

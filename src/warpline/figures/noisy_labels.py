@@ -25,7 +25,8 @@ from warpline.cases.organs import NUMBER, ORGANS
 from warpline.errors import WarplineError
 from warpline.figures.registration import orient, scale_bar
 from warpline.figures.style import PALETTE, legend_columns, new_figure, save, style
-from warpline.images.grid import Grid, Image, read_image
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
 from warpline.images.views import View
 from warpline.segmentation.noisy_labels import ANNOTATED, PREDICTED, Limits, verdicts
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.errors import WarplineError
 from warpline.evaluation.records import read_records
 from warpline.fields.io import read_field
@@ -26,7 +26,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
 from warpline.images.grid import Image
 from warpline.images.views import View
-from warpline.plan.datasets import pair_name
+from warpline.plan.pairs import pair_name
 
 PANEL = 2.1  # inches, the longer side of a panel
 GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.06, 0.42, 0.3, 0.4, 0.95

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from warpline.cases.steps import read_case
+from warpline.cases.case import read_case
 from warpline.figures.style import colour, new_figure, save, style
 from warpline.images.grid import Grid, Image
 from warpline.images.views import View

@@ -14,15 +14,9 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.config import at_scale, merge, read_yaml, validate
-from warpline.plan.datasets import (
-    ATLAS,
-    MEMBER,
-    Dataset,
-    Pair,
-    first_of_each,
-    pair_batches,
-    read_case_sheet,
-)
+from warpline.plan.datasets import Dataset
+from warpline.plan.pairs import ATLAS, MEMBER, Pair, pair_batches
+from warpline.plan.sheets import first_of_each, read_case_sheet
 from warpline.registry import nearest
 
 STUDY_COLUMNS = {

@@ -5,9 +5,6 @@ Imported while the Snakefile is parsed: nothing heavy here.
 
 from __future__ import annotations
 
-import csv
-import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,17 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
+from warpline.plan.pairs import ATLAS, MEMBER, Pair
+from warpline.plan.sheets import read_pair_sheet
 from warpline.registry import nearest
-
-CASE_COLUMNS = ("case", "patient", "split", "image", "labels", "mask", "landmarks")
-# Ids and splits are parts of file names, and wildcards of the workflow.
-CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-SPLIT = re.compile(r"[A-Za-z0-9]+")
-Pair = tuple[str, str]
-# Between a dataset and one of its cases, in the id of that case in a dataset made of others.
-MEMBER = "."
-# Id of the case that stands for the dataset's atlas: a copy of one of its cases.
-ATLAS = "atlas"
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,7 @@ class Dataset:
         named = rule.get("split", split)
         cases = self.split(*([named] if isinstance(named, str) else named))
         if rule["from"] == "sheet":
-            pairs = _read_pairs(Path(rule["file"]), set(cases), self.name)
+            pairs = read_pair_sheet(Path(rule["file"]), set(cases), self.name)
         elif rule["from"] == "patient":
             pairs = self._two_of_each_patient(cases)
         else:
@@ -213,21 +202,6 @@ class Dataset:
         return self.split(atlas["among"])
 
 
-def pair_name(pair: Pair) -> str:
-    """Name of a pair in files: ``<fixed>__<moving>``."""
-    return f"{pair[0]}__{pair[1]}"
-
-
-def pair_batches(pairs: list[Pair], size: int | None) -> dict[str, list[Pair]]:
-    """Pairs by the job that registers them: ``all``, the pair's name, or ``p000`` … for several."""
-    if size is None:
-        return {"all": pairs}
-    if size == 1:
-        return {pair_name(pair): [pair] for pair in pairs}
-    chunks = [pairs[i : i + size] for i in range(0, len(pairs), size)]
-    return {f"p{number:03d}": chunk for number, chunk in enumerate(chunks)}
-
-
 def _reversed_order(cases: list[str]) -> Iterable[Pair]:
     """The k-th case with the k-th from the end, both directions (Learn2Reg 2020 task 4)."""
     return ((a, b) for a, b in zip(cases, reversed(cases), strict=True) if a != b)
@@ -245,153 +219,3 @@ PAIR_RULES = {
     "cycle": _cycle,
     "atlas": lambda cases: ((ATLAS, case) for case in cases),
 }
-
-
-def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = None) -> tuple:
-    """Read a tab-separated case sheet.
-
-    Parameters
-    ----------
-    limits
-        Keep only the first n cases of these splits, and of no other split.
-
-    Raises
-    ------
-    WarplineError
-        For a missing file or column, a repeated case, a patient in two splits, a name that cannot
-        be part of a file's name, or a limit on a split that no case has.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise WarplineError(
-            "The case sheet does not exist.", where=path, do="Check 'case_sheet' of the dataset."
-        )
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = [
-            (number, line)
-            for number, line in enumerate(stream, start=1)
-            if line.strip() and not line.startswith("#")
-        ]
-    reader = csv.DictReader(
-        (line for _, line in lines), delimiter="\t", quoting=csv.QUOTE_NONE, restkey="more"
-    )
-    columns = reader.fieldnames or []
-    for column in columns:
-        if column not in CASE_COLUMNS:
-            raise WarplineError(
-                f"The case sheet has an unknown column '{column}'.",
-                where=path,
-                do=f"{nearest(column, CASE_COLUMNS)} Separate columns by tabs.",
-            )
-    for column in ("case", "split"):
-        if column not in columns:
-            raise WarplineError(
-                f"The case sheet has no column '{column}'.",
-                where=path,
-                do="The columns 'case' and 'split' are needed, separated by tabs.",
-            )
-    rows = []
-    seen: set[str] = set()
-    splits: dict[str, str] = {}
-    for (number, _), values in zip(lines[1:], reader, strict=True):
-        where = f"{path}, line {number}"
-        if "more" in values:
-            raise WarplineError(
-                f"The line has more values than there are columns ({len(columns)}).", where=where
-            )
-        row = {column: (values.get(column) or "").strip() for column in CASE_COLUMNS}
-        row["patient"] = row["patient"] or row["case"]
-        if not row["case"] or not row["split"]:
-            raise WarplineError("The line lacks its case or its split.", where=where)
-        if row["case"] == ATLAS:
-            raise WarplineError(
-                f"No case may be called '{ATLAS}': that is the name of the dataset's atlas.",
-                where=where,
-                do="Give the case another name.",
-            )
-        for name, pattern in (("case", CASE_ID), ("split", SPLIT)):
-            if not pattern.fullmatch(row[name]):
-                raise WarplineError(
-                    f"The {name} '{row[name]}' has characters that it may not have.",
-                    where=where,
-                    do="It becomes part of file names: use letters and digits"
-                    + (", and after the first '_', '.' or '-'." if name == "case" else "."),
-                )
-        if row["case"] in seen:
-            raise WarplineError(f"The case '{row['case']}' stands twice.", where=where)
-        seen.add(row["case"])
-        split = splits.setdefault(row["patient"], row["split"])
-        if split != row["split"]:
-            raise WarplineError(
-                f"The patient '{row['patient']}' is in two splits, {split} and {row['split']}.",
-                where=where,
-                do="Put all of a patient's cases into one split: training must not see test data.",
-            )
-        rows.append(row)
-    return tuple(first_of_each(rows, limits, path))
-
-
-def first_of_each(
-    rows: list[dict], limits: Mapping[str, int] | None, path: str | os.PathLike
-) -> list[dict]:
-    """The first n cases of each split that has a limit; all where no limits are given.
-
-    Raises
-    ------
-    WarplineError
-        If a limit is that of a split which no case has.
-    """
-    if not limits:
-        return rows
-    known = dict.fromkeys(row["split"] for row in rows)
-    for split in limits:
-        if split not in known:
-            raise WarplineError(
-                f"The key 'cases' names the split '{split}', which no case has.",
-                where=path,
-                do=nearest(split, known),
-            )
-    left = dict(limits)
-    chosen = []
-    for row in rows:
-        if left.get(row["split"], 0) > 0:
-            left[row["split"]] -= 1
-            chosen.append(row)
-    return chosen
-
-
-def _read_pairs(path: Path, cases: set[str], dataset: str) -> list[Pair]:
-    """Pairs from a comma-separated sheet with the columns ``fixed`` and ``moving``."""
-    if not path.exists():
-        raise WarplineError(
-            "The pair sheet does not exist.",
-            where=path,
-            do=f"Check 'pairs' in config/datasets/{dataset}.yaml.",
-        )
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, skipinitialspace=True)
-        if not {"fixed", "moving"} <= set(reader.fieldnames or []):
-            raise WarplineError(
-                "The pair sheet needs the columns fixed and moving.",
-                where=path,
-                do="Separate them by a comma.",
-            )
-        pairs = []
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            fixed, moving = ((row[column] or "").strip() for column in ("fixed", "moving"))
-            for case in (fixed, moving):
-                if case not in cases:
-                    raise WarplineError(
-                        f"The pair names the case '{case}', which is not in this split.",
-                        where=where,
-                        do=nearest(case, cases),
-                    )
-            if fixed == moving:
-                raise WarplineError(
-                    f"The pair registers the case '{fixed}' with itself.",
-                    where=where,
-                    do="Take the line out: it would only flatter the mean.",
-                )
-            pairs.append((fixed, moving))
-    return pairs

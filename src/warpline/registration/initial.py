@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.fields.physical import DisplacementField
 
 

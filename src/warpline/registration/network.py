@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields import algebra
 from warpline.fields.physical import DisplacementField

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from warpline.cases.steps import Case, prepare
+from warpline.cases.case import Case
+from warpline.cases.steps import prepare
 from warpline.fields.physical import DisplacementField
 
 Register = Callable[[Case, Case], DisplacementField]

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from warpline.cases.case import Case
 from warpline.cases.organs import ORGANS
-from warpline.cases.steps import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
 from warpline.images.regions import bounding_boxes

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from warpline.cases.steps import Case, prepare, read_case, without_landmarks_outside
+from warpline.cases.case import Case, read_case
+from warpline.cases.steps.geometry import without_landmarks_outside
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.networks import padding_to
-from warpline.plan.datasets import Pair, pair_name
+from warpline.plan.pairs import Pair, pair_name
 from warpline.registration.initial import moved
 from warpline.registration.own_grid import seen
 
@@ -161,42 +162,6 @@ def read_pairs(
         cases[pair[0]], cases[name] = seen(fixed, case, steps, aligned=True)
         renamed.append((pair[0], name))
     return list(cases.values()), renamed
-
-
-def read_cases(
-    folders: Mapping[str, str | os.PathLike],
-    ids: Iterable[str],
-    steps: Sequence[Mapping[str, Any]] = (),
-) -> list[Case]:
-    """Read the prepared cases `ids`, as a recipe's own preparation `steps` leave them.
-
-    `folders` maps every case to its folder, which may have another name: that of a case in the
-    dataset that it comes from.
-    """
-    return [_read(folders[case_id], case_id, steps) for case_id in ids]
-
-
-def _read(folder: str | os.PathLike, case_id: str, steps: Sequence[Mapping[str, Any]]) -> Case:
-    return prepare(replace(read_case(folder), id=case_id), steps)
-
-
-class CaseFolders(Sequence):
-    """Prepared cases, read when they are asked for: a training set need not fit into memory."""
-
-    def __init__(
-        self,
-        folders: Mapping[str, str],
-        ids: Sequence[str],
-        steps: Sequence[Mapping[str, Any]] = (),
-    ):
-        self.folders = [(folders[case_id], case_id) for case_id in ids]
-        self.steps = steps  # a recipe's own preparation
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def __getitem__(self, index: int) -> Case:
-        return _read(*self.folders[index], self.steps)
 
 
 def place_of(step: int, block_steps: Sequence[int]) -> tuple[int, int, int]:

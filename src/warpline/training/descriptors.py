@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
+from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
-from warpline.plan.datasets import Pair
+from warpline.plan.pairs import Pair
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
-from warpline.training.data import CaseFolders, place_of
+from warpline.training.data import place_of
 
 ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
 # What the random generators are for; each gets the seed, its purpose and its place.

@@ -23,8 +23,9 @@ from torch import nn
 
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
+from warpline.networks.weights import load_weights
 from warpline.progress import Progress
-from warpline.training.checkpoints import StateFolder, load_weights
+from warpline.training.checkpoints import StateFolder
 
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 

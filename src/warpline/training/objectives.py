@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from warpline.plan.datasets import Pair
+from warpline.plan.pairs import Pair
 from warpline.training.loop import Objective
 
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from warpline.cases.folders import read_cases
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import Prediction, RegistrationNetwork
-from warpline.plan.datasets import ATLAS, Pair
+from warpline.plan.pairs import ATLAS, Pair
 from warpline.registration.network import check_size
 from warpline.training import losses
 from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory, read_cases, read_pairs
+from warpline.training.data import CaseMemory, read_pairs
 from warpline.training.loop import Diverged
 
 # Fewer tell nothing of a deformation.

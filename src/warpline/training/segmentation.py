@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from warpline.cases.case import Case
+from warpline.cases.folders import CaseFolders
 from warpline.cases.organs import ORGANS
-from warpline.cases.steps import Case
 from warpline.errors import WarplineError
-from warpline.plan.datasets import Pair
+from warpline.plan.pairs import Pair
 from warpline.segmentation.windows import organ_numbers, segment
-from warpline.training.data import CaseFolders, place_of
+from warpline.training.data import place_of
 from warpline.training.losses import partial_dice
 
 # What the random generators are for; each gets the seed, its purpose and its place.

@@ -15,7 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
-from warpline.images.grid import Grid, Image, from_sitk, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import from_sitk, to_sitk
 from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen.organs import NUMBER
 

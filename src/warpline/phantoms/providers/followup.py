@@ -22,7 +22,8 @@ import SimpleITK as sitk
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_path
-from warpline.images.grid import Grid, Image, to_sitk
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import chest
 from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum
 

@@ -19,7 +19,8 @@ import SimpleITK as sitk
 
 from warpline.errors import WarplineError
 from warpline.files import atomic_path, checksum, write_text
-from warpline.images.grid import Image, to_sitk
+from warpline.images.grid import Image
+from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import hippocampus
 from warpline.phantoms.providers.tars import add_member
 from warpline.registry import nearest

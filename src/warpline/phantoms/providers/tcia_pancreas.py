@@ -17,7 +17,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.files import atomic_path, write_text
-from warpline.images.grid import Image, to_sitk
+from warpline.images.grid import Image
+from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen.organs import DUODENUM
 from warpline.phantoms.providers.clinical import Protocol, case_seed, clinical_scan, organ, turned

@@ -1,7 +1,7 @@
 """Registration methods that need no training, one module each, imported when they are asked for.
 
 Each module has ``register(fixed, moving, parameters, *, threads, seed) -> DisplacementField``:
-`fixed` and `moving` are cases (`warpline.cases.steps.Case`: ``id``, ``image``, an optional
+`fixed` and `moving` are cases (`warpline.cases.case.Case`: ``id``, ``image``, an optional
 ``mask``), the field lies on the fixed grid, and the same input and seed give the same bits.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
 from warpline.registration.baselines.tools import check_finite, tool_run

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.io import from_elastix, to_itk
 from warpline.fields.physical import DisplacementField

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 

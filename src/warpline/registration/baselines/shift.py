@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft, ndimage
 
-from warpline.cases.steps import resample_to
 from warpline.images.grid import Grid, Image
+from warpline.images.resample import resample_to
 
 VOXELS = 64  # along the fixed image's longest side while searching
 LEAST_OVERLAP = 0.5  # of the most that there can be: a small part can be alike by chance

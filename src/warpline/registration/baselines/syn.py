@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from warpline.cases.steps import Case
+from warpline.cases.case import Case
 from warpline.fields.io import from_ants
 from warpline.fields.physical import DisplacementField
 from warpline.registration.baselines.ants_tools import run

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from warpline.fields.filters import box_sum
 from warpline.fields.sampling import sample
-from warpline.training.losses import box_sum
 
 FACTOR = 3
 KERNEL = 5

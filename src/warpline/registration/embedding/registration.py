@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from warpline.cases.steps import Case, resample_to
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
+from warpline.images.resample import resample_to
 from warpline.registration.embedding.densify import densify
 from warpline.registration.embedding.graph import diffuse, laplacian
 from warpline.registration.embedding.keypoints import keypoints
