@@ -7,8 +7,7 @@ from typing import Any
 from warpline.cases.case import read_case, write_case
 from warpline.cases.steps.geometry import grid_about_mask, move_case, without_landmarks_outside
 from warpline.files import atomic_folder, write_json
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.registration.baselines.affine import prealign
 
 
@@ -44,12 +43,12 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "prealign"):  # noqa: F821
+    with recorded_job(snakemake, "prealign"):
         main(
-            snakemake.input.batch,  # noqa: F821
-            snakemake.params.cases,  # noqa: F821
-            snakemake.input.reference,  # noqa: F821
-            snakemake.params.prealign,  # noqa: F821
-            snakemake.input.parameters,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
+            snakemake.input.batch,
+            snakemake.params.cases,
+            snakemake.input.reference,
+            snakemake.params.prealign,
+            snakemake.input.parameters,
+            snakemake.output[0],
         )

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from warpline.cases.atlas import make_atlas
 from warpline.files import atomic_folder
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(folders: Mapping[str, str], target: str) -> None:
@@ -15,5 +14,5 @@ def main(folders: Mapping[str, str], target: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
-        main(snakemake.params.folders, snakemake.output[0])  # noqa: F821
+    with recorded_job(snakemake):
+        main(snakemake.params.folders, snakemake.output[0])

@@ -5,10 +5,9 @@ from typing import Any
 
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats import locate_all
-from warpline.errors import WarplineError, together
+from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(
@@ -25,14 +24,14 @@ def main(
             except WarplineError as error:  # the others may have something to tell too
                 problems.append(error)
         if problems:
-            raise together(problems, f"{len(problems)} of {len(cases)} cases are refused")
+            raise combine(problems, f"{len(problems)} of {len(cases)} cases are refused")
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
+    with recorded_job(snakemake):
         main(
-            snakemake.params.source,  # noqa: F821
-            snakemake.params.dataset,  # noqa: F821
-            snakemake.params.cases,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
+            snakemake.params.source,
+            snakemake.params.dataset,
+            snakemake.params.cases,
+            snakemake.output[0],
         )

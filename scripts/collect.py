@@ -6,8 +6,7 @@ import pandas as pd
 
 from warpline.evaluation.pooling import under_names
 from warpline.evaluation.records import read_records, write_records
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(sources: Sequence[str], names: Sequence[Sequence[tuple[str, str]]], target: str) -> None:
@@ -18,5 +17,5 @@ def main(sources: Sequence[str], names: Sequence[Sequence[tuple[str, str]]], tar
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
-        main(list(snakemake.input), snakemake.params.names, snakemake.output[0])  # noqa: F821
+    with recorded_job(snakemake):
+        main(list(snakemake.input), snakemake.params.names, snakemake.output[0])

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from warpline.figures.learning import learning_curves
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(logs: Mapping[str, Sequence[str]], target: str) -> None:
@@ -13,5 +12,5 @@ def main(logs: Mapping[str, Sequence[str]], target: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
-        main(snakemake.params.logs, snakemake.output.png)  # noqa: F821
+    with recorded_job(snakemake):
+        main(snakemake.params.logs, snakemake.output.png)

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.acquire.download import Archive, fetch, source_of
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(name: str, spec: Mapping[str, Any], folder: str) -> Path:
@@ -14,10 +13,10 @@ def main(name: str, spec: Mapping[str, Any], folder: str) -> Path:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake) as kept:  # noqa: F821
+    with recorded_job(snakemake) as kept:
         path = main(
-            snakemake.wildcards.archive,  # noqa: F821
-            snakemake.params.archive,  # noqa: F821
-            snakemake.params.folder,  # noqa: F821
+            snakemake.wildcards.archive,
+            snakemake.params.archive,
+            snakemake.params.folder,
         )
         kept["archives"] = [source_of(path)]

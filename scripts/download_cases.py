@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from warpline.acquire.download import Archive, fetch, source_of
-from warpline.errors import WarplineError, together
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.errors import WarplineError, combine
+from warpline.provenance.record import recorded_job
 
 
 def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> list[Path]:
@@ -23,11 +22,11 @@ def main(files: Mapping[str, Mapping[str, Mapping[str, Any]]], folder: str) -> l
         print(case, flush=True)
     if problems:
         number = sum(map(len, files.values()))
-        raise together(problems, f"{len(problems)} of {number} files cannot be fetched")
+        raise combine(problems, f"{len(problems)} of {number} files cannot be fetched")
     return fetched
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake) as kept:  # noqa: F821
-        paths = main(snakemake.params.files, snakemake.params.folder)  # noqa: F821
+    with recorded_job(snakemake) as kept:
+        paths = main(snakemake.params.files, snakemake.params.folder)
         kept["archives"] = [source_of(path) for path in paths]

@@ -9,11 +9,10 @@ import torch
 from warpline.cases.case import read_case
 from warpline.devices.claim import claim
 from warpline.files import write_json
-from warpline.jobs import job
 from warpline.networks.weights import trained
 from warpline.plan.pairs import Pair
 from warpline.provenance import record as provenance
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.registration import Settings, search_pair
 
@@ -59,15 +58,15 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "settings", "seed"):  # noqa: F821
+    with recorded_job(snakemake, "settings", "seed"):
         main(
-            snakemake.params.settings,  # noqa: F821
-            snakemake.params.network,  # noqa: F821
-            snakemake.input.weights,  # noqa: F821
-            snakemake.params.folders,  # noqa: F821
-            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
-            dict(snakemake.output.items()),  # noqa: F821
-            seed=snakemake.params.seed,  # noqa: F821
-            device=snakemake.params.device,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
+            snakemake.params.settings,
+            snakemake.params.network,
+            snakemake.input.weights,
+            snakemake.params.folders,
+            [tuple(pair) for pair in snakemake.params.pairs],
+            dict(snakemake.output.items()),
+            seed=snakemake.params.seed,
+            device=snakemake.params.device,
+            threads=snakemake.threads,
         )

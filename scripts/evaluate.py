@@ -12,9 +12,8 @@ from warpline.cases.case import read_case
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import records, row, write_records
 from warpline.fields.io import read_field
-from warpline.jobs import job
 from warpline.plan.pairs import Pair, pair_name
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 # Of what a registration says of itself, in registrations.csv.
 UNITS = {"seconds": "s", "peak_memory": "MiB", "inverse_consistency": "mm"}
@@ -58,14 +57,14 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "experiment"):  # noqa: F821
+    with recorded_job(snakemake, "experiment"):
         main(
-            snakemake.params.experiment,  # noqa: F821
-            snakemake.params.folders,  # noqa: F821
-            snakemake.params.fields,  # noqa: F821
-            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
-            {int(value): name for value, name in snakemake.params.labels.items()},  # noqa: F821
-            snakemake.output[0],  # noqa: F821
-            snakemake.threads,  # noqa: F821
-            sidecar=snakemake.input.get("sidecar") or None,  # noqa: F821
+            snakemake.params.experiment,
+            snakemake.params.folders,
+            snakemake.params.fields,
+            [tuple(pair) for pair in snakemake.params.pairs],
+            {int(value): name for value, name in snakemake.params.labels.items()},
+            snakemake.output[0],
+            snakemake.threads,
+            sidecar=snakemake.input.get("sidecar") or None,
         )

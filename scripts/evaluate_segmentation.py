@@ -9,9 +9,8 @@ from warpline.cases.folders import CaseFolders
 from warpline.devices.claim import claim
 from warpline.evaluation.records import write_records
 from warpline.evaluation.segmentation import segmentation_records
-from warpline.jobs import job
 from warpline.networks.weights import trained
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(
@@ -39,14 +38,14 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "experiment"):  # noqa: F821
+    with recorded_job(snakemake, "experiment"):
         main(
-            snakemake.params.experiment,  # noqa: F821
-            snakemake.params.recipe,  # noqa: F821
-            snakemake.params.folders,  # noqa: F821
-            snakemake.params.cases,  # noqa: F821
-            snakemake.input.weights,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
-            device=snakemake.params.device,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
+            snakemake.params.experiment,
+            snakemake.params.recipe,
+            snakemake.params.folders,
+            snakemake.params.cases,
+            snakemake.input.weights,
+            snakemake.output[0],
+            device=snakemake.params.device,
+            threads=snakemake.threads,
         )

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from warpline.cases.exploration import gather
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(folders: Mapping[str, str], records: str, slices: str) -> None:
@@ -12,9 +11,9 @@ def main(folders: Mapping[str, str], records: str, slices: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
+    with recorded_job(snakemake):
         main(
-            snakemake.params.folders,  # noqa: F821
-            snakemake.output.records,  # noqa: F821
-            snakemake.output.slices,  # noqa: F821
+            snakemake.params.folders,
+            snakemake.output.records,
+            snakemake.output.slices,
         )

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.figures import KINDS
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.registry import lookup
 
 
@@ -16,9 +15,9 @@ def main(spec: Mapping[str, Any], sources: Mapping[str, Any], target: str) -> No
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "figure"):  # noqa: F821
+    with recorded_job(snakemake, "figure"):
         main(
-            snakemake.params.figure,  # noqa: F821
-            snakemake.params.sources,  # noqa: F821
-            snakemake.output.png,  # noqa: F821
+            snakemake.params.figure,
+            snakemake.params.sources,
+            snakemake.output.png,
         )

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from warpline.files import atomic_path
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.segmentation.noisy_labels import TABLE, Limits, verdicts
 
 
@@ -25,10 +24,10 @@ def main(batches: Sequence[str], limits: Mapping[str, Any], organs: str, target:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "limits"):  # noqa: F821
+    with recorded_job(snakemake, "limits"):
         main(
-            snakemake.input,  # noqa: F821
-            snakemake.params.limits,  # noqa: F821
-            snakemake.output.organs,  # noqa: F821
-            snakemake.output.verdicts,  # noqa: F821
+            snakemake.input,
+            snakemake.params.limits,
+            snakemake.output.organs,
+            snakemake.output.verdicts,
         )

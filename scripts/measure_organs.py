@@ -7,8 +7,7 @@ import pandas as pd
 from warpline.cases.folders import read_cases
 from warpline.cases.organs import NUMBER
 from warpline.files import atomic_path
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.segmentation.noisy_labels import known_organs, measure
 
 
@@ -26,5 +25,5 @@ def main(folders: Mapping[str, str], target: str) -> None:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
-        main(snakemake.params.folders, snakemake.output[0])  # noqa: F821
+    with recorded_job(snakemake):
+        main(snakemake.params.folders, snakemake.output[0])

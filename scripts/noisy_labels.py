@@ -11,9 +11,8 @@ from warpline.cases.folders import read_cases
 from warpline.devices.claim import claim
 from warpline.files import atomic_folder
 from warpline.images.files import write_image
-from warpline.jobs import job
 from warpline.networks.weights import trained
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.segmentation.noisy_labels import PREDICTION, TABLE, Distribution, Limits, noisy_labels
 from warpline.segmentation.windows import organ_numbers, segment
 
@@ -50,14 +49,14 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "setting"):  # noqa: F821
+    with recorded_job(snakemake, "setting"):
         main(
-            snakemake.params.recipe,  # noqa: F821
-            snakemake.params.folders,  # noqa: F821
-            snakemake.params.setting,  # noqa: F821
-            snakemake.input.weights,  # noqa: F821
-            snakemake.input.organs,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
-            device=snakemake.params.device,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
+            snakemake.params.recipe,
+            snakemake.params.folders,
+            snakemake.params.setting,
+            snakemake.input.weights,
+            snakemake.input.organs,
+            snakemake.output[0],
+            device=snakemake.params.device,
+            threads=snakemake.threads,
         )

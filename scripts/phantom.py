@@ -5,8 +5,7 @@ from typing import Any
 
 from warpline import phantoms
 from warpline.files import atomic_folder
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(phantom: Mapping[str, Any], cases: Sequence[Mapping[str, str]], target: str) -> None:
@@ -15,9 +14,9 @@ def main(phantom: Mapping[str, Any], cases: Sequence[Mapping[str, str]], target:
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "phantom"):  # noqa: F821
+    with recorded_job(snakemake, "phantom"):
         main(
-            snakemake.params.phantom,  # noqa: F821
-            snakemake.params.cases,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
+            snakemake.params.phantom,
+            snakemake.params.cases,
+            snakemake.output[0],
         )

@@ -6,10 +6,9 @@ from typing import Any
 
 from warpline.cases.case import read_case, write_case
 from warpline.cases.steps import prepare
-from warpline.errors import WarplineError, together
+from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.registry import lookup
 
 
@@ -28,7 +27,7 @@ def main(
             except WarplineError as error:  # the others may have something to tell too
                 problems.append(error)
         if problems:
-            raise together(problems, f"{len(problems)} of {len(cases)} cases cannot be prepared")
+            raise combine(problems, f"{len(problems)} of {len(cases)} cases cannot be prepared")
 
 
 def one_case(source: Path, steps: Sequence[Mapping[str, Any]], target: Path, explore: bool) -> None:
@@ -52,11 +51,11 @@ def one_case(source: Path, steps: Sequence[Mapping[str, Any]], target: Path, exp
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "steps"):  # noqa: F821
+    with recorded_job(snakemake, "steps"):
         main(
-            snakemake.input[0],  # noqa: F821
-            snakemake.params.cases,  # noqa: F821
-            snakemake.params.steps,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
-            snakemake.params.explore,  # noqa: F821
+            snakemake.input[0],
+            snakemake.params.cases,
+            snakemake.params.steps,
+            snakemake.output[0],
+            snakemake.params.explore,
         )

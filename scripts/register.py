@@ -19,19 +19,18 @@ from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder
 from warpline.images.files import write_image
 from warpline.images.resample import resample_to
-from warpline.jobs import job
 from warpline.networks import RegistrationNetwork
 from warpline.networks.weights import trained
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.provenance import record as provenance
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.registration import baselines
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.registration import Settings
 from warpline.registration.embedding.registration import register as search_and_regularise
-from warpline.registration.initial import moved
+from warpline.registration.initial import resample_moving
 from warpline.registration.network import predict, predict_both, predict_through_atlas, spread
-from warpline.registration.own_grid import Register, on_own_grid, seen
+from warpline.registration.own_grid import Register, on_own_grid, prepare_pair
 
 
 def main(
@@ -75,7 +74,7 @@ def main(
                 field = first.compose(field)
             write_field(folder / f"{name}.nii.gz", field)
             if embedding:
-                np.savez_compressed(folder / f"{name}.npz", **register.seen.arrays())
+                np.savez_compressed(folder / f"{name}.npz", **register.diagnostics.arrays())
             rows.append(
                 {
                     "fixed": fixed_id,
@@ -83,7 +82,7 @@ def main(
                     "seconds": seconds,
                     "device": chosen.type if weights else "cpu",
                     "peak_memory": provenance.peak_memory(),
-                    **({"clipped": register.seen.clipped} if embedding else {}),
+                    **({"clipped": register.diagnostics.clipped} if embedding else {}),
                 }
             )
             done = f"{len(rows)}/{len(pairs)}"
@@ -92,7 +91,7 @@ def main(
             # Afterwards: the memory of the above is that of the registrations alone.
             for pair, row in zip(pairs, rows, strict=True):
                 fixed, moving, _ = read_pair(pair, folders, initial)
-                own = seen(fixed, moving, steps, aligned=bool(initial))
+                own = prepare_pair(fixed, moving, steps, aligned=bool(initial))
                 both = predict_both(model, *own, chosen)
                 row["inverse_consistency"] = inverse_consistency(*both)
                 if method.get("samples"):
@@ -116,7 +115,7 @@ def read_pair(
         return fixed, moving, None
     name = pair_name(pair)
     first = read_field(Path(initial[name]) / f"{name}.nii.gz")
-    return fixed, moved(moving, first), first
+    return fixed, resample_moving(moving, first), first
 
 
 def network_function(
@@ -141,7 +140,7 @@ def network_function(
 class EmbeddingRegistration:
     """The registration of one pair by its displacement embedding.
 
-    `seen` is what the last one went through
+    `diagnostics` is what the last one went through
     (`warpline.registration.embedding.registration.Diagnostics`).
     """
 
@@ -159,11 +158,11 @@ class EmbeddingRegistration:
         self.device = device
 
     def __call__(self, fixed: Case, moving: Case) -> DisplacementField:
-        field, self.seen = search_and_regularise(
+        field, self.diagnostics = search_and_regularise(
             fixed, moving, self.features, self.pca, self.settings, self.device
         )
-        stages = ", ".join(f"{name} {s:.1f} s" for name, s in self.seen.seconds.items())
-        print(f"{stages}; {self.seen.clipped:.1%} of the keypoints clipped", flush=True)
+        stages = ", ".join(f"{name} {s:.1f} s" for name, s in self.diagnostics.seconds.items())
+        print(f"{stages}; {self.diagnostics.clipped:.1%} of the keypoints clipped", flush=True)
         return field
 
 
@@ -181,17 +180,17 @@ def baseline_function(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "method"):  # noqa: F821
+    with recorded_job(snakemake, "method"):
         main(
-            snakemake.params.method,  # noqa: F821
-            snakemake.params.folders,  # noqa: F821
-            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
-            snakemake.output[0],  # noqa: F821
-            device=snakemake.params.device,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
-            network=snakemake.params.network,  # noqa: F821
-            weights=snakemake.input.get("weights") or None,  # noqa: F821
-            embedding=snakemake.input.get("embedding") or None,  # noqa: F821
-            parameter_files=snakemake.input.get("parameters") or [],  # noqa: F821
-            initial=snakemake.params.initial,  # noqa: F821
+            snakemake.params.method,
+            snakemake.params.folders,
+            [tuple(pair) for pair in snakemake.params.pairs],
+            snakemake.output[0],
+            device=snakemake.params.device,
+            threads=snakemake.threads,
+            network=snakemake.params.network,
+            weights=snakemake.input.get("weights") or None,
+            embedding=snakemake.input.get("embedding") or None,
+            parameter_files=snakemake.input.get("parameters") or [],
+            initial=snakemake.params.initial,
         )

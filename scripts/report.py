@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warpline.jobs import job
 from warpline.provenance import record as provenance
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.report.page import render
 
 SCALES = {
@@ -96,12 +95,12 @@ def entry(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "values"):  # noqa: F821
+    with recorded_job(snakemake, "values"):
         main(
-            snakemake.params.papers,  # noqa: F821
-            snakemake.params.trainings,  # noqa: F821
-            snakemake.params["values"],  # noqa: F821
-            snakemake.params.results,  # noqa: F821
-            snakemake.output[0],  # noqa: F821
-            str(Path(snakemake.input.template).parent),  # noqa: F821
+            snakemake.params.papers,
+            snakemake.params.trainings,
+            snakemake.params["values"],
+            snakemake.params.results,
+            snakemake.output[0],
+            str(Path(snakemake.input.template).parent),
         )

@@ -9,9 +9,8 @@ from warpline.cases.case import read_case
 from warpline.fields.io import read_field
 from warpline.fields.learn2reg import write_submission
 from warpline.files import atomic_path
-from warpline.jobs import job
 from warpline.plan.pairs import Pair, pair_name
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 
 def main(
@@ -33,10 +32,10 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
+    with recorded_job(snakemake):
         main(
-            snakemake.params.folders,  # noqa: F821
-            snakemake.params.fields,  # noqa: F821
-            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
-            snakemake.output[0],  # noqa: F821
+            snakemake.params.folders,
+            snakemake.params.fields,
+            [tuple(pair) for pair in snakemake.params.pairs],
+            snakemake.output[0],
         )

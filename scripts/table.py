@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.evaluation.records import read_records
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.tables import Table, build, write_all
 
 
@@ -16,10 +15,10 @@ def main(records: str, spec: Mapping[str, Any], target: str, values: Mapping[str
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "table", "values"):  # noqa: F821
+    with recorded_job(snakemake, "table", "values"):
         main(
-            snakemake.input[0],  # noqa: F821
-            snakemake.params.table,  # noqa: F821
-            snakemake.output.csv,  # noqa: F821
-            snakemake.params["values"],  # noqa: F821
+            snakemake.input[0],
+            snakemake.params.table,
+            snakemake.output.csv,
+            snakemake.params["values"],
         )

@@ -13,11 +13,10 @@ from warpline import networks
 from warpline.cases.atlas import atlas_source, without_self
 from warpline.devices.claim import claim
 from warpline.files import checksum, write_json
-from warpline.jobs import job
 from warpline.networks.weights import load_weights, save_weights
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.provenance import record as provenance
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 from warpline.training import objectives
 from warpline.training.data import fit_for_training
 from warpline.training.loop import settings_of, train, use_best, write_history
@@ -83,18 +82,18 @@ def main(
 
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake, "recipe"):  # noqa: F821
+    with recorded_job(snakemake, "recipe"):
         main(
-            snakemake.params.recipe,  # noqa: F821
-            snakemake.params.folders,  # noqa: F821
-            snakemake.params.cases,  # noqa: F821
-            [tuple(pair) for pair in snakemake.params.pairs],  # noqa: F821
-            {int(value): name for value, name in snakemake.params.labels.items()},  # noqa: F821
-            dict(snakemake.output.items()),  # noqa: F821
-            state=snakemake.params.state,  # noqa: F821
-            device=snakemake.params.device,  # noqa: F821
-            threads=snakemake.threads,  # noqa: F821
-            pretrained=snakemake.input.get("pretrained"),  # noqa: F821
-            verdicts=snakemake.input.verdicts or None,  # noqa: F821
-            label=Path(snakemake.output.weights).parent.as_posix(),  # noqa: F821
+            snakemake.params.recipe,
+            snakemake.params.folders,
+            snakemake.params.cases,
+            [tuple(pair) for pair in snakemake.params.pairs],
+            {int(value): name for value, name in snakemake.params.labels.items()},
+            dict(snakemake.output.items()),
+            state=snakemake.params.state,
+            device=snakemake.params.device,
+            threads=snakemake.threads,
+            pretrained=snakemake.input.get("pretrained"),
+            verdicts=snakemake.input.verdicts or None,
+            label=Path(snakemake.output.weights).parent.as_posix(),
         )

@@ -1,9 +1,8 @@
 """Unpack a verified archive."""
 
 from warpline.acquire.unpack import unpack
-from warpline.jobs import job
-from warpline.provenance.record import keep
+from warpline.provenance.record import recorded_job
 
 if "snakemake" in globals():
-    with job(snakemake.log[0], snakemake.threads), keep(snakemake):  # noqa: F821
-        unpack(snakemake.params.archive, snakemake.output[0])  # noqa: F821
+    with recorded_job(snakemake):
+        unpack(snakemake.params.archive, snakemake.output[0])

@@ -35,7 +35,7 @@ def _rebuild(what: str, where: object, do: str | None) -> WarplineError:
     return WarplineError(what, where=where, do=do)
 
 
-def together(problems: Sequence[WarplineError], what: str) -> WarplineError:
+def combine(problems: Sequence[WarplineError], what: str) -> WarplineError:
     """One error that tells of all problems; a single problem is that error itself.
 
     Parameters

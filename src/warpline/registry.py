@@ -29,21 +29,23 @@ def lookup(name: str, known: Mapping[str, str], what: str, where: object = None)
         If the name is unknown; names the nearest known one and all others.
     """
     if name not in known:
-        raise WarplineError(f"There is no {what} '{name}'.", where=where, do=nearest(name, known))
+        raise WarplineError(
+            f"There is no {what} '{name}'.", where=where, do=suggestion(name, known)
+        )
     module, _, attribute = known[name].partition(":")
     value = importlib.import_module(module)
     return getattr(value, attribute) if attribute else value
 
 
-def closest(word: object, known: Iterable[object]) -> str | None:
+def closest_word(word: object, known: Iterable[object]) -> str | None:
     """The known word that is most like `word`, if any is like it."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
     return near[0] if near else None
 
 
-def nearest(word: object, known: Iterable[object]) -> str:
+def suggestion(word: object, known: Iterable[object]) -> str:
     """A sentence that names the known words, the nearest one first if any is near."""
     known = sorted(str(k) for k in known)
-    near = closest(word, known)
+    near = closest_word(word, known)
     listed = ", ".join(known[:12]) + (" …" if len(known) > 12 else "")
     return (f"Did you mean '{near}'? " if near else "") + f"Known: {listed or 'none'}."

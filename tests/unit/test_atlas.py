@@ -91,7 +91,7 @@ def test_a_folder_that_is_no_atlas_is_named(tmp_path):
 class Shift(RegistrationNetwork):
     """Moves every case to the atlas by the whole number of voxels that its image holds."""
 
-    def both(self, moving, fixed, backward=True):
+    def predict_directions(self, moving, fixed, backward=True):
         amount = moving.reshape(-1)[0]
         field = torch.zeros(1, 3, *moving.shape[2:])
         field[:, 0], field[:, 2] = amount, -2 * amount
@@ -121,7 +121,7 @@ def test_a_case_through_the_atlas_onto_itself_is_the_identity():
     rng = np.random.default_rng(1)
 
     class Wave(RegistrationNetwork):
-        def both(self, moving, fixed, backward=True):
+        def predict_directions(self, moving, fixed, backward=True):
             z = torch.arange(12.0)
             field = torch.zeros(1, 3, 12, 12, 12)
             field[:, 1] = 0.8 * torch.sin(z / 2)[:, None, None]

@@ -20,7 +20,7 @@ from warpline.errors import WarplineError
 from warpline.files import write_json, write_text
 from warpline.provenance import record as provenance
 from warpline.provenance.history import history
-from warpline.provenance.record import content, keep, record_path, state
+from warpline.provenance.record import content, record_job, record_path, state
 from warpline.provenance.text import duration
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def job(rule: str, inputs: list[str], outputs: list[str], names=None, settings=N
 
 def run(rule: str, inputs: list[str], outputs: list[str], names=None, settings=None, **more):
     """A job of this rule, in the working directory as Snakemake runs it."""
-    with keep(job(rule, inputs, outputs, names, settings), *(settings or {})) as kept:
+    with record_job(job(rule, inputs, outputs, names, settings), *(settings or {})) as kept:
         for output in outputs:
             if output.endswith(("b000", "all")):
                 write_text(Path(output) / "image.nii.gz", f"made by {rule}")
@@ -276,7 +276,7 @@ def test_a_record_that_cannot_be_read(results):
 
 def test_a_job_that_fails_leaves_no_record(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RuntimeError), keep(job("table", [], [TABLE])):
+    with pytest.raises(RuntimeError), record_job(job("table", [], [TABLE])):
         raise RuntimeError
     assert not (tmp_path / "out/results/provenance").exists()
 

@@ -26,7 +26,7 @@ class Spy(RegistrationNetwork):
 
     stride = 4
 
-    def both(self, moving, fixed, backward=True):
+    def predict_directions(self, moving, fixed, backward=True):
         self.moving, self.fixed, self.gradient = moving, fixed, torch.is_grad_enabled()
         field = torch.zeros(1, 3, *moving.shape[2:])
         field[:, 0] = moving[:, 0] / 2
@@ -84,7 +84,7 @@ def test_mixed_precision_is_of_the_network_alone():
             super().__init__()
             self.layer = torch.nn.Conv3d(1, 3, 1)
 
-        def both(self, moving, fixed, backward=True):
+        def predict_directions(self, moving, fixed, backward=True):
             self.output = self.layer(moving)
             return Prediction([self.output]), None
 
@@ -138,7 +138,7 @@ class Wave(RegistrationNetwork):
     def transformation(self, velocity):
         return velocity
 
-    def both(self, moving, fixed, backward=True):
+    def predict_directions(self, moving, fixed, backward=True):
         velocity = self.velocity(moving, fixed)
         return Prediction([velocity.mean]), Prediction([-velocity.mean])
 

@@ -19,7 +19,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.plan.catalog import Catalog
 from warpline.registration import baselines
-from warpline.registration.initial import moved
+from warpline.registration.initial import resample_moving
 
 ROOT = Path(__file__).parents[2]
 FIXED = Grid((18, 20, 22), (1.5, 1.5, 2.0), (-15.0, 10.0, 5.0))
@@ -51,7 +51,7 @@ def cases() -> tuple[Case, Case]:
 
 def test_the_moved_case_lies_on_the_fixed_grid(fields):
     first, _ = fields
-    case = moved(cases()[1], first)
+    case = resample_moving(cases()[1], first)
     assert all(part.grid == FIXED for part in (case.image, case.labels, case.mask))
     assert case.landmarks is None
     assert case.labels.array.dtype == np.uint8
@@ -88,7 +88,7 @@ def test_the_fields_of_both_are_composed(fields, tmp_path, monkeypatch):
         threads=1,
         initial={"one__two": str(tmp_path / "first")},
     )
-    expected = moved(moving, first)
+    expected = resample_moving(moving, first)
     np.testing.assert_allclose(seen["refine"].image.array, expected.image.array, atol=1e-4)
     found = read_field(tmp_path / "out" / "one__two.nii.gz")
     points = FIXED.index_to_physical(FIXED.indices().reshape(-1, 3)[::7])

@@ -51,10 +51,10 @@ def test_both_directions_are_the_network_on_either_order():
     network = networks.build("bouabid2019", SMALL)
     torch.nn.init.normal_(network.last.weight, std=0.1)
     moving, fixed = torch.rand(2, 1, 1, 8, 8, 8)
-    forward, backward = network.both(moving, fixed)
+    forward, backward = network.predict_directions(moving, fixed)
     torch.testing.assert_close(forward.displacement, network(moving, fixed).displacement)
     torch.testing.assert_close(backward.displacement, network(fixed, moving).displacement)
-    assert network.both(moving, fixed, backward=False)[1] is None
+    assert network.predict_directions(moving, fixed, backward=False)[1] is None
     assert not torch.allclose(forward.displacement, backward.displacement)
 
 

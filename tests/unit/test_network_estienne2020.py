@@ -46,7 +46,7 @@ def trained_a_little() -> torch.nn.Module:
 def test_backward_is_forward_with_the_images_exchanged():
     network = trained_a_little()
     moving, fixed = torch.rand(1, 1, 16, 16, 24), torch.rand(1, 1, 16, 16, 24)
-    forward, backward = network.both(moving, fixed)
+    forward, backward = network.predict_directions(moving, fixed)
     torch.testing.assert_close(forward.displacement, network(moving, fixed).displacement)
     torch.testing.assert_close(backward.displacement, network(fixed, moving).displacement)
     assert not torch.allclose(forward.displacement, backward.displacement)
@@ -118,7 +118,7 @@ def test_recomputed_activations_give_the_same_numbers(recomputed):
     again.load_state_dict(kept.state_dict())
     moving, fixed = torch.rand(2, 1, 1, 16, 16, 16)
     for network in (kept, again):
-        forward, backward = network.both(moving, fixed)
+        forward, backward = network.predict_directions(moving, fixed)
         (forward.displacement.square() + backward.displacement.square()).sum().backward()
     for a, b in zip(kept.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)

@@ -113,7 +113,7 @@ def test_one_pass_gives_both_directions_and_they_are_inverse():
     network = networks.build("hu2020", SMALL).eval()
     network.level = Known()
     images = torch.rand(2, 1, 1, 32, 32, 32)
-    forward, backward = network.both(*images)
+    forward, backward = network.predict_directions(*images)
     assert network.level.passes == 1
     there, back = forward.displacement, backward.displacement
     assert there.abs().max() > 3  # in voxels of the images
@@ -122,14 +122,14 @@ def test_one_pass_gives_both_directions_and_they_are_inverse():
     assert residual < apart / 10  # not merely the negative
     assert (jacobian_determinant(there) > 0).all()
     torch.testing.assert_close(backward.velocity.mean, -forward.velocity.mean)
-    assert network.both(*images, backward=False)[1] is None
+    assert network.predict_directions(*images, backward=False)[1] is None
 
 
 def test_both_directions_of_a_draw_are_of_the_same_draw():
     network = networks.build("hu2020", SMALL)
     network.level = Known(log_variance=-6.0)
     torch.manual_seed(3)
-    forward, backward = network.both(*torch.rand(2, 1, 1, 32, 32, 32))
+    forward, backward = network.predict_directions(*torch.rand(2, 1, 1, 32, 32, 32))
     certain = network.eval()(*torch.rand(2, 1, 1, 32, 32, 32)).displacement
     drawn = (forward.displacement - certain).abs().mean()
     residual = compose(forward.displacement, backward.displacement).abs().mean()

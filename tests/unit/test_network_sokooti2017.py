@@ -202,11 +202,11 @@ def test_what_a_voxel_sees():
 def test_both_directions_are_the_network_on_either_order():
     network = used_network()
     moving, fixed = torch.randn(2, 1, 1, 4, 6, 4)
-    forward, backward = network.both(moving, fixed)
+    forward, backward = network.predict_directions(moving, fixed)
     torch.testing.assert_close(forward.displacement, network(moving, fixed).displacement)
     torch.testing.assert_close(backward.displacement, network(fixed, moving).displacement)
     assert not torch.allclose(forward.displacement, backward.displacement)
-    assert network.both(moving, fixed, backward=False)[1] is None
+    assert network.predict_directions(moving, fixed, backward=False)[1] is None
 
 
 @pytest.mark.parametrize("design", DESIGNS)

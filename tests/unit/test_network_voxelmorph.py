@@ -68,11 +68,11 @@ def test_untrained_network_is_next_to_the_identity(variant):
 def test_both_directions_are_the_network_on_either_order(variant):
     network = awake(**variant)
     moving, fixed = torch.rand(2, 2, 1, 16, 16, 24)
-    forward, backward = network.both(moving, fixed)
+    forward, backward = network.predict_directions(moving, fixed)
     for ours, alone in ((forward, network(moving, fixed)), (backward, network(fixed, moving))):
         for a, b in zip(ours.displacements, alone.displacements, strict=True):
             torch.testing.assert_close(a, b)
-    assert network.both(moving, fixed, backward=False)[1] is None
+    assert network.predict_directions(moving, fixed, backward=False)[1] is None
     assert not torch.allclose(forward.displacement, backward.displacement)
 
 

@@ -7,7 +7,7 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
-from warpline.registration.own_grid import on_own_grid, seen
+from warpline.registration.own_grid import on_own_grid, prepare_pair
 
 TURN = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 TO_BOX = [{"crop_to_mask": {}}, {"resize": {"shape": [8, 12, 10], "least": 2}}]
@@ -66,11 +66,11 @@ def test_an_aligned_pair_is_seen_in_the_fixed_box(pair):
     array = np.random.default_rng(0).random(fixed.grid.shape).astype(np.float32)
     moving = Case("m", Image(array, fixed.grid), mask=fixed.mask.with_array(1 - fixed.mask.array))
     for aligned in (True, False):
-        a, b = seen(fixed, moving, TO_BOX, aligned=aligned)
+        a, b = prepare_pair(fixed, moving, TO_BOX, aligned=aligned)
         assert (a.grid == b.grid) == aligned
     nothing = on_own_grid(still, TO_BOX, aligned=True)(fixed, moving)
     np.testing.assert_allclose(nothing.vectors, 0, atol=1e-5)
-    a, b = seen(fixed, other, [], aligned=True)
+    a, b = prepare_pair(fixed, other, [], aligned=True)
     assert a is fixed
     assert b is other
 

@@ -17,7 +17,7 @@ from warpline.training.loop import Settings, train
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
-FEW = Sampling(crop=8, crops=6, validation_crops=3, held=2)
+FEW = Sampling(crop=8, crops=6, validation_crops=3, in_memory=2)
 NARROW = {"encoder": [4, 4, 4], "decoder": [4, 4], "low": 0.0, "high": 1.0}
 
 

@@ -287,7 +287,7 @@ def test_the_published_loss_of_bouabid_by_its_parts():
     gradients[:, 0] = 0.6  # a stretch of 1.2 along z: |2s − 1| = 0.2 in a third of the channels
 
     class Stretch(networks.RegistrationNetwork):
-        def both(self, moving, fixed, backward):
+        def predict_directions(self, moving, fixed, backward):
             return Prediction([torch.zeros(1, 3, 16, 16, 16)], gradients), None
 
     total, parts = objective.loss(Stretch(), batch)
@@ -370,7 +370,7 @@ def test_equation_7_of_hu_by_its_parts():
     objective = hu_objective(cases, batch_size=2, symmetric=True)
     batch, network = objective.batch(0), hu_network().eval()
     total, parts = objective.loss(network, batch)
-    forward, backward = network.both(batch.moving, batch.fixed)
+    forward, backward = network.predict_directions(batch.moving, batch.fixed)
     mse = [
         (warp(source, p.displacement) - target).square().mean()
         for p, source, target in (

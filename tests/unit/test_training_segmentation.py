@@ -22,7 +22,7 @@ from warpline.training.segmentation import Sampling, SegmentationObjective
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
-FEW = Sampling(crop=8, crops=6, centred=0.5, held=2)
+FEW = Sampling(crop=8, crops=6, centred=0.5, in_memory=2)
 LIVER, SPLEEN = 6, 1
 
 
@@ -218,7 +218,7 @@ def recipe(**changes) -> dict:
         "training": {
             "objective": "segmentation",
             "batch_size": 4,
-            "sampling": {"crop": 16, "crops": 2, "held": 4},
+            "sampling": {"crop": 16, "crops": 2, "in_memory": 4},
         },
     } | changes
 
@@ -285,7 +285,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
     def started():
         torch.manual_seed(0)
         network = networks.build("estienne2020_segmenter", NARROW | {"channels": [4, 4]})
-        sampling = Sampling(crop=8, crops=2, held=2)
+        sampling = Sampling(crop=8, crops=2, in_memory=2)
         return network, SegmentationObjective(
             cases, cases[:1], [LIVER, SPLEEN], batch_size=2, sampling=sampling, seed=3
         )

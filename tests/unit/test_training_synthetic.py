@@ -31,7 +31,7 @@ NARROW = {
     "air": 0.0,
     "span": 1.0,
 }
-FEW = Sampling(fields=3, patches=12, validation_patches=6, noise=0.0, held=2)
+FEW = Sampling(fields=3, patches=12, validation_patches=6, noise=0.0, in_memory=2)
 
 
 def lung_case(name: str, seed: int, spacing=(1.0, 1.0, 1.0)) -> Case:
@@ -119,7 +119,7 @@ def test_six_fields_are_three_of_the_image_and_three_of_its_deformed_versions():
         made.append((how["frequency"], how["deform_moving"], how["seed"][-2:]))
         return known_pair(image, mask, **how)
 
-    one = objective(cases=1, sampling=replace(FEW, fields=6, held=6), make_pair=spy)
+    one = objective(cases=1, sampling=replace(FEW, fields=6, in_memory=6), make_pair=spy)
     one.batch(0)
     expected = [
         (frequency, deformed, (0, 3 * deformed + k))
@@ -334,7 +334,7 @@ def test_pairs_of_the_library_are_registered_by_their_displacements():
         [],
         error={"name": "mae"},
         batch_size=4,
-        sampling=replace(FEW, flips=False, fields=1, held=1, classes=(14,), patches=40),
+        sampling=replace(FEW, flips=False, fields=1, in_memory=1, classes=(14,), patches=40),
         seed=1,
     )
     assert one.block_steps == [10]
@@ -386,7 +386,7 @@ def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
 
 
 def recipe(**training) -> dict:
-    sampling = {"fields": 2, "patches": 8, "frequencies": ["high"], "held": 2}
+    sampling = {"fields": 2, "patches": 8, "frequencies": ["high"], "in_memory": 2}
     return {
         "network": {"name": "sokooti2017", "parameters": NARROW},
         "loss": {"error": {"name": "huber", "delta": 0.5}},
@@ -403,7 +403,7 @@ def test_a_recipe_names_the_objective(tmp_path):
     arguments = (narrow_network(), folders, ["a", "b"], [("v", "b"), ("b", "v")], {}, "cpu")
     one = objectives.build(recipe(), *arguments)
     assert isinstance(one, SyntheticObjective)
-    assert one.sampling == Sampling(fields=2, patches=8, frequencies=["high"], held=2)
+    assert one.sampling == Sampling(fields=2, patches=8, frequencies=["high"], in_memory=2)
     assert [case.id for case in one.validation] == ["b", "v"]
     assert one.steps_per_epoch == 2 * 2 * 8 * 4 // 4
     assert one.batch(3).patches.moving.shape == (4, 1, 29, 29, 29)

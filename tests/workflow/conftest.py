@@ -152,7 +152,7 @@ for method in ("hu2020-voxelmorph", "hu2020-landmarks"):
 TINY["override"]["methods"]["estienne2020-task3-segmenter"]["training"]["sampling"] = {
     "crop": 16, "crops": 1
 }  # fmt: skip
-FEW_PATCHES = {"fields": 1, "patches": 4, "validation_patches": 4, "held": 1, "block": 1}
+FEW_PATCHES = {"fields": 1, "patches": 4, "validation_patches": 4, "in_memory": 1, "block": 1}
 for method in TINY["override"]["methods"]:
     if method.startswith("sokooti"):
         TINY["override"]["methods"][method]["training"]["sampling"] = FEW_PATCHES

@@ -14,12 +14,12 @@ sys.path.insert(0, str(ROOT / "src"))
 from warpline.plan.catalog import Catalog, Experiment
 from warpline.plan.fingerprint import code_version
 from warpline.plan.datasets import ATLAS, pair_name
-from warpline.plan.environment import share
+from warpline.plan.environment import export_environment
 from warpline.errors import WarplineError
 from warpline.figures import KINDS as FIGURE_KINDS
 from warpline.phantoms import KNOWN as PHANTOMS
 
-share(ROOT / "src")
+export_environment(ROOT / "src")
 try:
     catalog = Catalog(config, ROOT)
     RUNS = list(

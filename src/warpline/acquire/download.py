@@ -32,7 +32,7 @@ import urllib3
 from warpline.errors import WarplineError
 from warpline.files import atomic_path, write_json
 from warpline.progress import Progress
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 log = logging.getLogger(__name__)
 
@@ -737,7 +737,9 @@ def _in_record(
             raise _SourceFailed(f"{address} does not list the record's files: {error}") from error
     files = _record_files(answer, address)
     if archive.name not in files:
-        raise _SourceFailed(f"the record has no file of this name. {nearest(archive.name, files)}")
+        raise _SourceFailed(
+            f"the record has no file of this name. {suggestion(archive.name, files)}"
+        )
     entry = files[archive.name]
     try:
         url, checksum, size = str(entry["links"]["self"]), entry["checksum"].lower(), entry["size"]
@@ -846,7 +848,7 @@ def _series_uid(series: Iterable[Mapping[str, Any]], patient: str) -> str:
         patients = sorted({str(entry.get("PatientID")) for entry in series})
         raise _SourceFailed(
             f"the collection has no CT series of the patient '{patient}'. "
-            f"{nearest(patient, patients)}"
+            f"{suggestion(patient, patients)}"
         )
     if len(found) > 1:
         raise _SourceFailed(f"the patient '{patient}' has {len(found)} series: {', '.join(found)}")

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 # In Learn2Reg's order, whose numbers are the common ones.
 ORGANS = (
@@ -97,7 +97,7 @@ def harmonise(
             raise WarplineError(
                 f"The table of labels gives the value {value} to '{name}', which is no common "
                 "organ.",
-                do=nearest(name, [*NUMBER, KIDNEYS]),
+                do=suggestion(name, [*NUMBER, KIDNEYS]),
             )
         parts.setdefault(name, []).append(int(value))
     _check_values(labels.array, {0, *map(int, values)})

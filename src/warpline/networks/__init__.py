@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from warpline.errors import WarplineError
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 
 @dataclass
@@ -74,9 +74,9 @@ class RegistrationNetwork(nn.Module):
     stride
         The input's size must be a multiple of it along every axis; `register` pads and crops.
     invertible
-        Whether the network draws or integrates a `Velocity`: the backward field that `both` gives
-        is then the inverse of the forward one. Such a network has the methods ``velocity`` and
-        ``transformation``, see `warpline.networks.hu2020`.
+        Whether the network draws or integrates a `Velocity`: the backward field that
+        `predict_directions` gives is then the inverse of the forward one. Such a network has the
+        methods ``velocity`` and ``transformation``, see `warpline.networks.hu2020`.
     """
 
     stride: int = 1
@@ -84,17 +84,17 @@ class RegistrationNetwork(nn.Module):
 
     def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> Prediction:
         """Predict the field that warps `moving` onto `fixed`, both (B, C, z, y, x)."""
-        return self.both(moving, fixed, backward=False)[0]
+        return self.predict_directions(moving, fixed, backward=False)[0]
 
     def channels(self, image: torch.Tensor) -> torch.Tensor:
         """What the network, and a similarity, make of an image (B, 1, z, y, x); as it is here."""
         return image
 
-    def both(
+    def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """Both directions; a network that can share work between them overrides this."""
-        raise TypeError(f"{type(self).__name__} must define 'both'")
+        raise TypeError(f"{type(self).__name__} must define 'predict_directions'")
 
 
 def names() -> list[str]:
@@ -114,7 +114,7 @@ def build(name: str, parameters: Mapping[str, Any]) -> RegistrationNetwork:
         raise WarplineError(
             f"There is no network '{name}'.",
             where="network.name of the recipe",
-            do=nearest(name, names()),
+            do=suggestion(name, names()),
         )
     network = importlib.import_module(f"warpline.networks.{name}").Network
     try:

@@ -66,7 +66,7 @@ class Network(RegistrationNetwork):
         nn.init.normal_(self.last.weight, std=1e-5)
         nn.init.zeros_(self.last.bias)
 
-    def both(
+    def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """Predict each direction on its own; the pair's order is all that differs."""

@@ -176,7 +176,7 @@ class Network(RegistrationNetwork):
         gradients.append(_gradients(self.last(out)))
         return Prediction([integrate_gradients(2.0 * s) for s in gradients], gradients[-1])
 
-    def both(
+    def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """Decode E(M) − E(F) and, if asked, E(F) − E(M): the encoder works once for both."""

@@ -63,7 +63,7 @@ class Network(RegistrationNetwork):
         """The voxel displacement at full resolution of a velocity (B, 3, z/2, y/2, x/2)."""
         return finer(exponentiate(velocity, self.integration_steps))
 
-    def both(
+    def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """The exponentials of one velocity and of its negative, which is that of the inverse."""

@@ -133,11 +133,12 @@ class Resolution(nn.Module):
 class Network(RegistrationNetwork):
     """RegNet in its three designs; displacements in voxels of the grid, meant to be of 1 mm.
 
-    Patches go through `displacements`, which is what is trained. A volume (`both`, `forward`) gets
-    its whole field: at every voxel the answer of the patch around it, voxels outside the volume
-    taking the value of the nearest border voxel. So a volume of any size will do, also one smaller
-    than the patches. In evaluation the volume is worked off in tiles, on which the answer does not
-    depend. In training mode it is one tile, so that batch statistics are those of the whole volume.
+    Patches go through `displacements`, which is what is trained. A volume (`predict_directions`,
+    `forward`) gets its whole field: at every voxel the answer of the patch around it, voxels
+    outside the volume taking the value of the nearest border voxel. So a volume of any size will
+    do, also one smaller than the patches. In evaluation the volume is worked off in tiles, on which
+    the answer does not depend. In training mode it is one tile, so that batch statistics are those
+    of the whole volume.
 
     Parameters
     ----------
@@ -209,7 +210,7 @@ class Network(RegistrationNetwork):
         low = None if self.low is None else (patches.moving_low, patches.fixed_low)
         return self._join(features, low).permute(0, 2, 3, 4, 1).reshape(-1, 3)
 
-    def both(
+    def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """The dense field of each direction; the pair's order is all that differs."""

@@ -123,7 +123,7 @@ class Network(RegistrationNetwork):
             Level(inputs, encoder, decoder, slope, half_resolution) for _ in range(levels)
         )
 
-    def both(
+    def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
     ) -> tuple[Prediction, Prediction | None]:
         """Predict each direction on its own; the pair's order is all that differs."""

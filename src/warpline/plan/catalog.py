@@ -17,7 +17,7 @@ from warpline.plan.config import at_scale, merge, read_yaml, validate
 from warpline.plan.datasets import Dataset
 from warpline.plan.pairs import ATLAS, MEMBER, Pair, pair_batches
 from warpline.plan.sheets import first_of_each, read_case_sheet
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 STUDY_COLUMNS = {
     "dice": {"title": "Dice", "metric": "dice", "better": "higher"},
@@ -48,7 +48,7 @@ def _between(above: float, at_most: float) -> dict[str, Any]:
 
 
 # What a method must be trained for, by the suffix of its row's split.
-SINGLE = {SYNTHETIC: "synthetic", SEGMENTED: "segmentation"}
+CASE_SUFFIXES = {SYNTHETIC: "synthetic", SEGMENTED: "segmentation"}
 
 SYNTHETIC_COLUMNS = {
     "mae": {"title": "MAE", "metric": "mae"} | _ERROR,
@@ -131,7 +131,7 @@ class Catalog:
             raise WarplineError(
                 f"There is no '{name}' in config/{kind}.",
                 where=where or path,
-                do=nearest(name, self._known(kind)),
+                do=suggestion(name, self._known(kind)),
             )
         return path
 
@@ -214,7 +214,7 @@ class Catalog:
                     raise WarplineError(
                         f"The dataset '{member}' has no split '{split}'.",
                         where=where,
-                        do=nearest(split, data.splits),
+                        do=suggestion(split, data.splits),
                     )
             rows += [
                 row
@@ -251,7 +251,7 @@ class Catalog:
                 raise WarplineError(
                     f"The dataset '{name}' has no split '{split}'.",
                     where=f"config/datasets/{name}.yaml, key 'per_case.{kind}.splits'",
-                    do=nearest(split, known),
+                    do=suggestion(split, known),
                 )
 
     def _left_in(self, name: str, key: str, entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +263,7 @@ class Catalog:
                 raise WarplineError(
                     f"There is no {what} '{entry}' to leave out of the dataset '{name}'.",
                     where=f"key 'override.datasets.{name}.{key}' of the configuration",
-                    do=nearest(entry, known),
+                    do=suggestion(entry, known),
                 )
         return {entry: value for entry, value in entries.items() if value is not None}
 
@@ -395,9 +395,9 @@ class Catalog:
                     raise WarplineError(
                         f"The dataset '{row['dataset']}' has no split '{split}'.",
                         where=where,
-                        do=nearest(split, splits),
+                        do=suggestion(split, splits),
                     )
-                self._check_objective(row["method"], SINGLE[suffix], where)
+                self._check_objective(row["method"], CASE_SUFFIXES[suffix], where)
 
     def _check_registers(self, method: str, where: str) -> None:
         """Refuse a network that is trained for something else than fields of pairs."""
@@ -603,7 +603,7 @@ class Catalog:
                 raise WarplineError(
                     f"The fold '{fold}' is no split of the dataset '{dataset}'.",
                     where=f"{where} 'pairs.{pooled[0]}'",
-                    do=nearest(fold, data.splits),
+                    do=suggestion(fold, data.splits),
                 )
         if sorted(data.pairs(pooled[0])) != sorted(p for fold in folds for p in data.pairs(fold)):
             raise WarplineError(
@@ -646,7 +646,7 @@ class Catalog:
             raise WarplineError(
                 f"The dataset '{dataset}' has no fold '{held_out}'.",
                 where=f"method '{method}'",
-                do=nearest(held_out, folds),
+                do=suggestion(held_out, folds),
             )
         others = [fold for fold in folds if fold != held_out]
         validation = dict(spec["training"]["validation"])
@@ -779,7 +779,7 @@ def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
 
 def _single(split: str) -> tuple[str, str]:
     """A row's split, and the suffix that asks for its cases instead of its pairs; may be empty."""
-    suffix = next((s for s in SINGLE if split.endswith(s)), "")
+    suffix = next((s for s in CASE_SUFFIXES if split.endswith(s)), "")
     return split.removesuffix(suffix), suffix
 
 
@@ -802,7 +802,7 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
             raise WarplineError(
                 f"The reference '{table['reference']}' is no row of its table.",
                 where=f"'{name}', key 'tables.{key}.reference'",
-                do=nearest(table["reference"], ids),
+                do=suggestion(table["reference"], ids),
             )
         columns = table["columns"]
         for column in columns.values():
@@ -810,7 +810,7 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
                 raise WarplineError(
                     f"The spread '{column['spread']}' is no column of its table.",
                     where=f"'{name}', key 'tables.{key}.columns'",
-                    do=nearest(column["spread"], columns),
+                    do=suggestion(column["spread"], columns),
                 )
     for key, figure in paper["figures"].items():
         places = {(row["dataset"], row["split"]) for row in figure["experiments"]}
@@ -825,12 +825,12 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
             raise WarplineError(
                 f"The method '{figure['before']}' is none of the figure's experiments.",
                 where=f"'{name}', key 'figures.{key}.before'",
-                do=nearest(figure["before"], methods),
+                do=suggestion(figure["before"], methods),
             )
         table = figure.get("table")
         if table is not None and table not in paper["tables"]:
             raise WarplineError(
                 f"The figure names the table '{table}', which is not there.",
                 where=f"'{name}', key 'figures.{key}.table'",
-                do=nearest(table, paper["tables"]),
+                do=suggestion(table, paper["tables"]),
             )

@@ -15,7 +15,7 @@ import jsonschema
 import yaml
 
 from warpline.errors import WarplineError
-from warpline.registry import closest
+from warpline.registry import closest_word
 
 SCALES = ("demo", "cpu", "paper")
 
@@ -32,7 +32,7 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except FileNotFoundError as error:
-        near = closest(path.name, os.listdir(path.parent)) if path.parent.is_dir() else None
+        near = closest_word(path.name, os.listdir(path.parent)) if path.parent.is_dir() else None
         raise WarplineError(
             "The configuration file does not exist.",
             where=path,
@@ -129,11 +129,11 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
         known = list(error.schema.get("properties", {}))
         for key in error.instance:
             if key not in known:
-                near = closest(key, known)
+                near = closest_word(key, known)
                 hint = f"did you mean '{near}'?" if near else f"known: {', '.join(known)}"
                 yield f"{path + '.' if path else ''}{key}: unknown key; {hint}"
     elif error.validator == "enum":
-        near = closest(error.instance, error.validator_value)
+        near = closest_word(error.instance, error.validator_value)
         hint = f"; did you mean '{near}'?" if near else ""
         yield f"{path}: '{error.instance}' is not one of {error.validator_value}{hint}"
     elif error.validator in ("anyOf", "oneOf") and error.context:

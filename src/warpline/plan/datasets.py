@@ -15,7 +15,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
 from warpline.plan.sheets import read_pair_sheet
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Dataset:
         raise WarplineError(
             f"There is no case '{case}' in the dataset '{self.name}'.",
             where=self.spec["case_sheet"],
-            do=nearest(case, self.ids),
+            do=suggestion(case, self.ids),
         )
 
     @property

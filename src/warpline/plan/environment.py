@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def share(source: Path) -> None:
+def export_environment(source: Path) -> None:
     """Let every job import the library from `source`, and let its waiting threads sleep.
 
     Jobs find the library whether or not it is installed in their environment. Without the second,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from warpline.errors import WarplineError
 from warpline.plan.pairs import ATLAS, Pair
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 CASE_COLUMNS = ("case", "patient", "split", "image", "labels", "mask", "landmarks")
 
@@ -56,7 +56,7 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
             raise WarplineError(
                 f"The case sheet has an unknown column '{column}'.",
                 where=path,
-                do=f"{nearest(column, CASE_COLUMNS)} Separate columns by tabs.",
+                do=f"{suggestion(column, CASE_COLUMNS)} Separate columns by tabs.",
             )
     for column in ("case", "split"):
         if column not in columns:
@@ -124,7 +124,7 @@ def first_of_each(
             raise WarplineError(
                 f"The key 'cases' names the split '{split}', which no case has.",
                 where=path,
-                do=nearest(split, known),
+                do=suggestion(split, known),
             )
     left = dict(limits)
     chosen = []
@@ -160,7 +160,7 @@ def read_pair_sheet(path: Path, cases: set[str], dataset: str) -> list[Pair]:
                     raise WarplineError(
                         f"The pair names the case '{case}', which is not in this split.",
                         where=where,
-                        do=nearest(case, cases),
+                        do=suggestion(case, cases),
                     )
             if fixed == moving:
                 raise WarplineError(

@@ -16,6 +16,7 @@ from typing import Any
 
 from warpline import __version__
 from warpline.files import checksum, write_json
+from warpline.jobs import job
 
 FOLDER = "provenance"  # in the results: the record of results/a/b is results/provenance/a/b.json
 
@@ -105,7 +106,7 @@ def record_path(results: str | os.PathLike, path: str | os.PathLike) -> Path:
 
 
 @contextmanager
-def keep(job: Any, *settings: str) -> Iterator[dict[str, Any]]:
+def record_job(snakemake: Any, *settings: str) -> Iterator[dict[str, Any]]:
     """Keep a record of a job for each of its outputs, if the block succeeds.
 
     With every input stands its state before the job (`state`), so that a record tells which
@@ -113,7 +114,7 @@ def keep(job: Any, *settings: str) -> Iterator[dict[str, Any]]:
 
     Parameters
     ----------
-    job
+    snakemake
         What Snakemake tells a script of its job: ``rule``, ``wildcards``, ``input``, ``output``,
         ``params``, ``log``, ``threads``, ``config``.
     settings
@@ -124,27 +125,42 @@ def keep(job: Any, *settings: str) -> Iterator[dict[str, Any]]:
     dict
         Further entries of the record, to be filled by the job.
     """
-    results = Path(job.config.get("results", "results"))
+    results = Path(snakemake.config.get("results", "results"))
     started, clock = time.time(), time.monotonic()
-    inputs = {_relative(path, results): state(path, results) for path in dict.fromkeys(job.input)}
+    inputs = {
+        _relative(path, results): state(path, results) for path in dict.fromkeys(snakemake.input)
+    }
     more: dict[str, Any] = {}
     yield more
-    outputs = {_relative(path, results): path for path in job.output}
+    outputs = {_relative(path, results): path for path in snakemake.output}
     entries = record(
         device(),
         time.monotonic() - clock,
-        rule=job.rule,
-        wildcards=dict(job.wildcards.items()),
+        rule=snakemake.rule,
+        wildcards=dict(snakemake.wildcards.items()),
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
-        threads=job.threads,
-        settings={name: job.params[name] for name in settings},
+        threads=snakemake.threads,
+        settings={name: snakemake.params[name] for name in settings},
         inputs=inputs,
         outputs={name: content(path) for name, path in outputs.items()},
-        log=_relative(job.log[0], results),
+        log=_relative(snakemake.log[0], results),
         **more,
     )
     for name in outputs:
         write_json(record_path(results, name), entries)
+
+
+@contextmanager
+def recorded_job(snakemake: Any, *settings: str) -> Iterator[dict[str, Any]]:
+    """What a script wraps its work in: the job's log and errors (`jobs.job`), and its record.
+
+    Parameters
+    ----------
+    snakemake, settings
+        See `record_job`.
+    """
+    with job(snakemake.log[0], snakemake.threads), record_job(snakemake, *settings) as entries:
+        yield entries
 
 
 def state(path: str | os.PathLike, results: str | os.PathLike) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from warpline.cases.case import Case
 from warpline.fields.physical import DisplacementField
 
 
-def moved(moving: Case, initial: DisplacementField) -> Case:
+def resample_moving(moving: Case, initial: DisplacementField) -> Case:
     """A moving case resampled onto the fixed grid by its initial registration.
 
     Images linearly, labels and masks by nearest neighbour; without landmarks, which no

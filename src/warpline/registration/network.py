@@ -61,7 +61,7 @@ def predict_both(
     WarplineError
         If the shapes differ.
     """
-    forward, backward = network.both(*_padded(network, fixed, moving, device))
+    forward, backward = network.predict_directions(*_padded(network, fixed, moving, device))
     return (
         _field(forward.displacement, fixed, moving),
         _field(backward.displacement, moving, fixed),

@@ -13,7 +13,7 @@ from warpline.fields.physical import DisplacementField
 Register = Callable[[Case, Case], DisplacementField]
 
 
-def seen(
+def prepare_pair(
     fixed: Case, moving: Case, steps: Sequence[Mapping[str, Any]], *, aligned: bool = False
 ) -> tuple[Case, Case]:
     """Both cases of a pair as `steps`, those of a recipe's ``prepare``, leave them.
@@ -34,14 +34,14 @@ def seen(
 def on_own_grid(
     register: Register, steps: Sequence[Mapping[str, Any]], *, aligned: bool = False
 ) -> Register:
-    """A registration of a pair as it is `seen`, with the field on the fixed case's grid.
+    """A registration of a pair as `prepare_pair` leaves it.
 
-    The field is read at the points of that grid, and beyond the grid that the method saw it goes
-    on with the value at its border. Steps must leave every voxel at its place in mm (crops,
-    resampling, intensities).
+    Its field lies on the fixed case's own grid. The field is read at the points of that grid, and
+    beyond the grid that the method saw it goes on with the value at its border. Steps must leave
+    every voxel at its place in mm (crops, resampling, intensities).
     """
 
     def registered(fixed: Case, moving: Case) -> DisplacementField:
-        return register(*seen(fixed, moving, steps, aligned=aligned)).resample(fixed.grid)
+        return register(*prepare_pair(fixed, moving, steps, aligned=aligned)).resample(fixed.grid)
 
     return registered if steps else register

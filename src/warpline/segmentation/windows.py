@@ -16,7 +16,7 @@ from torch import nn
 from warpline.cases.organs import NUMBER
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 SPREAD = 0.125  # of a window's side: standard deviation of its weights
 LEAST_WEIGHT = 1e-3  # corners, too, are said by someone
@@ -35,7 +35,7 @@ def organ_numbers(network: nn.Module) -> list[int]:
             raise WarplineError(
                 f"The network is to segment '{name}', which is no common organ.",
                 where="network.parameters.organs of the recipe",
-                do=nearest(name, NUMBER),
+                do=suggestion(name, NUMBER),
             )
     return [NUMBER[name] for name in network.organs]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
-from warpline.registry import nearest
+from warpline.registry import suggestion
 from warpline.tables.statistics import (
     aggregate,
     bootstrap_interval,
@@ -282,7 +282,7 @@ def _refuse_unknown(published: Mapping[str, Any], columns: Mapping[str, Any], ro
         if name not in columns:
             raise WarplineError(
                 f"The row {row['id']!r} publishes {name!r}, which is no column.",
-                do=nearest(name, columns),
+                do=suggestion(name, columns),
             )
 
 

@@ -18,8 +18,8 @@ from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.networks import padding_to
 from warpline.plan.pairs import Pair, pair_name
-from warpline.registration.initial import moved
-from warpline.registration.own_grid import seen
+from warpline.registration.initial import resample_moving
+from warpline.registration.own_grid import prepare_pair
 
 
 class CaseMemory:
@@ -145,7 +145,7 @@ def read_pairs(
     pairs
         (fixed, moving) ids.
     steps
-        Of the recipe's own preparation, see `warpline.registration.own_grid.seen`.
+        Of the recipe's own preparation, see `warpline.registration.own_grid.prepare_pair`.
 
     Returns
     -------
@@ -158,8 +158,8 @@ def read_pairs(
         name = pair_name(pair)
         fixed, moving = (read_case(Path(folders[case_id])) for case_id in pair)
         first = read_field(Path(folders[name]) / f"{name}.nii.gz")
-        case = replace(moved(moving, first), id=name)
-        cases[pair[0]], cases[name] = seen(fixed, case, steps, aligned=True)
+        case = replace(resample_moving(moving, first), id=name)
+        cases[pair[0]], cases[name] = prepare_pair(fixed, case, steps, aligned=True)
         renamed.append((pair[0], name))
     return list(cases.values()), renamed
 

@@ -40,7 +40,7 @@ class Sampling:
         mask, or anywhere in the image where there is none; at its faces a crop is moved inside.
     validation_crops
         Crops of each validation case; always the same, kept in memory.
-    held
+    in_memory
         Cases in memory at a time, among which a batch is mixed.
     radius, dilation
         Of the descriptor, see `warpline.registration.embedding.descriptors.mind_ssc`.
@@ -49,7 +49,7 @@ class Sampling:
     crop: int = 64
     crops: int = 16
     validation_crops: int = 8
-    held: int = 4
+    in_memory: int = 4
     radius: int = 1
     dilation: int = 2
 
@@ -65,8 +65,8 @@ class Batch:
 class DescriptorObjective:
     """The error of descriptors predicted for random crops.
 
-    An epoch takes all cases in random order, `held` at a time, and mixes their crops. All of it
-    follows from seed and step.
+    An epoch takes all cases in random order, `in_memory` at a time, and mixes their crops. All of
+    it follows from seed and step.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class DescriptorObjective:
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device = device
         # Blocks of cases that are in memory together, and the steps that each takes.
-        held = max(1, sampling.held)
+        held = max(1, sampling.in_memory)
         self.block_sizes = [min(held, len(training) - s) for s in range(0, len(training), held)]
         self.block_steps = [-(-size * sampling.crops // batch_size) for size in self.block_sizes]
         self.steps_per_epoch = sum(self.block_steps)

@@ -44,7 +44,7 @@ class Sampling:
         Every patch comes four times an epoch: as it is and flipped along x, y and z.
     noise
         Standard deviation of the Gaussian noise on both images' patches, in units of the images.
-    held
+    in_memory
         Synthetic pairs in memory at a time, among which a batch is mixed.
     block
         1: a patch has the one centre that was drawn, as in the paper. A larger, odd number: in
@@ -60,7 +60,7 @@ class Sampling:
     classes: Sequence[float] = (1.5, 4.0, 8.0)
     flips: bool = True
     noise: float = 5.0
-    held: int = 4
+    in_memory: int = 4
     block: int = 1
 
     @property

@@ -250,7 +250,9 @@ class RegistrationObjective:
         self, network: RegistrationNetwork, batch: Batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss to minimise, and its parts for the record."""
-        forward, backward = network.both(batch.moving, batch.fixed, backward=self.symmetric)
+        forward, backward = network.predict_directions(
+            batch.moving, batch.fixed, backward=self.symmetric
+        )
         predictions = [forward] if backward is None else [forward, backward]
         check_velocity(forward)
         terms = {

@@ -40,14 +40,14 @@ class Sampling:
     centred
         Share of crops whose middles lie in an annotated organ, each of those that the case has
         being as likely; the others' lie anywhere in the image. At its faces a crop is moved inside.
-    held
+    in_memory
         Cases in memory at a time, among which a batch is mixed.
     """
 
     crop: int = 144
     crops: int = 1
     centred: float = 0.5
-    held: int = 12
+    in_memory: int = 12
 
 
 @dataclass
@@ -72,8 +72,8 @@ class Batch:
 class SegmentationObjective:
     """The Dice of the organs that each case has annotated.
 
-    An epoch takes all cases in random order, `held` at a time, and mixes their crops. All of it
-    follows from seed and step.
+    An epoch takes all cases in random order, `in_memory` at a time, and mixes their crops. All of
+    it follows from seed and step.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class SegmentationObjective:
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device = device
         # Blocks of cases that are in memory together, and the steps that each takes.
-        held = max(1, sampling.held)
+        held = max(1, sampling.in_memory)
         self.block_sizes = [min(held, len(training) - s) for s in range(0, len(training), held)]
         self.block_steps = [-(-size * sampling.crops // batch_size) for size in self.block_sizes]
         self.steps_per_epoch = sum(self.block_steps)

@@ -42,7 +42,7 @@ ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
 class SyntheticObjective:
     """Patches of synthetic pairs, and the error of the displacements of their centres.
 
-    An epoch takes every field of every training image once, in random order. `held` pairs at a
+    An epoch takes every field of every training image once, in random order. `in_memory` pairs at a
     time are made and their patches mixed; then the next are made. So memory does not grow with the
     number of patches, and as all of it follows from seed and step, a training that is taken up in
     the middle makes the pairs of that step again and goes on as if it had not been stopped.
@@ -88,7 +88,7 @@ class SyntheticObjective:
         """Steps of each block of held pairs of an epoch."""
         sampling = self.sampling
         pairs = len(self.training) * sampling.fields
-        sizes = [min(sampling.held, pairs - i) for i in range(0, pairs, sampling.held)]
+        sizes = [min(sampling.in_memory, pairs - i) for i in range(0, pairs, sampling.in_memory)]
         steps = [n * sampling.patches * sampling.versions // self.batch_size for n in sizes]
         if min(steps) == 0:
             raise WarplineError(
@@ -125,7 +125,7 @@ class SyntheticObjective:
             sampling = self.sampling
             rng = np.random.default_rng((self.seed, ORDER, epoch))
             order = rng.permutation(len(self.training) * sampling.fields)
-            chosen = order[block * sampling.held : (block + 1) * sampling.held]
+            chosen = order[block * sampling.in_memory : (block + 1) * sampling.in_memory]
             drawn = []
             for number in map(int, chosen):
                 image, field = divmod(number, sampling.fields)

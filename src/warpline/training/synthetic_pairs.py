@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 # Voxels handled at a time: what is computed besides the volumes themselves stays small.
 SLAB = 1_000_000
@@ -237,7 +237,7 @@ def warp_cubic(volume: np.ndarray, displacement: np.ndarray, *, threads: int = 1
     Parameters
     ----------
     volume
-        (z, y, x); points outside take the value of the nearest border point.
+        (z, y, x); points outside take the value of the suggestion border point.
     displacement
         (3, z, y, x), voxels, components (z, y, x).
 
@@ -289,6 +289,6 @@ def _setting(frequency: str | Frequency) -> Frequency:
     if frequency not in FREQUENCIES:
         raise WarplineError(
             f"There is no frequency '{frequency}' of synthetic fields.",
-            do=nearest(frequency, FREQUENCIES),
+            do=suggestion(frequency, FREQUENCIES),
         )
     return FREQUENCIES[frequency]

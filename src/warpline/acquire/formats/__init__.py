@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from warpline.acquire.formats.base import CaseFiles
-from warpline.errors import WarplineError, together
+from warpline.errors import WarplineError, combine
 from warpline.registry import lookup
 
 KNOWN = {
@@ -69,5 +69,5 @@ def locate_all(
     if problems is not None:
         problems += missing
     elif missing:
-        raise together(missing, f"{len(missing)} cases cannot be found")
+        raise combine(missing, f"{len(missing)} cases cannot be found")
     return found

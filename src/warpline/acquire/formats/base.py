@@ -12,7 +12,7 @@ import pandas as pd
 
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 SUFFIX = ".nii.gz"
 
@@ -203,5 +203,5 @@ def no_case(case: str, known: list[str], where: Path) -> WarplineError:
     return WarplineError(
         f"The case '{case}' of the case sheet is not in the archive.",
         where=where,
-        do=nearest(case, known),
+        do=suggestion(case, known),
     )

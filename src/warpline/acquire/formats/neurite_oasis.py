@@ -20,7 +20,7 @@ import numpy as np
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, find_one, no_case
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 CASE = re.compile(r"(\d+)(?:-(left|right))?")
 HIPPOCAMPUS = {"left": 14, "right": 30}  # in the label maps of 35 structures
@@ -54,7 +54,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         raise WarplineError(
             f"The case '{case['case']}' is to have the image '{kind}'.",
             where=f"{dataset.get('case_sheet')}, column 'image'",
-            do=nearest(kind, IMAGES),
+            do=suggestion(kind, IMAGES),
         )
     table = [int(value) for value in dataset.get("labels") or {}]
     files = {"image": subject / f"{kind}{SUFFIX}"}

@@ -32,7 +32,7 @@ from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, fetched, find
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 PANCREAS = 11  # in Gibson et al.'s numbering
 LABELS = {
@@ -71,7 +71,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         raise WarplineError(
             f"The case '{number}' is to have the labels '{which}'.",
             where=f"{dataset.get('case_sheet')}, column 'labels'",
-            do=nearest(which, LABELS),
+            do=suggestion(which, LABELS),
         )
     files |= {
         "labels": find_one(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from warpline.errors import WarplineError
-from warpline.registry import lookup, nearest
+from warpline.registry import lookup, suggestion
 
 if TYPE_CHECKING:
     from warpline.cases.case import Case
@@ -51,7 +51,7 @@ def prepare(case: Case, steps: Sequence[Mapping[str, Any]]) -> Case:
                 raise WarplineError(
                     f"The preparation step '{name}' has no parameter '{key}'.",
                     where=where,
-                    do=nearest(key, known),
+                    do=suggestion(key, known),
                 )
         for key, parameter in known.items():
             if key not in parameters and parameter.default is parameter.empty:

@@ -23,7 +23,7 @@ from warpline.images.grid import Image
 from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import hippocampus
 from warpline.phantoms.providers.tars import add_member
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 
 def write_hippocampus(
@@ -127,5 +127,5 @@ def check_parameters(parameters: Mapping[str, Any], function: Callable) -> None:
             raise WarplineError(
                 f"The phantom has no parameter '{name}'.",
                 where="key 'phantom.parameters' of the dataset file",
-                do=nearest(name, known),
+                do=suggestion(name, known),
             )

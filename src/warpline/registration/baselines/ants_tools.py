@@ -13,7 +13,7 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
 from warpline.registration.baselines.tools import check_finite, tool_run
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 # Arguments of ants.registration that the caller decides, not a method's file. `random_seed` is in
 # its signature's **kwargs, and ignored.
@@ -68,7 +68,7 @@ def run(
             raise WarplineError(
                 f"ANTs' registration has no parameter '{key}' that a method may set.",
                 where=f"parameters: {key}",
-                do=nearest(key, known),
+                do=suggestion(key, known),
             )
     # It tells one stage from several by the type: a tuple is one value for each level.
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}

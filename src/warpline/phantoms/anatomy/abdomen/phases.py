@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from warpline.errors import WarplineError
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 NON_CONTRAST = "non-contrast"
 PHASES: dict[str, dict[str, float]] = {
@@ -96,7 +96,7 @@ class Enhancement:
             raise WarplineError(
                 f"There is no contrast phase '{phase}'.",
                 where="phase",
-                do=nearest(phase, list(PHASES)),
+                do=suggestion(phase, list(PHASES)),
             )
         plain = PHASES[NON_CONTRAST]
         table = {

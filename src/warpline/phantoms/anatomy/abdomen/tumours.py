@@ -10,7 +10,7 @@ import numpy as np
 from warpline.errors import WarplineError
 from warpline.phantoms.anatomy.abdomen import anatomy
 from warpline.phantoms.anatomy.abdomen.organs import NUMBER, TUMOURS
-from warpline.registry import nearest
+from warpline.registry import suggestion
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def random_tumours(
             raise WarplineError(
                 f"There are no tumours of '{organ}'.",
                 where="tumours",
-                do=nearest(organ, list(TUMOURS)),
+                do=suggestion(organ, list(TUMOURS)),
             )
         result += _MAKERS[organ](rng, table)
     return result
