@@ -19,7 +19,7 @@ from warpline.acquire.unpack import unpack
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.plan.catalog import Catalog
-from warpline.plan.datasets import Dataset
+from warpline.plan.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
 download_cases = runpy.run_path(str(ROOT / "scripts/download_cases.py"))["main"]

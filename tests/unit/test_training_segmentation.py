@@ -13,6 +13,7 @@ from warpline import networks
 from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
+from warpline.plan import trainings
 from warpline.plan.catalog import Catalog
 from warpline.segmentation.windows import segment
 from warpline.training import objectives
@@ -316,8 +317,8 @@ def test_the_papers_recipe(scale):
     """As the catalog gives it, with the validation cases that it names."""
     catalog = Catalog({"scale": scale}, Path(__file__).parents[2])
     method = "estienne2020-task3-segmenter"
-    own = catalog.recipe("abdomen", method)
-    ids, pairs = catalog.training_cases("abdomen", method)
+    own = trainings.recipe(catalog, "abdomen", method)
+    ids, pairs = trainings.training_cases(catalog, "abdomen", method)
     network = networks.build(own["network"]["name"], own["network"]["parameters"])
     folders = dict.fromkeys([*ids, *(case for case, _ in pairs)], "nowhere")
     one = objectives.build(own, network, folders, ids, pairs, {}, torch.device("cpu"))

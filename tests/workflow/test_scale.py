@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.plan.catalog import Catalog, Experiment
-from warpline.plan.datasets import Dataset
+from warpline.plan import experiments
+from warpline.plan.catalog import Catalog
+from warpline.plan.dataset import Dataset
+from warpline.plan.experiments import Experiment
 from warpline.plan.pairs import Pair
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def test_a_cohort_has_a_job_for_every_scan_and_pair(planned):
     # registers have one for all of their pairs.
     studies = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["studies"].values()
     own = sum(len(study["methods"]) for study in studies)
-    paper = len(Catalog({"scale": "paper"}, ROOT).experiments("bouabid2019"))
+    paper = len(experiments.registrations(Catalog({"scale": "paper"}, ROOT), "bouabid2019"))
     assert jobs["register"] == 4 * SCANS + (own - 4) + paper
     assert jobs["evaluate"] == own + paper
     assert 6 * 888 + (jobs["total"] - 6 * SCANS) >= 5000  # so many are LUNA16's own
@@ -99,6 +101,6 @@ def test_pairs_are_made_once_for_all_registrations_of_an_experiment(monkeypatch)
     monkeypatch.setattr(Dataset, "pairs", pairs)
     catalog = Catalog({"scale": "paper"}, ROOT)
     experiment = Experiment("luna16", "elastix-bspline", "train")
-    found = [catalog.registration_batches(experiment) for _ in range(98)]
+    found = [experiments.registration_batches(catalog, experiment) for _ in range(98)]
     assert calls == ["train"]
     assert [len(batch) for batch in found[-1].values()] == [10] * 9 + [8]
