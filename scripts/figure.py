@@ -10,7 +10,7 @@ from warpline.registry import lookup
 
 
 def main(spec: Mapping[str, Any], sources: Mapping[str, Any], target: str) -> None:
-    draw = lookup(spec["kind"], KINDS, "kind of figure")
+    draw = lookup(spec["kind"], {name: kind.draw for name, kind in KINDS.items()}, "kind of figure")
     draw(spec, sources, Path(target).with_suffix(""))
 
 

@@ -4,11 +4,11 @@
 
 rule phantom:
     output:
-        directory(f"{RESULTS}/phantom/{{dataset}}/mirror"),
+        directory(layout.mirror("{dataset}")),
     log:
-        f"{RESULTS}/logs/phantom/{{dataset}}.log",
+        layout.log("phantom/{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/phantom/{{dataset}}.tsv"
+        layout.benchmark("phantom/{dataset}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
@@ -16,22 +16,22 @@ rule phantom:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        phantom=phantom_spec,
-        cases=lambda w: list(catalog.dataset(w.dataset).cases),
-        code=phantom_code,
+        phantom=ask(acquire.phantom_spec),
+        cases=ask(acquire.phantom_cases),
+        code=ask(acquire.phantom_code),
     script:
         "../../scripts/phantom.py"
 
 
 rule download:
     input:
-        phantom_mirror,
+        ask(acquire.phantom_mirror),
     output:
-        touch(f"{RESULTS}/data/{{dataset}}/verified/{{archive}}"),
+        touch(layout.verified("{dataset}", "{archive}")),
     log:
-        f"{RESULTS}/logs/download/{{dataset}}/{{archive}}.log",
+        layout.log("download/{dataset}/{archive}"),
     benchmark:
-        f"{RESULTS}/benchmarks/download/{{dataset}}/{{archive}}.tsv"
+        layout.benchmark("download/{dataset}/{archive}")
     priority: CASES_FIRST
     localrule: True  # nodes of a cluster often have no way out
     conda:
@@ -40,22 +40,22 @@ rule download:
         mem_mb=500,
         runtime=1440,
     params:
-        archive=archive_spec,
-        folder=lambda w: archive_folder(w.dataset),
-        code=code_of("download.py"),
+        archive=ask(acquire.archive_spec),
+        folder=ask(acquire.archive_folder),
+        code=run.code("download.py"),
     script:
         "../../scripts/download.py"
 
 
 rule download_cases:
     input:
-        phantom_mirror,
+        ask(acquire.phantom_mirror),
     output:
-        touch(f"{RESULTS}/data/{{dataset}}/fetched/{{batch}}"),
+        touch(layout.fetched("{dataset}", "{batch}")),
     log:
-        f"{RESULTS}/logs/download_cases/{{dataset}}/{{batch}}.log",
+        layout.log("download_cases/{dataset}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/download_cases/{{dataset}}/{{batch}}.tsv"
+        layout.benchmark("download_cases/{dataset}/{batch}")
     priority: CASES_FIRST
     localrule: True  # nodes of a cluster often have no way out
     conda:
@@ -64,22 +64,22 @@ rule download_cases:
         mem_mb=500,
         runtime=1440,
     params:
-        files=per_case_files,
-        folder=lambda w: per_case_folder(w.dataset),
-        code=code_of("download_cases.py"),
+        files=ask(acquire.per_case_files),
+        folder=ask(acquire.per_case_folder),
+        code=run.code("download_cases.py"),
     script:
         "../../scripts/download_cases.py"
 
 
 rule unpack:
     input:
-        f"{RESULTS}/data/{{dataset}}/verified/{{archive}}",
+        layout.verified("{dataset}", "{archive}"),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/unpacked/{{archive}}"),
+        directory(layout.unpacked("{dataset}", "{archive}")),
     log:
-        f"{RESULTS}/logs/unpack/{{dataset}}/{{archive}}.log",
+        layout.log("unpack/{dataset}/{archive}"),
     benchmark:
-        f"{RESULTS}/benchmarks/unpack/{{dataset}}/{{archive}}.tsv"
+        layout.benchmark("unpack/{dataset}/{archive}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
@@ -87,43 +87,31 @@ rule unpack:
         mem_mb=growing(1000),
         runtime=growing(240),
     params:
-        archive=lambda w: f"{archive_folder(w.dataset)}/{w.archive}",
-        code=code_of("unpack.py"),
+        archive=ask(acquire.archive_path),
+        code=run.code("unpack.py"),
     script:
         "../../scripts/unpack.py"
 
 
 rule canonicalise:
     input:
-        case_sources,
+        ask(acquire.case_sources),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/canonical/{{batch}}"),
+        directory(layout.batch("{dataset}", "canonical", "{batch}")),
     log:
-        f"{RESULTS}/logs/canonicalise/{{dataset}}/{{batch}}.log",
+        layout.log("canonicalise/{dataset}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/canonicalise/{{dataset}}/{{batch}}.tsv"
+        layout.benchmark("canonicalise/{dataset}/{batch}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
     params:
-        source=lambda w: catalog.dataset(w.dataset).spec["folder"]
-        or f"{RESULTS}/data/{w.dataset}/unpacked",
-        dataset=lambda w: source_of(w.dataset)
-        | {
-            "patients": catalog.dataset(w.dataset).patients_of(
-                catalog.dataset(w.dataset).batches()[w.batch]
-            )
-        },
-        cases=lambda w: [
-            catalog.dataset(w.dataset).row(case)
-            for case in catalog.dataset(w.dataset).batches()[w.batch]
-        ],
-        code=lambda w: code_of(
-            "canonicalise.py",
-            f"warpline.acquire.formats.{catalog.dataset(w.dataset).spec['format']}",
-        ),
+        source=ask(acquire.source_folder),
+        dataset=ask(acquire.source_spec),
+        cases=ask(acquire.case_rows),
+        code=ask(acquire.import_code),
     script:
         "../../scripts/canonicalise.py"

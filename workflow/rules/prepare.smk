@@ -3,26 +3,23 @@
 
 rule prepare:
     input:
-        f"{RESULTS}/data/{{dataset}}/canonical/{{batch}}",
+        layout.batch("{dataset}", "canonical", "{batch}"),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/prepared/{{batch}}"),
+        directory(layout.batch("{dataset}", "prepared", "{batch}")),
     log:
-        f"{RESULTS}/logs/prepare/{{dataset}}/{{batch}}.log",
+        layout.log("prepare/{dataset}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/prepare/{{dataset}}/{{batch}}.tsv"
+        layout.benchmark("prepare/{dataset}/{batch}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(60),
     params:
-        cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
-        steps=lambda w: catalog.dataset(w.dataset).spec["prepare"],
-        explore=lambda w: catalog.dataset(w.dataset).spec["explore"],
-        code=lambda w: code_of(
-            "prepare.py",
-            *["warpline.cases.exploration"] * catalog.dataset(w.dataset).spec["explore"],
-        ),
+        cases=ask(cases.batch_cases),
+        steps=ask(cases.preparation_steps),
+        explore=ask(cases.is_explored),
+        code=ask(cases.preparation_code),
     script:
         "../../scripts/prepare.py"
