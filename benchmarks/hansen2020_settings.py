@@ -38,7 +38,13 @@ from warpline.plan.catalog import Catalog
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.densify import densify
 from warpline.registration.embedding.graph import diffuse, laplacian
-from warpline.registration.embedding.registration import STRIDE, Search, Settings, lung_box, search_pair
+from warpline.registration.embedding.registration import (
+    STRIDE,
+    Search,
+    Settings,
+    lung_box,
+    search_pair,
+)
 from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import settings_of, train

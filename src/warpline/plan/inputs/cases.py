@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from warpline.cases.steps import STEPS
+from warpline.plan.kinds import STEPS
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by, training_cases

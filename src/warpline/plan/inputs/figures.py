@@ -1,13 +1,13 @@
-"""What figures draw from, by the questions that their kinds ask (`warpline.figures.KINDS`)."""
+"""What figures draw from, by the questions that their kinds ask (`warpline.plan.kinds.FIGURES`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from warpline.figures import KINDS
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.register import fields_of_row
+from warpline.plan.kinds import FIGURES
 from warpline.plan.run import Run
 
 
@@ -18,13 +18,13 @@ def figure_spec(run: Run, paper: str, figure: str) -> dict[str, Any]:
 
 def figure_code(run: Run, paper: str, figure: str) -> str:
     """Fingerprint of the drawing of this kind of figure."""
-    return run.code("figure.py", KINDS[figure_spec(run, paper, figure)["kind"]].draw)
+    return run.code("figure.py", FIGURES[figure_spec(run, paper, figure)["kind"]].draw)
 
 
 def figure_sources(run: Run, paper: str, figure: str) -> dict[str, Any]:
     """What this kind of figure draws from, as its `draw` takes it."""
     spec = figure_spec(run, paper, figure)
-    wanted = KINDS[spec["kind"]].sources
+    wanted = FIGURES[spec["kind"]].sources
     return {name: SOURCES[question](run, paper, spec) for name, question in wanted.items()}
 
 
