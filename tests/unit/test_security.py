@@ -25,8 +25,11 @@ from http_server import serve
 from safetensors.torch import save_file
 from torch import nn
 
-from warpline.acquire import download, unpack
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire import unpack, verify
+from warpline.acquire.archive import Archive, SourceFailed
+from warpline.acquire.fetch import fetch
+from warpline.acquire.http import check_url, scheme_and_host
+from warpline.acquire.patience import Patience
 from warpline.acquire.unpack import unpack as unpack_archive
 from warpline.cases.exploration import read_slices
 from warpline.errors import WarplineError
@@ -338,10 +341,10 @@ def test_too_many_members(tmp_path, monkeypatch):
 
 
 def test_a_list_of_sums_that_would_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "LARGEST_RECORD", 100)
+    monkeypatch.setattr(verify, "LARGEST_SUMS", 100)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(download.MEMBER_SUMS, b"a,b\n" * 1000)
-    assert "of more than 100 bytes" in download._damage(tmp_path / "a.zip", "a.zip")
+        archive.writestr(verify.MEMBER_SUMS, b"a,b\n" * 1000)
+    assert "of more than 100 bytes" in verify.damage(tmp_path / "a.zip", "a.zip")
 
 
 # Addresses ----------------------------------------------------------------------------------------
@@ -376,8 +379,8 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_refused_addresses(url):
-    with pytest.raises(download._SourceFailed, match="refused"):
-        download._check_url(url)
+    with pytest.raises(SourceFailed, match="refused"):
+        check_url(url)
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -393,23 +396,28 @@ def test_what_is_refused_is_never_asked(tmp_path, url, monkeypatch):
     "url", ["http://[::1]:8080/a", "http://127.0.0.9/a", "http://LOCALHOST/a", "https://a.example/"]
 )
 def test_what_is_allowed_is_asked_of_the_host_that_was_checked(url, monkeypatch):
-    download._check_url(url)
+    check_url(url)
     asked = requests.Request("GET", url).prepare().url
-    assert download._scheme_and_host(asked) == download._scheme_and_host(url)
+    assert scheme_and_host(asked) == scheme_and_host(url)
 
 
 @pytest.mark.parametrize("url", [u for u in REFUSED if u.startswith("http:")])
 def test_a_redirect_from_https_never_leaves_it(url):
     for to in (url, "http://localhost/a", "http://[::1]/a", "file:///etc/passwd"):
-        with pytest.raises(download._SourceFailed, match=r"redirects to .* refused"):
-            download._check_url(to, came_from="https://example.org/a")
+        with pytest.raises(SourceFailed, match=r"redirects to .* refused"):
+            check_url(to, came_from="https://example.org/a")
 
 
 def test_a_redirect_is_checked_as_the_connection_reads_it(tmp_path):
     with serve() as server:
         source = server.add("/a", location="http://evil.example\\@localhost/a")
         with pytest.raises(WarplineError, match=r"redirects to .* refused"):
-            fetch(Archive("a.zip", (source,)), tmp_path, progress=False, backoff=0.01)
+            fetch(
+                Archive("a.zip", (source,)),
+                tmp_path,
+                progress=False,
+                patience=Patience(backoff=0.01),
+            )
 
 
 @pytest.mark.parametrize(
