@@ -13,7 +13,8 @@ import stat
 import tarfile
 import threading
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -300,6 +301,57 @@ def test_a_name_cannot_command_the_terminal(tmp_path):
     with pytest.raises(WarplineError, match=r"'\.\./\?\[2J\?'") as error:
         unpack_archive(zipped(tmp_path / "evil.zip", "../\x1b[2J\n"), tmp_path / "out")
     assert "\x1b" not in str(error.value)
+
+
+@contextmanager
+def answering(content: bytes) -> Iterator[str]:
+    """A server that answers everything with these bytes; a URL of it."""
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(content)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+COMMANDS = "\x1b[2J\x07\x9b1m\r\u202e"
+BUSY = f"HTTP/1.0 503 Busy {COMMANDS}\r\n\r\n".encode()
+PAGE = f"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<p>Log {COMMANDS}in</p>".encode()
+MOVED = b"HTTP/1.0 302 Found\r\nLocation: http://evil.example/\x1b[2J\r\n\r\n"
+
+
+@pytest.mark.parametrize("content", [BUSY, PAGE, MOVED], ids=["status", "page", "redirect"])
+def test_an_answer_cannot_command_the_terminal(tmp_path, content, caplog):
+    with answering(content) as url, pytest.raises(WarplineError) as error:
+        fetch(Archive("a.bin", (url,)), tmp_path, patience=Patience(attempts=2, backoff=0.01))
+    for text in (str(error.value), error.value.what, *caplog.messages):
+        assert text.replace("\n", "").isprintable(), text
+
+
+def test_a_damaged_member_cannot_command_the_terminal(tmp_path):
+    path = zipped(tmp_path / "a.zip", "one\x1b[2J")
+    path.write_bytes(path.read_bytes().replace(b"abc", b"abd"))
+    with (
+        pytest.raises(WarplineError, match="damaged at its member 'one\\?") as error,
+        serve() as server,
+    ):
+        url = server.add("/a", content=path.read_bytes())
+        fetch(Archive("a.zip", (url,)), tmp_path / "data", progress=False)
+    assert "\x1b" not in str(error.value)
+
+
+def test_messages_are_plain_text_wherever_they_come_from():
+    error = WarplineError("a\x1b[2J:\n  b é\u00a0…", where=Path("c\x9b"), do="d\x00")
+    assert str(error) == "a?[2J:\n  b é\u00a0…\n  where: c?\n  to do: d?"
 
 
 def test_what_would_fill_the_disk_is_refused_before(tmp_path, monkeypatch):

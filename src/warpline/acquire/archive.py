@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from warpline.errors import WarplineError
+from warpline.errors import WarplineError, plain
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,6 @@ class Archive:
 
 class SourceFailed(Exception):
     """This source does not give the file; the next one may."""
+
+    def __init__(self, reason: str):
+        super().__init__(plain(reason))

@@ -12,6 +12,7 @@ from typing import Any
 import tenacity
 
 from warpline.acquire.archive import SourceFailed
+from warpline.errors import plain
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class TryAgain(Exception):
     """This source may give the file a little later, after `wait` seconds if it said so."""
 
     def __init__(self, reason: str, wait: float | None = None):
-        super().__init__(reason)
+        super().__init__(plain(reason))
         self.wait = wait
 
 

@@ -13,7 +13,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from warpline.errors import WarplineError
+from warpline.acquire.names import leads_out
+from warpline.errors import WarplineError, plain
 from warpline.files import atomic_folder
 
 # What some providers offer file by file, told by its name: a page of HTML under the name of an
@@ -131,7 +132,7 @@ class _Admission:
             return False
         if kind not in ("file", "folder"):
             self._refuse(f"holds a {kind}, '{_shown(name)}'")
-        if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in parts:
+        if leads_out(name):
             self._refuse(f"would write outside its folder: '{_shown(name)}'")
         if len(parts) > DEEPEST:
             self._refuse(f"nests more than {DEEPEST} folders")
@@ -159,8 +160,8 @@ class _Admission:
 
 
 def _shown(name: str) -> str:
-    """A member's name as plain text: a terminal would obey what it may hold."""
-    return "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
+    """A member's name in a message."""
+    return plain(name[:LONGEST_NAME])
 
 
 def _unpack_zip(archive: Path, folder: Path, admission: _Admission) -> None:
