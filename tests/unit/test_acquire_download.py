@@ -7,6 +7,7 @@ import hashlib
 import logging
 import random
 from dataclasses import fields
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -323,8 +324,8 @@ def test_too_little_space_is_known_before_the_download(server, tmp_path, monkeyp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_the_kernel_says_the_disk_is_full(server, tmp_path):
-    (tmp_path / "a.tar.part").symlink_to("/dev/full")
+def test_the_kernel_says_the_disk_is_full(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(Part, "open", lambda *_: FileIO("/dev/full", "w"))
     with pytest.raises(WarplineError, match="disk is full"):
         get(tmp_path, server.add("/a", content=CONTENT))
 

@@ -340,13 +340,10 @@ def test_an_answer_cannot_command_the_terminal(tmp_path, content, caplog):
 def test_a_damaged_member_cannot_command_the_terminal(tmp_path):
     path = zipped(tmp_path / "a.zip", "one\x1b[2J")
     path.write_bytes(path.read_bytes().replace(b"abc", b"abd"))
-    with (
-        pytest.raises(WarplineError, match="damaged at its member 'one\\?") as error,
-        serve() as server,
-    ):
-        url = server.add("/a", content=path.read_bytes())
-        fetch(Archive("a.zip", (url,)), tmp_path / "data", progress=False)
-    assert "\x1b" not in str(error.value)
+    with serve() as server:
+        archive = Archive("a.zip", (server.add("/a", content=path.read_bytes()),))
+        with pytest.raises(WarplineError, match=r"damaged at its member 'one\?\[2J'"):
+            fetch(archive, tmp_path / "data", progress=False)
 
 
 def test_messages_are_plain_text_wherever_they_come_from():

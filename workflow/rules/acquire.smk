@@ -27,7 +27,7 @@ rule download:
     input:
         phantom_mirror,
     output:
-        touch(f"{RESULTS}/data/{{dataset}}/verified/{{archive}}"),
+        f"{RESULTS}/data/{{dataset}}/verified/{{archive}}",
     log:
         f"{RESULTS}/logs/download/{{dataset}}/{{archive}}.log",
     benchmark:

@@ -10,6 +10,7 @@ from pathlib import Path
 from warpline.acquire import local, tcia, zenodo
 from warpline.acquire.archive import Archive, SourceFailed
 from warpline.acquire.patience import Patience
+from warpline.acquire.shared import alone
 from warpline.acquire.transfer import Part, download
 from warpline.acquire.verify import existing_problem
 from warpline.errors import WarplineError
@@ -28,7 +29,8 @@ def fetch(
 
     A download that broke off is taken up where it stopped, in this call or in a later one
     (``<name>.part`` and ``<name>.part.json`` beside). The checksums of a finished file are kept in
-    ``<name>.checksums.json``; a file that is there and has the right one is not fetched again.
+    ``<name>.checksums.json``; a file that is there and has the right one is not fetched again. Of
+    several runs that want the same file one fetches it, the others wait.
 
     Parameters
     ----------
@@ -44,18 +46,27 @@ def fetch(
     Raises
     ------
     WarplineError
-        If no source gives the file (with what went wrong at each), or the disk is full.
+        If no source gives the file (with what went wrong at each), the disk is full, or a link
+        lies where the file is to be written.
     """
     folder, patience = Path(folder), patience or Patience()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / archive.name
     if not archive.checksums:
         archive = replace(archive, checksums=local.checksums_beside(archive))
-    if target.exists():
-        problem = existing_problem(archive, target)
-        if problem is None:
-            return target
-        log.warning("%s: %s; it is fetched again", target, problem)
+    if target.exists() and existing_problem(archive, target) is None:
+        return target
+    with alone(target, patience.quiet):
+        if target.exists():
+            problem = existing_problem(archive, target)
+            if problem is None:
+                return target  # another run has brought it meanwhile
+            log.warning("%s: %s; it is fetched again", target, problem)
+        return _from_sources(archive, target, progress, patience)
+
+
+def _from_sources(archive: Archive, target: Path, progress: bool, patience: Patience) -> Path:
+    """The file of the first source that gives it."""
     problems = []
     for source in archive.sources:
         try:

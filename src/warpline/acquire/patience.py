@@ -33,6 +33,8 @@ class Patience:
         Seconds: a server that asks for more is given up for the next source.
     connect, read
         Seconds to wait for a connection and for data.
+    quiet
+        Seconds to wait without a word for another run that fetches the same file.
     sleep
         Waits for seconds.
     """
@@ -43,6 +45,7 @@ class Patience:
     longest_wait: float = 120.0
     connect: float = 20.0
     read: float = 60.0
+    quiet: float = 10.0
     sleep: Callable[[float], None] = time.sleep
 
 

@@ -17,6 +17,7 @@ from warpline.acquire.archive import Archive, SourceFailed
 from warpline.acquire.http import check_status, check_url, get, session_for
 from warpline.acquire.local import disk_full
 from warpline.acquire.patience import Patience, TryAgain, insist
+from warpline.acquire.shared import refuse_link
 from warpline.acquire.verify import received, write_record
 from warpline.files import write_json
 from warpline.progress import Progress
@@ -61,7 +62,9 @@ class Part:
 
     def open(self, offset: int) -> IO[bytes]:
         """The file to write to, behind the bytes that are there or, at 0, from its start."""
-        return self.path.open("ab" if offset else "wb")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+        flags |= os.O_APPEND if offset else os.O_TRUNC
+        return os.fdopen(os.open(self.path, flags, 0o666), "ab" if offset else "wb")
 
     def remove(self) -> None:
         """Forget all of it."""
@@ -77,10 +80,11 @@ def download(archive: Archive, url: str, target: Path, progress: bool, patience:
     SourceFailed
         If the URL does not give the file.
     WarplineError
-        If the disk is full; what has come stays.
+        If the disk is full (what has come stays), or a link lies in the part's place.
     """
     check_url(url)
     part = Part.of(target, url)
+    refuse_link(part.path)
     with session_for(url) as session:
         transfer = _Transfer(session, archive, part, progress, patience)
         resumed = transfer.whole()
@@ -157,6 +161,10 @@ class _Transfer:
                 got = offset + self._receive(response, stream, offset, total)
             if total is not None and got != total:
                 raise TryAgain(f"the connection ended after {got} of {total} bytes")
+            if part.size() != got:
+                have = part.size()
+                part.remove()
+                raise TryAgain(f"{part.path} has {have} bytes after {got} were written to it", 0)
             return offset > 0
 
     def _receive(

@@ -17,6 +17,7 @@ from typing import Any
 
 from warpline.acquire.archive import Archive, SourceFailed
 from warpline.acquire.excerpt import excerpt
+from warpline.acquire.shared import others
 from warpline.files import write_json
 
 log = logging.getLogger(__name__)
@@ -137,19 +138,26 @@ def write_record(target: Path, digests: Mapping[str, str], source: str) -> None:
 def existing_problem(archive: Archive, target: Path) -> str | None:
     """Why a file that is there cannot be taken; None if it can.
 
-    The record spares hashing a large file again, but only while size and time are as recorded.
+    The record spares hashing a large file again, but only while size and time are as recorded, and
+    where nobody else could have written it.
     """
-    stat = target.stat()
+    stat, strangers = target.stat(), others(target.parent)
+    record = None
     try:
-        record = json.loads(record_path(target).read_text(encoding="utf-8"))
-        known = (record["size"], record["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
-        if known and mismatch(archive, stat.st_size, record) is None:
-            return None
+        found = json.loads(record_path(target).read_text(encoding="utf-8"))
+        known = (found["size"], found["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
+        if known and mismatch(archive, stat.st_size, found) is None:
+            record = found
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no record, or one that cannot be read: the file itself decides
+    if record and strangers is None:
+        return None
+    if record:
+        log.warning("%s: %s; it is hashed again, whatever its record says", target, strangers)
     try:
         digests = verified(archive, target)
     except SourceFailed as error:
         return str(error)
-    write_record(target, digests, "found in place")
+    if not record or any(record.get(name) != value for name, value in digests.items()):
+        write_record(target, digests, "found in place")
     return None
