@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warpline.acquire.download import Archive, fetch, source_of
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
+from warpline.acquire.verify import source_of
+from warpline.files import write_json
 from warpline.provenance.record import recorded_job
 
 
@@ -19,4 +22,6 @@ if "snakemake" in globals():
             snakemake.params.archive,
             snakemake.params.folder,
         )
-        kept["archives"] = [source_of(path)]
+        known = source_of(path)
+        write_json(snakemake.output[0], known)  # what is unpacked must still be this file
+        kept["archives"] = [known]

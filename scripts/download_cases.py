@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warpline.acquire.download import Archive, fetch, source_of
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
+from warpline.acquire.verify import source_of
 from warpline.errors import WarplineError, combine
 from warpline.provenance.record import recorded_job
 

@@ -14,7 +14,8 @@ import numpy as np
 import SimpleITK as sitk
 from http_server import Server
 
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
 from warpline.acquire.unpack import unpack
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk

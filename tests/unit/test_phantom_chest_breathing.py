@@ -267,7 +267,7 @@ def test_the_lung_slides_along_the_ribs_and_leaves_no_gap(motion):
     assert np.linalg.norm(jump, axis=1).min() > 8
     slid = np.stack([x * (radius - 1e-3), axis + v * (radius - 1e-3), z], axis=-1)
     slid = slid + sides[0]
-    back = np.stack(motion._wall(tuple(slid.T)), axis=-1)
+    back = np.stack(motion.with_wall(tuple(slid.T)), axis=-1)
     # Taken back by the wall's own map, the slid points still lie on the wall.
     on_wall = anatomy.InCavity.of(tuple(back.T)).distance
     assert np.abs(on_wall).max() < 0.01

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from warpline import phantoms
 from warpline.acquire import formats
+from warpline.acquire.archive import Archive
 from warpline.acquire.canonical import canonicalise
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.fetch import fetch
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid

@@ -87,16 +87,13 @@ def pancreas_by_hand(project, interface: str) -> dict:
     rewrite(series["0003"], members(series["0003"]) | others)
     series["0034"].unlink()
     (project.folder / "config/datasets/tcia-pancreas.tsv").write_text(SHEET, encoding="utf-8")
-    # The archive's interface is this machine's server.
-    code = project.folder / "src/warpline/acquire/download.py"
-    text = code.read_text(encoding="utf-8")
-    text, count = re.subn(r"(?ms)^TCIA = \(.*?^\)", f'TCIA = ("{interface}",)', text)
-    assert count == 1
-    code.write_text(text, encoding="utf-8")
     from_hand = {"sources": [f"folder:{BY_HAND}"], "checksums": []}
     archives = ("TCIA_pancreas_labels-02-05-2017-1.zip", "label_tciapancreasct_multiorgan.tar.gz",
                 "cropping.csv")  # fmt: skip
+    # The archive's interface is this machine's server.
+    sources = [f"tcia:Pancreas-CT@{interface}", f"folder:{BY_HAND}/tcia-pancreas"]
     return {
+        "per_case": {"images": {"sources": sources}},
         "archives": dict.fromkeys(archives, from_hand),
         "cases_per_job": 2,
         "prepare": [{"orient": {}}, {"harmonise": {"values": TABLE}}],

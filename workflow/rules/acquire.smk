@@ -27,7 +27,7 @@ rule download:
     input:
         ask(acquire.phantom_mirror),
     output:
-        touch(layout.verified("{dataset}", "{archive}")),
+        layout.verified("{dataset}", "{archive}"),
     log:
         layout.log("download/{dataset}/{archive}"),
     benchmark:

@@ -15,7 +15,7 @@ KNOWN = {
     "dirlab-4dct": "warpline.phantoms.providers.dirlab:write_4dct",
     "dirlab-copd": "warpline.phantoms.providers.dirlab:write_copd",
     "followup": "warpline.phantoms.providers.followup:write_followup",
-    "hippocampus": "warpline.phantoms.providers.mirror:write_hippocampus",
+    "hippocampus": "warpline.phantoms.providers.msd_hippocampus:write_hippocampus",
     "kits19": "warpline.phantoms.providers.kits19:write_kits19",
     "learn2reg-lung": "warpline.phantoms.providers.learn2reg_lung:write_learn2reg_lung",
     "luna16": "warpline.phantoms.providers.luna16:write_luna16",
