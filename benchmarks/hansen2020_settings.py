@@ -36,16 +36,12 @@ from warpline.networks.weights import save_weights, trained
 from warpline.phantoms.providers.dirlab import stored_pair
 from warpline.plan.catalog import Catalog
 from warpline.registration.embedding import pca
+from warpline.registration.embedding.boxes import lung_box
 from warpline.registration.embedding.densify import densify
 from warpline.registration.embedding.graph import diffuse, laplacian
-from warpline.registration.embedding.registration import (
-    STRIDE,
-    Search,
-    Settings,
-    lung_box,
-    search_pair,
-)
+from warpline.registration.embedding.pair_search import STRIDE, Search, search_pair
 from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
+from warpline.registration.embedding.settings import Settings
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import settings_of, train
 

@@ -55,9 +55,10 @@ def parameter_files(method):
 
 
 def registration_code(wildcards):
-    network = network_of(wildcards)
+    network, kind = network_of(wildcards), catalog.method(wildcards.method)["kind"]
     if network:
+        registrar = "embedding.registrar" if kind == "embedding" else kind
         modules = [f"warpline.networks.{network['network']['name']}"]
     else:
-        modules = [f"warpline.registration.baselines.{catalog.method(wildcards.method)['kind']}"]
-    return code_of("register.py", *modules)
+        registrar, modules = f"baselines.{kind}", []
+    return code_of("register.py", f"warpline.registration.{registrar}", *modules)

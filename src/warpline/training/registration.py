@@ -14,9 +14,8 @@ import torch
 from warpline.cases.folders import read_cases
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
-from warpline.networks import Prediction, RegistrationNetwork
+from warpline.networks import Prediction, RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, Pair
-from warpline.registration.network import check_size
 from warpline.training import losses
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_pairs
