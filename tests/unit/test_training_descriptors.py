@@ -51,7 +51,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
 def test_every_case_gives_its_crops_in_an_epoch_from_within_the_mask():
     one = objective(cases=3)
     # Two cases, then one: 12 and 6 crops, four at a time.
-    assert one.block_steps == [3, 2]
+    assert one.sampler.block_steps == [3, 2]
     assert one.steps_per_epoch == 5
     counts, middles = [], []
     for step in range(5):

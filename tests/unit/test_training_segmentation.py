@@ -97,7 +97,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
 
 def test_every_case_gives_its_crops_and_labels_fit_images():
     one = objective(cases=3)
-    assert one.block_steps == [3, 2]  # two cases, then one: 12 and 6 crops, four at a time
+    assert one.sampler.block_steps == [3, 2]  # two cases, then one: 12 and 6 crops, four at a time
     counts = []
     for step in range(one.steps_per_epoch):
         batch = one.batch(step)
