@@ -43,7 +43,8 @@ from warpline.registration.embedding.pair_search import STRIDE, Search, search_p
 from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
 from warpline.registration.embedding.settings import Settings
 from warpline.training.descriptors import DescriptorObjective, Sampling
-from warpline.training.loop import settings_of, train
+from warpline.training.loop import Settings as TrainingSettings
+from warpline.training.loop import train
 
 SEED = 1877  # not of the datasets
 GRIDS = {
@@ -85,7 +86,7 @@ def feature_network(folder: Path, cases: list[Case], recipe: Mapping[str, Any]) 
         sampling=Sampling(**training["sampling"]),
         seed=recipe["seed"],
     )
-    settings = settings_of(training, recipe["seed"], validated=False)
+    settings = TrainingSettings.of(training, recipe["seed"], validated=False)
     with tempfile.TemporaryDirectory() as state:
         train(network, objective, settings, state, label="features")
     save_weights(weights, network)

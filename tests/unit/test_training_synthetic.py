@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from training_tools import course
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
@@ -17,7 +18,7 @@ from warpline.networks.sokooti2017 import Patches
 from warpline.registration.synthetic.pairs import SyntheticPair
 from warpline.registration.synthetic.patches import Batch, Sampling, draw_balanced
 from warpline.training import objectives
-from warpline.training.loop import Settings, train
+from warpline.training.loop import train
 from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)
@@ -362,7 +363,7 @@ def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
 
     def weights(folder, stop):
         network, one = narrow_network(), objective(sampling=few, batch_size=4)
-        settings = Settings(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
+        settings = course(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
         if stop:
             original = one.batch
 
