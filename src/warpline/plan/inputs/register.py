@@ -117,8 +117,9 @@ def method_device(run: Run, method: str) -> str:
 
 def registration_code(run: Run, method: str) -> str:
     """Fingerprint of the registration by one kind of method, with its network if it has one."""
-    recipe = network_recipe(run, method)
-    if recipe:
-        return run.code("register.py", f"warpline.networks.{recipe['network']['name']}")
-    kind = run.catalog.method(method)["kind"]
-    return run.code("register.py", f"warpline.registration.baselines.{kind}")
+    recipe, kind = network_recipe(run, method), run.catalog.method(method)["kind"]
+    if recipe is None:
+        return run.code("register.py", f"warpline.registration.baselines.{kind}")
+    place = "embedding.registrar" if kind == "embedding" else kind
+    network = f"warpline.networks.{recipe['network']['name']}"
+    return run.code("register.py", f"warpline.registration.{place}", network)

@@ -12,7 +12,7 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches, block_offsets
-from warpline.training.synthetic_pairs import SyntheticPair, synthetic_pair
+from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
 
 # What the random generators are for; each gets the seed, its purpose and its place.
 FIELD, DRAW, ORDER, SHUFFLE, NOISE, VALIDATION = range(6)
@@ -96,6 +96,22 @@ class Batch:
     matrices: torch.Tensor
     counts: torch.Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """All patches of several batches."""
+        patches = Patches(
+            *(
+                torch.cat([getattr(part.patches, name) for part in parts])
+                for name in ("moving", "fixed", "moving_low", "fixed_low")
+            )
+        )
+        return cls(
+            patches,
+            torch.cat([part.displacements for part in parts]),
+            torch.cat([part.matrices for part in parts]),
+            torch.cat([part.counts for part in parts]),
+        )
+
 
 def held_out_batches(
     cases: Sequence[Case],
@@ -123,7 +139,7 @@ def held_out_batches(
     count = sampling.validation_patches
     sampling = replace(sampling, block=1)
     for image, case in enumerate(cases):
-        _check(case)
+        check_lungs(case)
         for field in range(sampling.fields):
             drawn = draw_patches(
                 case,
@@ -137,7 +153,7 @@ def held_out_batches(
             )
             for start in range(0, count, batch_size):
                 patch = np.arange(start, min(start + batch_size, count))
-                yield image, field, _cut(drawn, patch, np.zeros_like(patch))
+                yield image, field, cut_patches(drawn, patch, np.zeros_like(patch))
 
 
 def axis_errors(found: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -239,7 +255,7 @@ def draw_balanced(
     return np.concatenate(parts)
 
 
-def _cut(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:
+def cut_patches(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:
     """Patches of one pair; version 0 as it is, 1, 2, 3 flipped along z, y, x."""
     index = torch.from_numpy(patch).to(drawn.middles.device)
     block = round(drawn.counts.shape[1] ** (1 / 3))
@@ -261,27 +277,19 @@ def _cut(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:
     return Batch(patches, displacements.reshape(-1, 3), matrices, counts.flatten())
 
 
-def _joined(parts: Sequence[Batch]) -> Batch:
-    patches = Patches(
-        *(
-            torch.cat([getattr(part.patches, name) for part in parts])
-            for name in ("moving", "fixed", "moving_low", "fixed_low")
-        )
-    )
-    return Batch(
-        patches,
-        torch.cat([part.displacements for part in parts]),
-        torch.cat([part.matrices for part in parts]),
-        torch.cat([part.counts for part in parts]),
-    )
-
-
 def _to_mm(grid: Grid) -> np.ndarray:
     """3×3 from (z, y, x) voxel steps to (x, y, z) mm."""
     return grid.matrix[:, ::-1].copy()
 
 
-def _check(case: Case) -> None:
+def check_lungs(case: Case) -> None:
+    """Refuse a case that has no lungs to draw patches from.
+
+    Raises
+    ------
+    WarplineError
+        If it has no mask, or an empty one.
+    """
     mask: Image | None = case.mask
     if mask is None or not mask.array.any():
         state = "has no lung mask" if mask is None else "has a lung mask without any voxel"
