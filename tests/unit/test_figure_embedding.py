@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warpline.cases.case import Case
 from warpline.fields.physical import DisplacementField
 from warpline.figures.embedding import embedding_figure, steps_of
 from warpline.images.grid import Grid, Image
@@ -31,10 +32,10 @@ def steps(grid: Grid):
     image = Image(np.arange(np.prod(grid.shape), dtype=np.float32).reshape(grid.shape), grid)
     place = grid.index_to_physical(np.array([[10.0, 12.0, 8.0]]))[0]
     landmarks = pd.DataFrame({"id": ["1"], "x": place[:1], "y": place[1:2], "z": place[2:]})
-    fixed = {"image": image, "landmarks": landmarks}
+    fixed = Case("f", image, landmarks=landmarks)
     indices = np.array([[3.0, 12.0, 6.0], [4.0, 14.0, 7.0], [5.0, 20.0, 8.0]])  # the last is far
     field = DisplacementField.identity(grid)
-    return steps_of(fixed, {"image": image}, field, kept(grid, indices), plane="coronal")
+    return steps_of(fixed, Case("m", image), field, kept(grid, indices), plane="coronal")
 
 
 @pytest.mark.parametrize("grid", [UPRIGHT, TURNED])

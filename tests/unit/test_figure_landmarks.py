@@ -4,22 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.figures.landmarks import Registered, _compose, landmarks_figure
+from warpline.figures.landmarks import Registered, compose, landmarks_figure
 from warpline.images.grid import Grid, Image
 
 TURNED = Grid((20, 24, 22), (2.0, 3.0, 4.0), (5.0, 6.0, 7.0), (-1, 0, 0, 0, 1, 0, 0, 0, -1))
 
 
-def case(points: dict[str, tuple[float, float, float]]) -> dict:
+def case(points: dict[str, tuple[float, float, float]]) -> Case:
     """A case whose landmarks lie at the given indices (z, y, x)."""
     rng = np.random.default_rng(0)
     place = TURNED.index_to_physical(np.array(list(points.values())))
     landmarks = pd.DataFrame(place, columns=["x", "y", "z"])
     landmarks.insert(0, "id", list(points))
     image = Image(rng.random(TURNED.shape, dtype=np.float32), TURNED)
-    return {"id": "c", "image": image, "landmarks": landmarks}
+    return Case("c", image, landmarks=landmarks)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def rows():
 
 
 def test_shared_landmarks_are_drawn_where_the_field_takes_them(pair, rows):
-    figure = _compose(*pair, rows, "coronal")
+    figure = compose(*pair, rows, "coronal")
     panels = [axes for axes in figure.axes if axes.get_ylabel() in ("Before", "Network")]
     before, after = (
         np.asarray(panel.collections[0].get_segments()) for panel in panels
@@ -54,7 +55,7 @@ def test_shared_landmarks_are_drawn_where_the_field_takes_them(pair, rows):
 
 
 def test_without_a_spread_there_is_no_column_for_it(pair, rows):
-    figure = _compose(*pair, rows[:1], "coronal")
+    figure = compose(*pair, rows[:1], "coronal")
     assert "Spread" not in [axes.get_title() for axes in figure.axes]
 
 

@@ -9,13 +9,15 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.figure import Figure
 
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row
 from warpline.fields.physical import DisplacementField
-from warpline.figures import learning, registration
+from warpline.figures import learning
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
+from warpline.figures.panels import draw_grid
 from warpline.figures.registration import registration_figure
 from warpline.figures.style import colour
 from warpline.images.grid import Grid, Image
@@ -105,7 +107,7 @@ def case():
     labels[8:16, 8:14, 7:13] = 1
     labels[8:16, 14:20, 7:13] = 2
     image = (labels + 0.2 * rng.normal(size=grid.shape)).astype(np.float32)
-    return {"image": Image(image, grid), "labels": Image(labels, grid)}
+    return Case("c", Image(image, grid), Image(labels, grid))
 
 
 def field_of(grid, amplitude):
@@ -125,7 +127,7 @@ def assert_picture(paths, least=300):
 
 
 def test_registration_figure(case, tmp_path):
-    grid = case["image"].grid
+    grid = case.grid
     fields = {"Baseline": field_of(grid, 1.0), "Other": field_of(grid, 2.0)}
     paths = registration_figure(case, case, fields, {1: "head", 2: "tail"}, tmp_path / "figure2")
     assert_picture(paths)
@@ -133,21 +135,21 @@ def test_registration_figure(case, tmp_path):
 
 
 def test_registration_figure_of_bare_images(case, tmp_path):
-    bare = {"image": case["image"]}
-    fields = {"Baseline": field_of(bare["image"].grid, 1.0)}
+    bare = Case("bare", case.image)
+    fields = {"Baseline": field_of(bare.grid, 1.0)}
     assert_picture(registration_figure(bare, bare, fields, {}, tmp_path / "f", plane="axial"))
 
 
 @pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
 def test_the_deformed_grid_lies_where_the_field_takes_it(case, plane):
     """A shift by (1, 2, 3) mm moves every line by its in-plane part, in display coordinates."""
-    grid = case["image"].grid
+    grid = case.grid
     view = View.through(grid, plane)
     lines = []
     for shift in ((0, 0, 0), (1.0, 2.0, 3.0)):
         field = DisplacementField(np.full((*grid.shape, 3), shift, np.float32), grid)
         axes = Figure().add_subplot()
-        registration._draw_grid(axes, view, field, view.extent)
+        draw_grid(axes, view, field, view.extent)
         lines.append(np.concatenate(axes.collections[0].get_segments()))
     expected = {"sagittal": (2.0, -3.0), "coronal": (1.0, -3.0), "axial": (1.0, 2.0)}[plane]
     assert np.allclose(lines[1] - lines[0], expected, atol=1e-4)

@@ -11,8 +11,9 @@ from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row, write_records
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
-from warpline.figures import axis_scatter, differences, residuals
+from warpline.figures import axis_scatter, differences, pairs, residuals
 from warpline.images.grid import Grid, Image
+from warpline.plan.pairs import pair_name
 
 METHODS = {"affine": "Affine", "net": "RegNet"}
 # Along x alone: the affine moves every landmark by 1 mm, the network as below; true are 3, −4, 12.
@@ -125,32 +126,28 @@ def ranked(*means: float) -> pd.DataFrame:
 
 
 def test_pairs_are_chosen_by_their_distance():
-    chosen = differences.choose_pairs(
-        ranked(3, 1, 9, 2), "net", ["best", "median", "worst", "first"]
-    )
+    chosen = pairs.choose_pairs(ranked(3, 1, 9, 2), "net", ["best", "median", "worst", "first"])
     assert chosen == {"best": ("f1", "m1"), "median": ("f3", "m3"), "worst": ("f2", "m2"),
                       "first": ("f0", "m0")}  # fmt: skip
-    assert differences.choose_pairs(ranked(3), "net", ["median", "worst"]) == {
-        "median": ("f0", "m0")
-    }
+    assert pairs.choose_pairs(ranked(3), "net", ["median", "worst"]) == {"median": ("f0", "m0")}
 
 
 def test_without_landmarks_only_the_first_pair_can_be_chosen():
     frame = tidy([row("cc", 1)], "d", "net", "test", "f", "m")
-    assert differences.choose_pairs(frame, "net", ["first"]) == {"first": ("f", "m")}
+    assert pairs.choose_pairs(frame, "net", ["first"]) == {"first": ("f", "m")}
     with pytest.raises(WarplineError, match="worst"):
-        differences.choose_pairs(frame, "net", ["worst"])
+        pairs.choose_pairs(frame, "net", ["worst"])
 
 
-def shifted_pair() -> tuple[dict, dict, DisplacementField]:
+def shifted_pair() -> tuple[Case, Case, DisplacementField]:
     """A moving image that is the fixed one 2 mm further along x, and the field that knows it."""
     grid = Grid((12, 14, 20), spacing=(2.0, 2.0, 2.0), origin=(5.0, 6.0, 7.0))
     image = np.random.default_rng(0).normal(0, 100, grid.shape).astype(np.float32)
     points = pd.DataFrame({"id": ["a", "b"], "x": 15.0, "y": [20.0, 24.0], "z": 11.0})
     mask = np.zeros(grid.shape, np.uint8)
     mask[2:10, 3:12, 4:16] = 1
-    fixed = {"image": Image(image, grid), "landmarks": points, "mask": Image(mask, grid)}
-    moving = {"image": Image(np.roll(image, 1, axis=2), grid)}
+    fixed = Case("f", Image(image, grid), mask=Image(mask, grid), landmarks=points)
+    moving = Case("m", Image(np.roll(image, 1, axis=2), grid))
     vectors = np.zeros((*grid.shape, 3), np.float32)
     vectors[..., 0] = 2.0
     return fixed, moving, DisplacementField(vectors, grid)
@@ -159,12 +156,12 @@ def shifted_pair() -> tuple[dict, dict, DisplacementField]:
 @pytest.mark.parametrize(("plane", "position"), [("sagittal", 5), ("coronal", 8), ("axial", 2)])
 def test_the_slice_goes_through_the_centre_of_the_landmarks(plane, position):
     fixed, *_ = shifted_pair()
-    view = differences.through_landmarks(fixed["image"].grid, plane, fixed["landmarks"])
+    view = pairs.through_landmarks(fixed.grid, plane, fixed.landmarks)
     assert (view.plane, view.position) == (plane, position)
-    away = fixed["landmarks"].copy()
+    away = fixed.landmarks.copy()
     away[["x", "y", "z"]] += 1000
-    edge = differences.through_landmarks(fixed["image"].grid, plane, away)
-    assert edge.position == fixed["image"].grid.shape[edge.normal] - 1
+    edge = pairs.through_landmarks(fixed.grid, plane, away)
+    assert edge.position == fixed.grid.shape[edge.normal] - 1
 
 
 def test_a_true_field_leaves_no_difference():
@@ -187,15 +184,15 @@ def test_a_true_field_leaves_no_difference():
 def test_the_difference_figure_of_files(tmp_path, monkeypatch):
     fixed, moving, field = shifted_pair()
     folders = {}
-    for name, case in (("f", fixed), ("m", moving)):
-        folders[name] = str(tmp_path / name)
-        write_case(tmp_path / name, Case(id=name, **case))
+    for case in (fixed, moving):
+        folders[case.id] = str(tmp_path / case.id)
+        write_case(tmp_path / case.id, case)
     fields = {}
     for method, own in (("affine", DisplacementField.identity(field.grid)), ("net", field)):
         folder = tmp_path / method
         folder.mkdir()
-        write_field(folder / f"{differences.pair_name(('f', 'm'))}.nii.gz", own)
-        fields[method] = {differences.pair_name(("f", "m")): str(folder)}
+        write_field(folder / f"{pair_name(('f', 'm'))}.nii.gz", own)
+        fields[method] = {pair_name(("f", "m")): str(folder)}
     frames = [
         tidy([row("tre", value, "mm", "a")], "d", method, "test", "f", "m")
         for method, value in (("affine", 2.0), ("net", 0.04))
@@ -216,7 +213,7 @@ def test_the_difference_figure_of_files(tmp_path, monkeypatch):
         "unit": "mm",
     }
     written = []
-    monkeypatch.setattr(differences, "_write", lambda axes, text: written.append(text))
+    monkeypatch.setattr(differences, "write", lambda axes, text: written.append(text))
     differences.draw(spec, sources, tmp_path / "figure2_5")
     assert written == ["Moving", "TRE 2.0 mm", "TRE 0.0 mm"]
     text = (tmp_path / "figure2_5.svg").read_text()

@@ -14,7 +14,9 @@ from scipy import ndimage
 from warpline.cases.case import Case, write_case
 from warpline.cases.organs import NUMBER, ORGANS
 from warpline.errors import WarplineError
+from warpline.figures import contact_sheet
 from warpline.figures import noisy_labels as sheet
+from warpline.figures.contact_sheet import COLOURS, RED
 from warpline.figures.style import PALETTE
 from warpline.images.files import write_image
 from warpline.images.grid import Image
@@ -89,7 +91,7 @@ def red(figure, axes) -> np.ndarray:
     figure.set_dpi(200)
     figure.canvas.draw()
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
-    down, right = np.nonzero(np.abs(pixels - 255 * np.array(to_rgb(sheet.RED))).max(axis=2) < 30)
+    down, right = np.nonzero(np.abs(pixels - 255 * np.array(to_rgb(RED))).max(axis=2) < 30)
     box = axes.get_window_extent().padded(-6)
     points = np.column_stack([right + 0.5, len(pixels) - down - 0.5])
     inside = [box.contains(*point) for point in points]
@@ -113,7 +115,13 @@ def test_the_worst_comes_first_and_only_what_is_left_out_is_framed_in_red(drawn,
     found = [text for text in texts(figure) if text.partition(":")[0] in LOST]
     assert found == ["out.5: left out", "out.3: left out", "few.2", "fine.1", "fine.4"]
     edges = [axes.spines["left"].get_edgecolor() for axes in figure.axes]
-    assert [same_color(edge, sheet.RED) for edge in edges] == [True, True, False, False, False]
+    assert [same_color(edge, RED) for edge in edges] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert "pancreas: misplaced along z" in texts(figure)
     assert "spleen, aorta, portal vein, pancreas: not found" in texts(figure)
     assert texts(figure)[-1] == (
@@ -184,7 +192,7 @@ def test_annotated_organs_have_solid_lines_predicted_ones_dashed(drawn, tmp_path
             ((_, dashes),) = lines.get_linestyle()
             solid[tuple(lines.get_edgecolor()[0])] = dashes is None
     expected = {
-        number: (*to_rgb(PALETTE[sheet.COLOURS[number - 1]]), 1.0)
+        number: (*to_rgb(PALETTE[COLOURS[number - 1]]), 1.0)
         for number in (LIVER, PANCREAS, STOMACH, SPLEEN)
     }
     found = {number: solid[colour] for number, colour in expected.items()}
@@ -209,7 +217,7 @@ def test_organs_that_touch_are_told_apart_with_any_colour_vision():
         np.array([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]]),
         np.array([[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]]),
     ]
-    shades = [PALETTE[position] for position in sheet.COLOURS]
+    shades = [PALETTE[position] for position in COLOURS]
     assert len(set(shades)) == len(ORGANS)
     touching = set()
     for seed in range(3):
@@ -227,7 +235,7 @@ def test_organs_that_touch_are_told_apart_with_any_colour_vision():
 
 def test_lines_are_broken_where_they_read_well():
     """In 1.4 inches there is room for 28 letters."""
-    found = sheet._wrapped(["left kidney: too small: 53.24 ml", "spleen: not found"], 1.4)
+    found = contact_sheet.wrapped(["left kidney: too small: 53.24 ml", "spleen: not found"], 1.4)
     assert found == ["left kidney: too small:", "53.24 ml", "spleen: not found"]
 
 
@@ -261,7 +269,7 @@ def test_one_scale_within_the_page_and_no_texts_upon_each_other(drawn, five, tmp
 
 @pytest.mark.parametrize("number", [1, 4, 12, 24])
 def test_a_row_is_as_wide_as_the_page(drawn, tmp_path, scan, number, monkeypatch):
-    monkeypatch.setattr(sheet, "_draw", lambda axes, panel: None)
+    monkeypatch.setattr(contact_sheet, "draw_case", lambda axes, panel: None)
     store(tmp_path / "a", scan)
     cases = [f"a{k}" for k in range(number)]
     table = pd.concat([rows(case, {}) for case in cases], ignore_index=True)

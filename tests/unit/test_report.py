@@ -1,6 +1,7 @@
 """The report holds all it shows, and nothing that a reader's browser would fetch or run."""
 
 import base64
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from warpline.errors import WarplineError
 from warpline.report.page import render
+from warpline.report.papers import SCALES, paper_entry
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
 VOID = {"meta", "link", "img", "br"}
@@ -110,3 +112,41 @@ def test_a_missing_part_names_its_file(papers, tmp_path):
     with pytest.raises(WarplineError, match=r"gone\.png"):
         render("Title", papers, tmp_path / "out" / "report.html", TEMPLATES)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def paper():
+    return {
+        "title": "Deep",
+        "citation": "Somebody",
+        "url": "https://example.org",
+        "notes": "docs/papers/deep.md",
+        "tables": {"table1": {"title": "Table 1"}},
+        "figures": {"figure2": {"title": "Figure 2", "caption": "At scale {scale}, seed {seed}."}},
+    }
+
+
+def test_an_entry_names_the_files_of_a_paper_and_quotes_the_run(paper, tmp_path):
+    sidecar = tmp_path / "models" / "brains" / "net" / "model.json"
+    sidecar.parent.mkdir(parents=True)
+    sidecar.write_text(json.dumps({"seed": 3}))
+    values = {"scale": "demo", "seed": "3"}
+    entry = paper_entry("deep", paper, [("brains", "net")], values, tmp_path)
+    own = tmp_path / "deep"
+    assert entry["notes"] == (
+        f"{SCALES['demo']} Deviations from the paper and choices: docs/papers/deep.md."
+    )
+    (table,), (figure,), (curves,) = entry["tables"], entry["figures"], entry["curves"]
+    assert table["html"] == own / "tables" / "table1.html"
+    assert [path.name for path in table["files"]] == ["table1.csv", "table1.md", "table1.tex"]
+    assert figure["caption"] == "At scale demo, seed 3."
+    assert figure["image"] == own / "figures" / "figure2.png"
+    assert curves["files"] == [own / "figures" / "learning_curves.svg"]
+    assert entry["provenance"]["models"] == {"brains/net": {"seed": 3}}
+    assert entry["provenance"]["run"].items() >= values.items()
+
+
+def test_a_paper_without_networks_has_no_curves_and_without_notes_no_page(paper, tmp_path):
+    entry = paper_entry("deep", paper | {"notes": ""}, [], {"scale": "cpu", "seed": "–"}, tmp_path)
+    assert entry["curves"] == []
+    assert entry["notes"] == SCALES["cpu"]

@@ -1,5 +1,6 @@
 """Tables: aggregates beside published values, missing experiments, the four formats."""
 
+import html
 import io
 import math
 import re
@@ -287,15 +288,41 @@ def test_latex_is_escaped_and_whole(table):
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
+def test_a_text_stands_for_itself_in_every_format(records, spec):
+    """Titles with the marks of HTML and LaTeX, and with an @, in text and in attributes."""
+    spec["title"] = """A "b" 'c' <i> & @ {x}_y~^\\$#%"""
+    spec["rows"][1]["title"] = spec["title"]
+    table = Table(build(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
+    page = to_html(table)
+    parser = Cells()
+    parser.feed(page)
+    assert parser.open == []
+    assert parser.labels == [spec["title"], spec["title"]]
+    assert html.unescape(page).count(spec["title"]) == 5  # two labels, caption, row, note
+    tex = to_latex(table)
+    escaped = (
+        """A "b" 'c' \\textless{}i\\textgreater{} \\& @ \\{x\\}\\_y"""
+        """\\textasciitilde{}\\textasciicircum{}\\textbackslash{}\\$\\#\\%"""
+    )
+    assert tex.count(escaped) == 3  # caption, row, note
+
+
+def test_the_line_breaks_of_a_caption_are_its_own(table, spec):
+    spec["caption"] = "One,\n  two."
+    assert "One,\n  two.</figcaption>" in to_html(Table(table.frame, spec))
+
+
 class Cells(HTMLParser):
     """Counts a table's cells, and notices tags that are not closed."""
 
     def __init__(self):
         super().__init__()
-        self.open, self.rows = [], []
+        self.open, self.rows, self.labels = [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.open.append(tag)
+        if "aria-label" in dict(attributes):
+            self.labels.append(dict(attributes)["aria-label"])
         if tag == "tr":
             self.rows.append(0)
         if tag in ("td", "th"):

@@ -12,7 +12,8 @@ import pandas as pd
 
 from warpline.errors import WarplineError
 from warpline.figures.boxplots import methods_legend
-from warpline.figures.residuals import REFERENCE_LINE, boxes, by_landmark, points, records_of_figure
+from warpline.figures.pairs import records_of_figure
+from warpline.figures.residuals import REFERENCE_LINE, boxes, by_landmark, points
 from warpline.figures.style import colour, new_figure, save, style
 
 

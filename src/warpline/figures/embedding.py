@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from warpline.cases.case import read_case
+from warpline.cases.case import Case
 from warpline.fields.io import read_field
-from warpline.figures.differences import choose_pairs, through_landmarks
-from warpline.figures.registration import limits, orient, scale_bar
-from warpline.figures.residuals import records_of_figure
-from warpline.figures.style import bar_below, new_figure, save, style
+from warpline.fields.physical import DisplacementField
+from warpline.figures.pairs import (
+    announce,
+    choose_pairs,
+    file_of,
+    read_pair,
+    records_of_figure,
+    view_and_window,
+)
+from warpline.figures.panels import Window, bar_below, limits, orient, scale_bar, size_of
+from warpline.figures.style import new_figure, save, style
 from warpline.images.grid import Grid
 from warpline.images.views import View
-from warpline.plan.pairs import pair_name
 
 SLAB = 12.0  # mm to either side of the slice, whose keypoints are shown
 PANEL = 2.6  # inches
@@ -47,7 +53,7 @@ class Steps:
     """
 
     view: View
-    window: tuple[float, float, float, float]
+    window: Window
     fixed: np.ndarray
     deformed: np.ndarray
     places: np.ndarray
@@ -67,24 +73,27 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
     records = records_of_figure(spec, sources["records"])
     method = spec["experiments"][-1]["method"]
     (pair,) = choose_pairs(records, method, [spec["pair"]]).values()
-    print(f"{spec['pair']} pair: fixed {pair[0]}, moving {pair[1]}", flush=True)
-    name = pair_name(pair)
-    fixed, moving = (vars(read_case(sources["folders"][case])) for case in pair)
-    folder = Path(sources["fields"][method][name])
-    with np.load(folder / f"{name}.npz") as kept:
-        steps = steps_of(
-            fixed, moving, read_field(folder / f"{name}.nii.gz"), kept, plane=spec["plane"]
-        )
+    announce(spec["pair"], pair)
+    field = read_field(file_of(sources, method, pair, ".nii.gz"))
+    with np.load(file_of(sources, method, pair, ".npz")) as kept:
+        steps = steps_of(*read_pair(sources, pair), field, kept, plane=spec["plane"])
     embedding_figure(steps, stem)
 
 
-def steps_of(fixed: Mapping, moving: Mapping, field, kept: Mapping, *, plane: str) -> Steps:
+def steps_of(
+    fixed: Case,
+    moving: Case,
+    field: DisplacementField,
+    kept: Mapping[str, np.ndarray],
+    *,
+    plane: str,
+) -> Steps:
     """The steps of one registration in the slice through the centre of its landmarks.
 
     Parameters
     ----------
     fixed, moving
-        Cases: `image`, and optionally `landmarks` and `mask`.
+        The cases; their landmarks and masks need not be there.
     field
         On the fixed image's grid.
     kept
@@ -92,13 +101,8 @@ def steps_of(fixed: Mapping, moving: Mapping, field, kept: Mapping, *, plane: st
     plane
         ``sagittal``, ``coronal`` or ``axial``.
     """
-    grid: Grid = fixed["image"].grid
-    mask = None if fixed.get("mask") is None else fixed["mask"].array > 0
-    landmarks = fixed.get("landmarks")
-    if landmarks is not None and len(landmarks):
-        view = through_landmarks(grid, plane, landmarks)
-    else:
-        view = View.through(grid, plane, mask)
+    grid = fixed.grid
+    view, window = view_and_window(fixed, plane)
     index = grid.physical_to_index(kept["points"])
     away = np.abs(index[:, view.normal] - view.position) * grid.spacing[2 - view.normal]
     near = away < SLAB
@@ -110,9 +114,9 @@ def steps_of(fixed: Mapping, moving: Mapping, field, kept: Mapping, *, plane: st
     through = View(moves, plane, int(least[view.normal]))
     return Steps(
         view=view,
-        window=view.extent if mask is None else view.window(mask, margin=0.08),
-        fixed=view.cut(fixed["image"].array).astype(np.float32),
-        deformed=view.cut(field.warp_image(moving["image"]).array).astype(np.float32),
+        window=window,
+        fixed=view.cut(fixed.image.array).astype(np.float32),
+        deformed=view.cut(field.warp_image(moving.image).array).astype(np.float32),
         places=view.project(index[near]),
         lengths=np.linalg.norm(kept["regularised"], axis=1)[near],
         displacement_map=through.cut(kept["displacement_map"]),
@@ -129,8 +133,8 @@ def embedding_figure(steps: Steps, stem: str | os.PathLike) -> list[Path]:
 
 
 def _compose(steps: Steps) -> Figure:
-    shape = (steps.window[2] - steps.window[3]) / (steps.window[1] - steps.window[0])
-    figure = new_figure(5 * PANEL, max(PANEL * abs(shape), PANEL) + 1.2)
+    wide, high = size_of(steps.window)
+    figure = new_figure(5 * PANEL, max(PANEL * abs(high / wide), PANEL) + 1.2)
     axes = figure.subplots(1, 5)
     grey = limits(steps.fixed)
     shown = {}

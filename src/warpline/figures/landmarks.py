@@ -16,20 +16,33 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
-from warpline.cases.case import read_case
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
-from warpline.figures.differences import choose_pairs, through_landmarks
-from warpline.figures.registration import draw_jacobian, limits, orient, scale_bar
-from warpline.figures.residuals import records_of_figure
-from warpline.figures.style import bar_below, new_figure, save, style
+from warpline.figures.pairs import (
+    announce,
+    choose_pairs,
+    file_of,
+    read_pair,
+    records_of_figure,
+    view_and_window,
+)
+from warpline.figures.panels import (
+    bar_below,
+    draw_jacobian,
+    frame,
+    limits,
+    orient,
+    scale_bar,
+    size_of,
+    write,
+)
+from warpline.figures.style import new_figure, save, style
 from warpline.images.files import read_image
-from warpline.images.grid import Grid, Image
+from warpline.images.grid import Image
 from warpline.images.views import View
-from warpline.plan.pairs import pair_name
 
 PANEL = 2.3  # inches
 COLUMNS = ("Landmarks", "Displacement", "Jacobian determinant", "Spread")
@@ -54,26 +67,23 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
     records = records_of_figure(spec, sources["records"])
     method = spec["experiments"][-1]["method"]
     (pair,) = choose_pairs(records, method, [spec["pair"]]).values()
-    print(f"{spec['pair']} pair: fixed {pair[0]}, moving {pair[1]}", flush=True)
-    name = pair_name(pair)
-    fixed, moving = (read_case(sources["folders"][case]) for case in pair)
+    announce(spec["pair"], pair)
     rows = []
     for entry in spec["experiments"]:
-        folder = Path(sources["fields"][entry["method"]][name])
-        spread = folder / f"{name}-spread.nii.gz"
+        spread = file_of(sources, entry["method"], pair, "-spread.nii.gz")
         rows.append(
             Registered(
                 entry["title"],
-                read_field(folder / f"{name}.nii.gz"),
+                read_field(file_of(sources, entry["method"], pair, ".nii.gz")),
                 read_image(spread) if spread.exists() else None,
             )
         )
-    landmarks_figure(vars(fixed), vars(moving), rows, stem, plane=spec["plane"])
+    landmarks_figure(*read_pair(sources, pair), rows, stem, plane=spec["plane"])
 
 
 def landmarks_figure(
-    fixed: Mapping[str, Any],
-    moving: Mapping[str, Any],
+    fixed: Case,
+    moving: Case,
     rows: Sequence[Registered],
     stem: str | os.PathLike,
     *,
@@ -87,8 +97,8 @@ def landmarks_figure(
     Parameters
     ----------
     fixed, moving
-        Cases: `image` and `landmarks` with ids, in a common frame; `mask` of the fixed one, if
-        any, is what is shown.
+        Cases with landmarks, in a common frame; what the mask of the fixed one fills, if it has
+        any, is shown.
     rows
         The methods.
     stem
@@ -107,18 +117,14 @@ def landmarks_figure(
         If the cases share no landmarks.
     """
     with style():
-        return save(_compose(fixed, moving, rows, plane), stem)
+        return save(compose(fixed, moving, rows, plane), stem)
 
 
-def _compose(
-    fixed: Mapping[str, Any], moving: Mapping[str, Any], rows: Sequence[Registered], plane: str
-) -> Figure:
+def compose(fixed: Case, moving: Case, rows: Sequence[Registered], plane: str) -> Figure:
+    """The figure of `landmarks_figure`, before it is written."""
     points, goals = _shared(fixed, moving)
-    grid: Grid = fixed["image"].grid
-    view = through_landmarks(grid, plane, fixed["landmarks"])
-    mask = fixed.get("mask")
-    window = view.extent if mask is None else view.window(mask.array > 0, margin=0.08)
-    before = view.cut(DisplacementField.identity(grid).warp_image(moving["image"]).array)
+    view, window = view_and_window(fixed, plane)
+    before = view.cut(DisplacementField.identity(fixed.grid).warp_image(moving.image).array)
     grey = limits(before)
     lengths = [np.linalg.norm(row.field.vectors, axis=-1) for row in rows]
     longest = max(max(float(np.percentile(length, 99.5)) for length in lengths), 1e-3)
@@ -126,8 +132,8 @@ def _compose(
     widest = max((float(np.percentile(spread, 99.5)) for spread in spreads), default=0.0)
     names = COLUMNS if spreads else COLUMNS[:-1]
 
-    proportion = (window[2] - window[3]) / (window[1] - window[0])
-    size = (len(names) * PANEL + 0.4, len(rows) * PANEL * proportion + 1.1)
+    wide, high = size_of(window)
+    size = (len(names) * PANEL + 0.4, len(rows) * PANEL * (high / wide) + 1.1)
     figure = new_figure(*size)
     axes = figure.subplots(len(rows), len(names), squeeze=False)
     keys: list[ScalarMappable | None] = [None] * len(names)
@@ -147,9 +153,8 @@ def _compose(
             panels[3].text(0.5, 0.5, "none", transform=panels[3].transAxes, ha="center")
         panels[0].set_ylabel(row.title, size=10)
         for panel in panels:
-            panel.set(xticks=[], yticks=[], xlim=window[:2], ylim=window[2:])
+            frame(panel, window)
             panel.set_aspect("equal")
-            panel.spines[:].set(visible=True, color="#AAAAAA", linewidth=0.6)
     for panel, name in zip(axes[0], names, strict=True):
         panel.set_title(name)
     orient(axes[0, 0], view)
@@ -167,9 +172,9 @@ def _compose(
     return figure
 
 
-def _shared(fixed: Mapping[str, Any], moving: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def _shared(fixed: Case, moving: Case) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks of the same id in both cases, (n, 3) each, mm."""
-    tables = [case.get("landmarks") for case in (fixed, moving)]
+    tables = [case.landmarks for case in (fixed, moving)]
     if any(table is None for table in tables):
         raise WarplineError("A case of the figure has no landmarks.", where="key 'experiments'")
     first, second = tables
@@ -177,7 +182,7 @@ def _shared(fixed: Mapping[str, Any], moving: Mapping[str, Any]) -> tuple[np.nda
     if both.empty:
         raise WarplineError(
             "The two cases of the figure share no landmark.",
-            where=f"{fixed.get('id')}, {moving.get('id')}",
+            where=f"{fixed.id}, {moving.id}",
             do="Give the same place the same id in every case.",
         )
     columns = (["x", "y", "z"], ["x_moving", "y_moving", "z_moving"])
@@ -190,14 +195,4 @@ def _draw_landmarks(axes: Axes, view: View, found: np.ndarray, goals: np.ndarray
     axes.scatter(*ends[0].T, s=9, color=FOUND, linewidths=0, zorder=3)
     axes.scatter(*ends[1].T, s=20, facecolors="none", edgecolors=GOAL, linewidths=1.0, zorder=4)
     error = float(np.linalg.norm(found - goals, axis=1).mean())
-    axes.text(
-        0.97,
-        0.97,
-        f"{error:.1f} mm",
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        size=8,
-        color="white",
-        path_effects=[withStroke(linewidth=2, foreground="black")],
-    )
+    write(axes, f"{error:.1f} mm", x=0.97, ha="right")

@@ -6,45 +6,25 @@ What the rules found worst comes first.
 from __future__ import annotations
 
 import os
-import re
-import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
-from warpline.cases.organs import NUMBER, ORGANS
+from warpline.cases.organs import NUMBER
 from warpline.errors import WarplineError
-from warpline.figures.registration import orient, scale_bar
-from warpline.figures.style import PALETTE, legend_columns, new_figure, save, style
+from warpline.figures.contact_sheet import CasePanel, compose
+from warpline.figures.style import in_words, save, style
 from warpline.images.files import read_image
 from warpline.images.grid import Grid, Image
 from warpline.images.views import View
-from warpline.segmentation.noisy_labels import ANNOTATED, PREDICTED, Limits, verdicts
+from warpline.segmentation.noisy_labels import Limits, verdicts
 
+FILES = ("image.nii.gz", "labels.nii.gz", "predicted.nii.gz")
 MOST = 24  # panels
-WINDOW = (-160.0, 240.0)  # HU: centre 40, width 400
-WIDTH, GAP, EDGE, LINE = 7.2, 0.12, 0.06, 0.1  # inches; LINE of text of TEXT points
-TEXT = 6.5
 MARGIN = 0.08  # about the labels, of their longer side
-# Positions in the palette in the order of `ORGANS`: organs that touch are far apart with any colour
-# vision, none is near to red, and the two that are hard to see on CT go to the adrenals.
-COLOURS = (9, 2, 4, 11, 1, 12, 8, 0, 3, 10, 6, 7, 13)
-RED = "#E3001B"
-# Line and opacity of the filling.
-LINES = {ANNOTATED: ("solid", 0.5), PREDICTED: ((0, (2.5, 1.2)), 0.3)}
-# A space that no line is broken at.
-GLUED = re.compile(r" (?=(?:ml|out|found|[xyz])\b)")
-LOST = 0.35  # opacity of an organ that was dropped
-BESIDE = (0, (1.2, 0.8))
 
 
 def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
@@ -134,7 +114,7 @@ def contact_sheet(
             raise WarplineError("The table has a case without a folder.", where=f"case {row.case}")
         panels.append(_panel(row.case, rows[row.case], Path(folders[row.case]), row.kept, plane))
     with style():
-        return save(_compose(panels, _count(cases, shown)), stem)
+        return save(compose(panels, _count(cases, shown)), stem)
 
 
 def worst_first(cases: pd.DataFrame) -> pd.DataFrame:
@@ -155,54 +135,7 @@ def _count(cases: pd.DataFrame, shown: pd.DataFrame) -> str:
     )
 
 
-# One case ---------------------------------------------------------------------------------------
-
-FILES = ("image.nii.gz", "labels.nii.gz", "predicted.nii.gz")
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """What is drawn of a case.
-
-    Attributes
-    ----------
-    sources
-        Number of each organ that was kept → ``annotated`` or ``predicted``.
-    dropped
-        Number of each organ that was not → mask of what was predicted of it in the slice, or seen
-        along the slice's normal, and whether it is in the slice.
-    notes
-        Why, a line a reason.
-    window
-        Left, right, bottom, top in mm.
-    """
-
-    case: str
-    kept: bool
-    view: View
-    image: np.ndarray
-    labels: np.ndarray
-    sources: Mapping[int, str]
-    dropped: Mapping[int, tuple[np.ndarray, bool]]
-    notes: Sequence[str]
-    window: tuple[float, float, float, float]
-
-    @property
-    def title(self) -> str:
-        return self.case if self.kept else f"{self.case}: left out"
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height in mm."""
-        left, right, bottom, top = self.window
-        return right - left, bottom - top
-
-    def organs(self) -> set[int]:
-        """Numbers of the organs that are kept and in the slice."""
-        return set(np.unique(self.labels).tolist()) & set(self.sources)
-
-
-def _panel(case: str, rows: pd.DataFrame, folder: Path, kept: bool, plane: str) -> _Panel:
+def _panel(case: str, rows: pd.DataFrame, folder: Path, kept: bool, plane: str) -> CasePanel:
     image, labels, predicted = _read(folder, case)
     numbers = rows["organ"].map(NUMBER)
     lost = numbers[~rows["kept"]]
@@ -216,7 +149,7 @@ def _panel(case: str, rows: pd.DataFrame, folder: Path, kept: bool, plane: str) 
             own = view.cut(mask)
             beside = View(image.grid, plane, 0).cut(mask.any(axis=view.normal, keepdims=True))
             dropped[int(number)] = (own, True) if own.any() else (beside, False)
-    return _Panel(
+    return CasePanel(
         case=case,
         kept=kept,
         view=view,
@@ -254,124 +187,6 @@ def _read(folder: Path, case: str) -> list[Image]:
 
 def _notes(dropped: pd.DataFrame) -> list[str]:
     return [
-        f"{', '.join(map(_name, own['organ']))}: {reason}"
+        f"{', '.join(map(in_words, own['organ']))}: {reason}"
         for reason, own in dropped.groupby("reason", sort=False)
     ]
-
-
-def _name(organ: str) -> str:
-    return organ.replace("_", " ")
-
-
-# The sheet --------------------------------------------------------------------------------------
-
-
-def _compose(panels: Sequence[_Panel], count: str) -> Figure:
-    """Panels in rows, in inches, each in the middle of its cell below its title."""
-    columns = next((n for n in (3, 4) if n * n >= len(panels)), 5)
-    cell = (WIDTH - 2 * EDGE - (columns - 1) * GAP) / columns
-    unit = cell / max(panel.size[0] for panel in panels)
-    rows = [panels[k : k + columns] for k in range(0, len(panels), columns)]
-    titles = [[_wrapped([panel.title], cell) for panel in row] for row in rows]
-    notes = [[_wrapped(panel.notes, cell) for panel in row] for row in rows]
-    tops, down = [], EDGE
-    for row, above, below in zip(rows, titles, notes, strict=True):
-        down += LINE * max(map(len, above)) + 0.04
-        tops.append(down)
-        down += max(unit * p.size[1] + LINE * len(b) for p, b in zip(row, below, strict=True))
-        down += 0.14
-    handles = _handles(panels)
-    ncols = legend_columns([handle.get_label() for handle in handles], 9 / 8 * WIDTH)
-    legend = 0.17 * -(-len(handles) // ncols) + 0.1
-    total = down + legend + 0.2
-    figure = new_figure(WIDTH, total, layout=None)
-    for k, panel in enumerate(panels):
-        row, column = divmod(k, columns)
-        wide, high = (unit * n for n in panel.size)
-        centre = EDGE + column * (cell + GAP) + cell / 2
-        axes = figure.add_axes(
-            ((centre - wide / 2) / WIDTH, 1 - (tops[row] + high) / total, wide / WIDTH,
-             high / total)
-        )  # fmt: skip
-        _draw(axes, panel)
-        if k == 0:
-            orient(axes, panel.view)
-            scale_bar(axes, panel.window, "mm")
-        colour = "black" if panel.kept else RED
-        weight = "normal" if panel.kept else "bold"
-        for lines, y, va, how in (
-            (titles[row][column], tops[row] - 0.04, "bottom", {"color": colour, "weight": weight}),
-            (notes[row][column], tops[row] + high + 0.04, "top", {"color": RED}),
-        ):
-            figure.text(centre / WIDTH, 1 - y / total, "\n".join(lines), ha="center", va=va,
-                        size=TEXT, linespacing=1.1, **how)  # fmt: skip
-    figure.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - down / total),
-        ncols=ncols,
-        fontsize=8,
-        handlelength=1.6,
-        borderaxespad=0,
-    )
-    figure.text(0.5, 0.07 / total, count, ha="center", va="bottom", size=8)
-    return figure
-
-
-def _shade(number: int) -> str:
-    return PALETTE[COLOURS[number - 1]]
-
-
-def _wrapped(lines: Sequence[str], width: float) -> list[str]:
-    """Lines no wider than `width` inches."""
-    letters = int(width / (0.0075 * TEXT))
-    glued = (GLUED.sub("\u00a0", line) for line in lines)
-    parts = [part for line in glued for part in textwrap.wrap(line, letters)]
-    return [part.replace("\u00a0", " ") for part in parts]
-
-
-def _draw(axes: Axes, panel: _Panel) -> None:
-    view = panel.view
-    axes.imshow(panel.image, cmap="gray", clim=WINDOW, extent=view.extent)
-    height, width = view.spacing
-    y, x = (np.arange(n) * step for n, step in zip(view.shape, (height, width), strict=True))
-    for number in sorted(panel.organs()):
-        inside = (panel.labels == number).astype(float)
-        line, opacity = LINES[panel.sources[number]]
-        shade = {"colors": [_shade(number)]}
-        axes.contourf(x, y, inside, [0.5, 1.5], alpha=opacity, **shade)
-        axes.contour(x, y, inside, [0.5], linestyles=[line], linewidths=0.8, **shade)
-    for number, (mask, within) in panel.dropped.items():
-        inside = mask.astype(float)
-        axes.contourf(x, y, inside, [0.5, 1.5], colors=[_shade(number)], alpha=LOST)
-        drawn = axes.contour(x, y, inside, [0.5], colors=[RED], linewidths=1.0,
-                             linestyles=["solid" if within else BESIDE])  # fmt: skip
-        drawn.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
-    left, right, bottom, top = panel.window
-    axes.set(xticks=[], yticks=[], xlim=(left, right), ylim=(bottom, top))
-    frame = ("#AAAAAA", 0.6) if panel.kept else (RED, 2.0)
-    axes.spines[:].set(visible=True, color=frame[0], linewidth=frame[1])
-
-
-def _handles(panels: Sequence[_Panel]) -> list[Patch | Line2D]:
-    """Organs in their order, then the kinds of lines, as far as there are any."""
-    organs = set().union(*(panel.organs() | set(panel.dropped) for panel in panels))
-    handles = [
-        Patch(color=_shade(number), label=_name(ORGANS[number - 1])) for number in sorted(organs)
-    ]
-    sources = {panel.sources[number] for panel in panels for number in panel.organs()}
-    handles += [
-        Line2D([], [], color="black", linewidth=1.2, linestyle=line, label=source)
-        for source, (line, _) in LINES.items()
-        if source in sources
-    ]
-    dropped = {within for panel in panels for _, within in panel.dropped.values()}
-    handles += [
-        Line2D([], [], color=RED, linewidth=1.2, linestyle=line, label=label)
-        for within, line, label in (
-            (True, "solid", "dropped"),
-            (False, BESIDE, "dropped, silhouette"),
-        )
-        if within in dropped
-    ]
-    return handles

@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from warpline.errors import WarplineError
-from warpline.evaluation.records import read_records
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
+from warpline.figures.pairs import records_of_figure
 from warpline.figures.style import colour, new_figure, save, style
 
 GRID = "#E2E2E2"
@@ -30,12 +30,6 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
         capture_range=spec.get("capture_range"),
         published=sources["published"].get("tre"),
     )
-
-
-def records_of_figure(spec: Mapping[str, Any], path: str | os.PathLike) -> pd.DataFrame:
-    """The records of the dataset and split that a figure shows."""
-    first, frame = spec["experiments"][0], read_records(path)
-    return frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])]
 
 
 def by_landmark(records: pd.DataFrame, metric: str, methods: Sequence[str]) -> pd.DataFrame:

@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from warpline.files import atomic_path
@@ -89,13 +87,3 @@ def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
             figure.savefig(temporary, dpi=DPI, metadata=metadata)
         paths.append(path)
     return paths
-
-
-def bar_below(
-    figure: Figure, drawn: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **more
-) -> None:
-    """A small colour bar below a panel or a column of panels; `more` goes to `Figure.colorbar`."""
-    bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.8, **more)
-    bar.set_label(label, size=7)
-    bar.ax.tick_params(labelsize=7, length=2)
-    bar.outline.set(edgecolor="#AAAAAA", linewidth=0.6)

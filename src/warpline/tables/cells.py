@@ -1,0 +1,188 @@
+"""A table's cells as text, ready to be set in any format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from warpline.tables.build import Table
+
+SIGNIFICANT = 0.05
+ABSENT = "–"
+IDENTITY_METHOD = "identity"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, ready to be set in any format: numbers as text, `ABSENT` where there is none."""
+
+    ours: str
+    interval: str
+    published: list[str]
+    """What the paper prints; empty in a column for which it prints nothing at all."""
+    best: bool
+    significant: bool
+    short_of: int | None
+    """Number of pairs with a value, where fewer than the row's."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above a column: `better` is ``higher``, ``lower`` or ``none``."""
+
+    title: str
+    better: str
+    words: list[str]
+    """``ours``, and ``published`` if the paper prints anything."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; `published_only` if it was not run here."""
+
+    set: str
+    title: str
+    n: str
+    cells: list[Cell]
+    published_only: bool
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence below the table; `starred` if it explains the asterisk."""
+
+    text: str
+    starred: bool = False
+
+
+def headings(table: Table) -> list[Heading]:
+    """The headings of the columns that are shown."""
+    return [
+        Heading(
+            _title_with_unit(column),
+            column.get("better", "none"),
+            ["ours", *(["published"] if _published_decimals(table, name) else [])],
+        )
+        for name, column in table.shown.items()
+    ]
+
+
+def rows(table: Table) -> Iterator[Row]:
+    """The rows in their order."""
+    best = {name: _best(table, name, column) for name, column in table.shown.items()}
+    digits = {name: _published_decimals(table, name) for name in table.shown}
+    for position, row in enumerate(table.frame.to_dict("records")):
+        yield Row(
+            set=str(row["set"]),
+            title=str(row["title"]),
+            n=str(row["n"]) if row["n"] else ABSENT,
+            cells=[
+                _format(row, name, column, position in best[name], digits[name])
+                for name, column in table.shown.items()
+            ],
+            published_only=row["n"] == 0,
+        )
+
+
+def notes(table: Table) -> list[Note]:
+    """What a reader has to know of the numbers."""
+    found = [
+        Note(
+            "Brackets: 95 % bootstrap interval over pairs. n: pairs. "
+            "Bold: best of our values in a set."
+        )
+    ]
+    reference = table.spec.get("reference")
+    if reference is not None:
+        title = next(r.get("title", r["id"]) for r in table.spec["rows"] if r["id"] == reference)
+        found.append(
+            Note(
+                f"differs from “{title}” with p < {SIGNIFICANT} "
+                "(Wilcoxon signed-rank test over common pairs).",
+                starred=True,
+            )
+        )
+    if (table.frame["n"] == 0).any():
+        found.append(Note("Rows marked “as published” were not run here."))
+    return found
+
+
+def _best(table: Table, name: str, column: Mapping[str, Any]) -> set[int]:
+    """Positions of the best of our values in each set: equal as printed is equal.
+
+    The identity takes no part: doing nothing is always smoothest and fastest.
+    """
+    better = column.get("better")
+    frame = table.frame[table.frame["method"] != IDENTITY_METHOD]
+    values = frame[name].round(column.get("decimals", 3))
+    found: set[int] = set()
+    for _, group in values.groupby(frame["set"]):
+        group = group.dropna()
+        if better in ("higher", "lower") and len(group) > 1:
+            extreme = group.max() if better == "higher" else group.min()
+            found.update(group.index[group == extreme])
+    return found
+
+
+def _format(
+    row: Mapping[str, Any],
+    name: str,
+    column: Mapping[str, Any],
+    best: bool,
+    digits: Mapping[str, int],
+) -> Cell:
+    decimals = column.get("decimals", 3)
+    places = digits.get(row["set"], 0)
+    ours, published = _number(row[name], decimals), _number(row[f"{name}_published"], places)
+    spread = column.get("spread")
+    if spread is not None:
+        ours = _with_spread(ours, row.get(spread), decimals)
+        published = _with_spread(published, row.get(f"{spread}_published"), places)
+    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
+    p, n = row[f"{name}_p"], row[f"{name}_n"]
+    return Cell(
+        ours=ours,
+        interval=""
+        if math.isnan(low) or low == high
+        else f"{low:.{decimals}f}, {high:.{decimals}f}",
+        published=[published] if digits else [],
+        best=best,
+        significant=not math.isnan(p) and p < SIGNIFICANT,
+        short_of=int(n) if 0 < n < row["n"] else None,
+    )
+
+
+def _number(value: float, decimals: int) -> str:
+    return ABSENT if pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _with_spread(text: str, spread: float | None, decimals: int) -> str:
+    return text if text == ABSENT or pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"
+
+
+def _published_decimals(table: Table, name: str) -> dict[str, int]:
+    """Set → digits after the point that the paper prints in this column (and in its spread's).
+
+    A number in a configuration file has lost its last zeros: 0.80 beside 0.83 is 0.8.
+    """
+    decimals: dict[str, int] = {}
+    spread = table.spec["columns"][name].get("spread")
+    least = table.spec["columns"][name].get("published_decimals", 0)
+    for column in [name, spread] if spread in table.columns else [name]:
+        values = table.frame[f"{column}_published"]
+        for place, value in zip(table.frame["set"], values, strict=True):
+            if pd.isna(value):
+                continue
+            printed = np.format_float_positional(value, trim="-").partition(".")[2]
+            decimals[place] = max(decimals.get(place, least), len(printed))
+    return decimals
+
+
+def _title_with_unit(column: Mapping[str, Any]) -> str:
+    unit = column.get("unit")
+    return f"{column['title']} ({unit})" if unit else str(column["title"])
