@@ -1,9 +1,9 @@
-# Canonical cases → the grid and the intensities that methods work on.
+# Unpacked files → canonical cases → the grid and the intensities that methods work on.
 
 
 rule prepare:
     input:
-        layout.batch("{dataset}", "canonical", "{batch}"),
+        ask(acquire.case_sources),
     output:
         directory(layout.batch("{dataset}", "prepared", "{batch}")),
     log:
@@ -15,9 +15,11 @@ rule prepare:
         "../../envs/imaging.yaml"
     resources:
         mem_mb=growing(settings["memory_mb"]),
-        runtime=growing(60),
+        runtime=growing(120),
     params:
-        cases=ask(cases.batch_cases),
+        source=ask(acquire.source_folder),
+        dataset=ask(acquire.source_spec),
+        cases=ask(acquire.case_rows),
         steps=ask(cases.preparation_steps),
         explore=ask(cases.is_explored),
         code=ask(cases.preparation_code),

@@ -23,6 +23,27 @@ STEPS = {
     for name in names
 }
 
+# Generated datasets, by ``phantom.kind``.
+PHANTOMS = {
+    "abdomen": "warpline.phantoms.providers.learn2reg:write_abdomen",
+    "abdomen-2020": "warpline.phantoms.providers.learn2reg:write_abdomen_2020",
+    "dirlab-4dct": "warpline.phantoms.providers.dirlab:write_4dct",
+    "dirlab-copd": "warpline.phantoms.providers.dirlab:write_copd",
+    "followup": "warpline.phantoms.providers.followup:write_followup",
+    "hippocampus": "warpline.phantoms.providers.msd_hippocampus:write_hippocampus",
+    "kits19": "warpline.phantoms.providers.kits19:write_kits19",
+    "learn2reg-lung": "warpline.phantoms.providers.learn2reg_lung:write_learn2reg_lung",
+    "luna16": "warpline.phantoms.providers.luna16:write_luna16",
+    "msd-colon": "warpline.phantoms.providers.msd:write_colon",
+    "msd-hepaticvessel": "warpline.phantoms.providers.msd:write_hepatic_vessel",
+    "msd-liver": "warpline.phantoms.providers.msd:write_liver",
+    "msd-pancreas": "warpline.phantoms.providers.msd:write_pancreas",
+    "msd-spleen": "warpline.phantoms.providers.msd:write_spleen",
+    "oasis": "warpline.phantoms.providers.neurite_oasis:write_oasis",
+    "subjects": "warpline.phantoms.providers.folder:write_subjects",
+    "tcia-pancreas": "warpline.phantoms.providers.tcia_pancreas:write_tcia_pancreas",
+}
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -44,10 +44,6 @@ class Layout:
         """Where a phantom's archives are downloaded to: they are part of the results."""
         return f"{self.results}/phantom/{dataset}/archives"
 
-    def verified(self, dataset: str, archive: str) -> str:
-        """A mark that an archive is there and whole."""
-        return f"{self.results}/data/{dataset}/verified/{archive}"
-
     def fetched(self, dataset: str, batch: str) -> str:
         """A mark that the files which a batch's cases have for themselves are there."""
         return f"{self.results}/data/{dataset}/fetched/{batch}"
@@ -59,7 +55,7 @@ class Layout:
     # Cases ------------------------------------------------------------------------------------
 
     def batch(self, dataset: str, stage: str, batch: str) -> str:
-        """A folder of cases at a stage: canonical, prepared, aligned, labelled."""
+        """A folder of cases at a stage: prepared, aligned, labelled."""
         if batch == ATLAS:
             return self.atlas(dataset)
         return f"{self.results}/data/{dataset}/{stage}/{batch}"

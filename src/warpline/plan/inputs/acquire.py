@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warpline.phantoms import KNOWN as PHANTOMS
 from warpline.plan.dataset import Dataset
+from warpline.plan.kinds import PHANTOMS
 from warpline.plan.run import Run
 
 # The keys of a dataset file that are about its files.
@@ -18,11 +18,6 @@ def archive_folder(run: Run, dataset: str) -> str:
     if run.catalog.dataset(dataset).spec["phantom"]:
         return run.layout.phantom_archives(dataset)
     return run.catalog.config["data"]
-
-
-def archive_path(run: Run, dataset: str, archive: str) -> str:
-    """Where an archive is kept."""
-    return f"{archive_folder(run, dataset)}/{archive}"
 
 
 def archive_spec(run: Run, dataset: str, archive: str) -> dict[str, Any]:
@@ -123,8 +118,3 @@ def case_rows(run: Run, dataset: str, batch: str) -> list:
 def format_module(run: Run, dataset: str) -> str:
     """The module of a dataset's source format."""
     return f"warpline.acquire.formats.{run.catalog.dataset(dataset).spec['format']}"
-
-
-def import_code(run: Run, dataset: str) -> str:
-    """Fingerprint of the import of a dataset's own format alone."""
-    return run.code("canonicalise.py", format_module(run, dataset))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from warpline.plan.inputs.acquire import format_module
 from warpline.plan.kinds import STEPS
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.plan.run import Run
@@ -106,9 +107,10 @@ def is_explored(run: Run, dataset: str) -> bool:
 
 
 def preparation_code(run: Run, dataset: str) -> str:
-    """Fingerprint of the steps that the dataset takes, and of no other."""
+    """Fingerprint of the import of the dataset's format and of its steps, and of no other."""
     names = [next(iter(step)) for step in preparation_steps(run, dataset)]
     chosen = [STEPS[name] for name in dict.fromkeys(names) if name in STEPS]
+    chosen.append(format_module(run, dataset))
     if is_explored(run, dataset):
         chosen.append("warpline.cases.exploration")
     return run.code("prepare.py", *chosen)
