@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from warpline.plan.catalog import Catalog, Experiment
 from warpline.plan.fingerprint import code_version
-from warpline.plan.datasets import ATLAS, pair_name
+from warpline.plan.pairs import ATLAS, pair_name
 from warpline.plan.environment import export_environment
 from warpline.errors import WarplineError
 from warpline.figures import KINDS as FIGURE_KINDS
