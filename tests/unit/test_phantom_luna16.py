@@ -190,6 +190,7 @@ def test_right_is_3_left_is_4_and_some_masks_have_a_trachea():
     assert 0 < extra < 8
 
 
+@pytest.mark.long
 def test_the_lungs_are_whole_and_scans_cover_more_or_less_around_them():
     heights, counts, above, below = [], [], [], []
     for number in range(40):
