@@ -48,7 +48,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     fixed, moving = pair()
-    settings = Settings(
+    published = Settings(**Catalog({"scale": "paper"}, ROOT).method("hansen2020-512")["embedding"])
+    settings = replace(
+        published,
         keypoints=arguments.keypoints,
         components=arguments.components,
         radius=arguments.radius,
@@ -65,7 +67,7 @@ def main() -> None:
         moving,
         network,
         Pca(torch.zeros(27), torch.eye(27), torch.ones(27)),
-        Settings(keypoints=50, components=27, radius=1, shape=(48, 48, 48)),
+        replace(published, keypoints=50, components=27, radius=1, shape=(48, 48, 48)),
         arguments.device,
     )
     before = peak_memory()
