@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +21,13 @@ import torch
 from warpline import networks
 from warpline.cases.case import Case
 from warpline.phantoms.anatomy import chest
+from warpline.plan.catalog import Catalog
 from warpline.provenance.record import peak_memory
 from warpline.registration.embedding.pca import Pca
 from warpline.registration.embedding.registration import register
 from warpline.registration.embedding.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def pair() -> tuple[Case, Case]:

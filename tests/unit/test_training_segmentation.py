@@ -137,7 +137,7 @@ def test_crops_lie_about_annotated_organs_or_anywhere():
 
 def test_organs_are_equally_likely_however_large():
     both = [case("a", annotated=None)]
-    sampling = Sampling(**sampling_of("segmentation", crop=2, crops=300, centred=1.0))
+    sampling = replace(FEW, crop=2, crops=300, centred=1.0)
     one = SegmentationObjective(
         both, [], [LIVER, SPLEEN], batch_size=300, sampling=sampling, seed=0
     )
