@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warpline.cases.batch import prepare_batch
 from warpline.cases.case import Case, read_case, write_case
 from warpline.cases.exploration import (
     PIXELS,
@@ -265,18 +265,11 @@ def test_what_no_scan_has_is_said(tmp_path):
 # The preparation job ----------------------------------------------------------------------------
 
 
-def script(name: str):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_case_is_described_only_where_that_is_asked_for(tmp_path):
     write_case(tmp_path / "canonical" / "a", scan())
     for explored in (False, True):
         target = tmp_path / f"prepared{explored}"
-        script("prepare").main(tmp_path / "canonical", ["a"], STEPS, target, explored)
+        prepare_batch(tmp_path / "canonical", ["a"], STEPS, target, explored)
         names = {path.name for path in (target / "a").iterdir()}
         expected = {"image.nii.gz", "mask.nii.gz"}
         assert names == expected | ({"exploration.json", "slices.npz"} if explored else set())
@@ -293,7 +286,7 @@ def test_every_bad_case_of_a_batch_is_named_and_nothing_is_left(tmp_path):
         write_case(tmp_path / "canonical" / case.id, case)
     steps = [{"resize": {"shape": [8, 8, 8]}}]
     with pytest.raises(WarplineError) as error:
-        script("prepare").main(
+        prepare_batch(
             tmp_path / "canonical", ["thin", "good", "flat", "gone"], steps, tmp_path / "prepared"
         )
     message = str(error.value)
