@@ -1,5 +1,6 @@
 # make demo   set up, run every paper at demo scale on generated images, leave results/report.html
 # make test   set up, run the tests (PYTEST_WORKERS at a time);   make lint   the style checks alone
+# make test-all   the long ones as well;   make test-long   those alone (docs/testing.md)
 # make test-cluster   the tests on a SLURM of its own, which is installed where it is missing (root)
 # make lock   resolve envs/requirements.in anew (needs uv);   make clean   remove what was made
 
@@ -11,8 +12,12 @@ CORES ?= all
 PYTEST_WORKERS ?= 2
 # Files are read as UTF-8 whatever the machine's locale.
 export PYTHONUTF8 := 1
+# Compiled modules are kept: compiling torch's or ITK's anew takes longer than most jobs.
+unexport PYTHONDONTWRITEBYTECODE
+PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder \
+	--durations 15 $(PYTEST_OPTIONS)
 
-.PHONY: demo test test-cluster lint format lock clean setup
+.PHONY: demo test test-all test-cluster test-long lint format lock clean setup
 
 setup: $(VENV)/ready
 
@@ -28,7 +33,13 @@ demo: setup
 	@echo "Open results/report.html"
 
 test: setup lint
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) -m "not long"
+
+test-long: setup
+	$(PYTEST) -m long
+
+test-all: setup lint
+	$(PYTEST)
 
 # The plugin lies in a folder of its own: Snakemake loads all that it finds, which takes a second.
 test-cluster: setup

@@ -30,29 +30,33 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/report.html",
+        layout.report,
 
 
 rule tables:
     input:
-        [table for paper in catalog.papers for table in tables_of(paper)],
+        papers.everything(run)["tables"],
 
 
 rule figures:
     input:
-        [figure for paper in catalog.papers for figure in figures_of(paper)],
+        papers.everything(run)["figures"],
 
 
 rule exploration:
     input:
-        [figure for paper in catalog.papers for figure in explorations_of(paper)],
+        [
+            figure
+            for paper in run.catalog.papers
+            for figure in papers.explorations_of(run, paper)
+        ],
 
 
-for paper in catalog.papers:
+for paper in run.catalog.papers:
 
     rule:
         name:
             paper
         input:
-            tables_of(paper),
-            figures_of(paper),
+            papers.tables_of(run, paper),
+            papers.figures_of(run, paper),

@@ -29,7 +29,8 @@ from warpline.segmentation.windows import organ_numbers
 from warpline.training import segmentation
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory
-from warpline.training.registration import Batch, RegistrationObjective
+from warpline.training.registration import RegistrationObjective
+from warpline.training.registration_loss import Batch
 
 REGISTRATION, SEGMENTER = "estienne2020-task3-sym", "estienne2020-task3-segmenter"
 

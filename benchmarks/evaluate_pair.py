@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from warpline.cases.case import Case
 from warpline.evaluation import metrics
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 
 
-def make_case(grid: Grid, rng: np.random.Generator) -> dict[str, Image]:
+def make_case(grid: Grid, rng: np.random.Generator) -> Case:
     """Noise, and two touching ellipsoids of about the hippocampus's size."""
     z, y, x = np.indices(grid.shape) / grid.shape[0]
     centre = 0.5 + rng.uniform(-0.03, 0.03, 3)
@@ -29,7 +30,7 @@ def make_case(grid: Grid, rng: np.random.Generator) -> dict[str, Image]:
     ) < 1
     labels = np.where(inside, np.where(y < centre[1], 1, 2), 0).astype(np.uint8)
     image = rng.normal(size=grid.shape).astype(np.float32)
-    return {"image": Image(image, grid), "labels": Image(labels, grid)}
+    return Case("case", Image(image, grid), Image(labels, grid))
 
 
 def median_seconds(function: Callable[[], object], repeats: int) -> float:
@@ -59,8 +60,8 @@ def main() -> None:
         noise = rng.normal(size=(*grid.shape, 3))
         smooth = gaussian_filter(noise, (4, 4, 4, 0))
         field = DisplacementField((2 * smooth / smooth.std()).astype(np.float32), grid)
-        warped = field.warp_labels(moving["labels"]).array
-        target = fixed["labels"].array
+        warped = field.warp_labels(moving.labels).array
+        target = fixed.labels.array
         determinant = field.jacobian_determinant()
         parts = {
             "all of evaluate_pair": lambda f=fixed, m=moving, u=field: evaluate_pair(
@@ -72,7 +73,7 @@ def main() -> None:
             ),
             "Jacobian": field.jacobian_determinant,
             "its logarithm": lambda d=determinant: metrics.sdlogj(d),
-            "warping labels": lambda u=field, m=moving: u.warp_labels(m["labels"]),
+            "warping labels": lambda u=field, m=moving: u.warp_labels(m.labels),
         }
         print(f"{arguments.size}³, spacing {spacing} mm, {arguments.threads} threads")
         for name, part in parts.items():

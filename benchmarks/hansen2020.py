@@ -21,7 +21,8 @@ from warpline.cases.case import Case
 from warpline.phantoms.anatomy import chest
 from warpline.provenance.record import peak_memory
 from warpline.registration.embedding.pca import Pca
-from warpline.registration.embedding.registration import Settings, register
+from warpline.registration.embedding.registration import register
+from warpline.registration.embedding.settings import Settings
 
 
 def pair() -> tuple[Case, Case]:

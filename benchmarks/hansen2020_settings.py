@@ -36,18 +36,15 @@ from warpline.networks.weights import save_weights, trained
 from warpline.phantoms.providers.dirlab import stored_pair
 from warpline.plan.catalog import Catalog
 from warpline.registration.embedding import pca
+from warpline.registration.embedding.boxes import lung_box
 from warpline.registration.embedding.densify import densify
 from warpline.registration.embedding.graph import diffuse, laplacian
-from warpline.registration.embedding.registration import (
-    STRIDE,
-    Search,
-    Settings,
-    lung_box,
-    search_pair,
-)
+from warpline.registration.embedding.pair_search import STRIDE, Search, search_pair
 from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
+from warpline.registration.embedding.settings import Settings
 from warpline.training.descriptors import DescriptorObjective, Sampling
-from warpline.training.loop import settings_of, train
+from warpline.training.loop import Settings as TrainingSettings
+from warpline.training.loop import train
 
 SEED = 1877  # not of the datasets
 GRIDS = {
@@ -89,7 +86,7 @@ def feature_network(folder: Path, cases: list[Case], recipe: Mapping[str, Any]) 
         sampling=Sampling(**training["sampling"]),
         seed=recipe["seed"],
     )
-    settings = settings_of(training, recipe["seed"], validated=False)
+    settings = TrainingSettings.of(training, recipe["seed"], validated=False)
     with tempfile.TemporaryDirectory() as state:
         train(network, objective, settings, state, label="features")
     save_weights(weights, network)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from hypothesis import settings
 
+START = time.monotonic()
+# Made once for many tests, in minutes: the fixtures of which all users run in one process.
+COSTLY = ("five_papers", "finished")
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 if PARALLEL:
     # The processes share the cores. Libraries read their number of threads as they are loaded.
@@ -23,10 +27,19 @@ settings.register_profile("warpline", derandomize=True)
 settings.load_profile("warpline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--minutes", type=float, help="begin no further test after so many minutes; it is skipped"
+    )
+
+
 def group(item: pytest.Item) -> str | None:
     """Name of the costly fixture, or of the file with one, that a test shares with others."""
-    if "finished" in item.fixturenames:
-        return "finished"
+    for name in COSTLY:
+        if name in item.fixturenames:
+            return name
+    if marker := item.get_closest_marker("tool"):
+        return marker.args[0]
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     if any(definitions[-1].scope == "module" for definitions in fixtures):
         return item.path.name
@@ -35,9 +48,9 @@ def group(item: pytest.Item) -> str | None:
 
 def place(item: pytest.Item) -> int:
     """Where a test stands in the queue: the longest go first, so that no process waits long."""
-    if group(item) == "finished":
-        return 0
-    return 1 if item.path.parent.name == "workflow" else 2
+    if group(item) in COSTLY:
+        return COSTLY.index(group(item))
+    return len(COSTLY) + (item.path.parent.name != "workflow")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -49,6 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if name := group(item):
             item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what would begin too late, and say so."""
+    minutes = item.config.getoption("minutes")
+    if minutes is not None and time.monotonic() - START > 60 * minutes:
+        pytest.skip(f"the {minutes:g} minutes for these tests are over")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+
+
+def plain(text: str, kept: str = "") -> str:
+    """Text that a terminal only shows: names in archives and answers of servers may command it.
+
+    Parameters
+    ----------
+    kept
+        Control characters that stay; others, and what turns the direction of writing, become ``?``.
+    """
+
+    def stays(c: str) -> bool:
+        return c.isprintable() or c in kept or unicodedata.category(c) == "Zs"
+
+    return text if text.isprintable() else "".join(c if stays(c) else "?" for c in text)
 
 
 class WarplineError(Exception):
@@ -19,12 +35,12 @@ class WarplineError(Exception):
     """
 
     def __init__(self, what: str, *, where: object = None, do: str | None = None):
-        self.what, self.where, self.do = what, where, do
-        lines = [what]
+        self.what, self.where, self.do = plain(what, "\n\t"), where, do and plain(do, "\n\t")
+        lines = [self.what]
         if where is not None:
-            lines.append(f"  where: {where}")
-        if do is not None:
-            lines.append(f"  to do: {do}")
+            lines.append(f"  where: {plain(str(where))}")
+        if self.do is not None:
+            lines.append(f"  to do: {self.do}")
         super().__init__("\n".join(lines))
 
     def __reduce__(self):

@@ -100,7 +100,7 @@ class Progress:
             elapsed = time.monotonic() - self._started
             if self.done > self._initial and elapsed >= LINE_SECONDS:
                 rate = (self.done - self._initial) / elapsed
-                parts.append(f"{_duration((self.total - self.done) / rate)} left")
+                parts.append(f"{tqdm.format_interval((self.total - self.done) / rate)} left")
         parts += [f"{key} {_short(value)}" for key, value in self._postfix.items()]
         return ", ".join([f"{self.label}: {done}", *parts])
 
@@ -112,20 +112,8 @@ class Progress:
 
 
 def _amount(value: float, unit: str) -> str:
-    if unit != "B":
-        return f"{unit} {value}"
-    for prefix in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} B" if prefix == "B" else f"{value:.1f} {prefix}"
-        value /= 1024
-    return f"{value:.2f} GiB"
+    return tqdm.format_sizeof(value, "B", 1024) if unit == "B" else f"{unit} {value}"
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

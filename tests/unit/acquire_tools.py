@@ -14,12 +14,13 @@ import numpy as np
 import SimpleITK as sitk
 from http_server import Server
 
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
 from warpline.acquire.unpack import unpack
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.plan.catalog import Catalog
-from warpline.plan.datasets import Dataset
+from warpline.plan.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
 download_cases = runpy.run_path(str(ROOT / "scripts/download_cases.py"))["main"]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+PIECE = 1 << 16  # bytes
+
 
 @dataclass
 class Resource:
@@ -25,6 +27,8 @@ class Resource:
     stalls
         For each answer with a body, seconds of silence after its first byte, then
         nothing more; answers beyond the list are whole.
+    pause
+        Seconds of silence before every piece of 64 KiB: a slow server.
     """
 
     content: bytes = b""
@@ -35,6 +39,7 @@ class Resource:
     headers: dict[str, str] = field(default_factory=dict)
     location: str | None = None
     stalls: list[float] = field(default_factory=list)
+    pause: float = 0.0
 
 
 @dataclass
@@ -95,8 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
             served.sent += 1
             time.sleep(resource.stalls.pop(0))
             return
-        self.wfile.write(body[:limit])
-        served.sent += len(body[:limit])
+        for begin in range(0, limit, PIECE):
+            piece = body[begin : min(begin + PIECE, limit)]
+            time.sleep(resource.pause)
+            self.wfile.write(piece)
+            served.sent += len(piece)
         if limit < len(body):
             self.wfile.flush()
             self.close_connection = True

@@ -6,13 +6,18 @@ import errno
 import hashlib
 import logging
 import random
+from dataclasses import fields
+from io import FileIO
 from pathlib import Path
 
 import pytest
 from http_server import serve
 
-from warpline.acquire import download
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.archive import Archive, SourceFailed
+from warpline.acquire.fetch import fetch
+from warpline.acquire.http import check_url
+from warpline.acquire.patience import Patience
+from warpline.acquire.transfer import Part
 from warpline.errors import WarplineError
 
 CONTENT = random.Random(0).randbytes(1_000_000)
@@ -27,10 +32,10 @@ def server():
 
 
 def get(folder: Path, *sources: str, checksums=(SHA256,), **keys) -> Path:
-    options = {"progress": False, "backoff": 0.01, "attempts": 3} | {
-        name: keys.pop(name) for name in ("attempts", "progress", "timeout") if name in keys
-    }
-    return fetch(Archive("a.tar", sources, tuple(checksums), **keys), folder, **options)
+    told = {field.name: keys.pop(field.name) for field in fields(Patience) if field.name in keys}
+    patience = Patience(**{"backoff": 0.01, "attempts": 3} | told)
+    archive = Archive("a.tar", sources, tuple(checksums), **keys)
+    return fetch(archive, folder, progress=False, patience=patience)
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -181,11 +186,10 @@ def test_a_missing_file_is_not_asked_for_twice(server, tmp_path):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again(server, tmp_path, status, monkeypatch):
+def test_a_busy_server_is_asked_again(server, tmp_path, status):
     slept = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
     url = server.add("/a", content=CONTENT, statuses=[status, status], headers={"Retry-After": "7"})
-    assert get(tmp_path, url).read_bytes() == CONTENT
+    assert get(tmp_path, url, sleep=slept.append).read_bytes() == CONTENT
     assert slept == [7, 7]
 
 
@@ -202,11 +206,10 @@ def test_a_long_retry_after_is_not_waited_for(server, tmp_path):
     assert len(server.requests) == 1
 
 
-def test_back_off_doubles_with_jitter(server, tmp_path, monkeypatch):
+def test_back_off_doubles_with_jitter(server, tmp_path):
     slept = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
     with pytest.raises(WarplineError):
-        get(tmp_path, server.add("/a", statuses=[500] * 9), attempts=5)
+        get(tmp_path, server.add("/a", statuses=[500] * 9), attempts=5, sleep=slept.append)
     assert len(slept) == 4
     for number, seconds in enumerate(slept):
         assert 0.5 <= seconds / (0.01 * 2**number) <= 1.5
@@ -219,7 +222,7 @@ def test_nobody_listens(tmp_path):
 
 def test_a_server_that_falls_silent(server, tmp_path):
     url = server.add("/a", content=CONTENT, stalls=[0.3])
-    assert get(tmp_path, url, timeout=(1, 0.05)).read_bytes() == CONTENT
+    assert get(tmp_path, url, connect=1, read=0.05).read_bytes() == CONTENT
     assert len(server.requests) == 2
 
 
@@ -269,10 +272,10 @@ def test_endless_redirects(server, tmp_path):
 )
 def test_which_addresses_are_allowed(url, came_from, allowed):
     if allowed:
-        download._check_url(url, came_from)
+        check_url(url, came_from)
     else:
-        with pytest.raises(download._SourceFailed, match="refused"):
-            download._check_url(url, came_from)
+        with pytest.raises(SourceFailed, match="refused"):
+            check_url(url, came_from)
 
 
 def test_without_a_checksum_the_one_found_is_said(server, tmp_path, caplog):
@@ -284,7 +287,7 @@ def test_without_a_checksum_the_one_found_is_said(server, tmp_path, caplog):
 
 def test_a_full_disk_keeps_the_part(server, tmp_path, monkeypatch):
     url = server.add("/a", content=CONTENT)
-    opened = Path.open
+    opened = Part.open
 
     class Full:
         def __init__(self, stream):
@@ -302,11 +305,7 @@ def test_a_full_disk_keeps_the_part(server, tmp_path, monkeypatch):
         def __exit__(self, *_):
             self.stream.close()
 
-    def open_full(path, mode="r", *rest, **keys):
-        stream = opened(path, mode, *rest, **keys)
-        return Full(stream) if path.suffix == ".part" and mode in ("ab", "wb") else stream
-
-    monkeypatch.setattr(Path, "open", open_full)
+    monkeypatch.setattr(Part, "open", lambda part, offset: Full(opened(part, offset)))
     with pytest.raises(WarplineError, match="disk is full"):
         get(tmp_path, url)
     monkeypatch.undo()
@@ -325,8 +324,8 @@ def test_too_little_space_is_known_before_the_download(server, tmp_path, monkeyp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_the_kernel_says_the_disk_is_full(server, tmp_path):
-    (tmp_path / "a.tar.part").symlink_to("/dev/full")
+def test_the_kernel_says_the_disk_is_full(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(Part, "open", lambda *_: FileIO("/dev/full", "w"))
     with pytest.raises(WarplineError, match="disk is full"):
         get(tmp_path, server.add("/a", content=CONTENT))
 

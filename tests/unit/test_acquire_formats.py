@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from warpline.acquire import formats
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.phantoms import write

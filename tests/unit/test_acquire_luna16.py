@@ -12,8 +12,9 @@ import pytest
 import SimpleITK as sitk
 
 from warpline.acquire import formats
+from warpline.acquire.archive import Archive
 from warpline.acquire.canonical import canonicalise
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.fetch import fetch
 from warpline.acquire.formats import luna16
 from warpline.acquire.unpack import unpack
 from warpline.cases.case import read_case

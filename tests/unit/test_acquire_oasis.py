@@ -128,6 +128,24 @@ def test_what_is_not_there(tmp_path, case, image, message):
         formats.get("neurite_oasis").locate(tmp_path, {}, {"case": case, "image": image})
 
 
+@pytest.mark.parametrize(
+    "name", ["../secret", "a/../../secret", "{absolute}", "link", "..\\secret", "C:/secret"]
+)
+def test_a_subject_outside_the_archive_is_refused(tmp_path, name):
+    """The list is the archive's; where it leads out, nothing of this machine becomes a case."""
+    root, secret = tmp_path / "archive", tmp_path / "secret"
+    root.mkdir()
+    secret.mkdir()
+    (root / "link").symlink_to(secret)
+    for place in (secret, root):
+        for kind in ("orig", "seg35"):
+            (place / f"{kind}.nii.gz").touch()
+    (root / "subjects.txt").write_text(name.format(absolute=secret))
+    with pytest.raises(WarplineError, match="leads out of its folder") as error:
+        formats.get("neurite_oasis").locate(root, {}, {"case": "0001-left", "image": ""})
+    assert error.value.where == root / "subjects.txt"
+
+
 def test_a_crop_is_in_millimetres_and_no_larger_than_the_image():
     """At 2 × 4 × 1 mm (z, y, x): 32, 16 and 64 voxels; of the 20 along x all are taken."""
     array = np.zeros((50, 40, 20), np.uint8)

@@ -11,8 +11,10 @@ import pytest
 from acquire_tools import dataset, download_cases, packed
 from http_server import serve
 
-from warpline.acquire import download
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire import tcia
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
+from warpline.acquire.patience import Patience
 from warpline.errors import WarplineError
 
 SCAN = gzip.compress(os.urandom(50_000))
@@ -29,9 +31,9 @@ PAGE = b"""<!DOCTYPE html><html><head><title>Down for
 @pytest.fixture
 def server(monkeypatch):
     with serve() as running:
-        monkeypatch.setattr(download, "TCIA", (running.url + V4,))
+        monkeypatch.setattr(tcia, "SERVICES", (running.url + V4,))
         yield running
-    download._series.cache_clear()
+    tcia.list_series.cache_clear()
 
 
 def refusal(call, *arguments, **keys) -> str:
@@ -115,9 +117,8 @@ def test_several_missing_files_are_named_together(server, tmp_path):
 
 def test_a_broken_download_goes_on(server, tmp_path):
     server.add("/a.gz", content=SCAN, drops=[30_000])
-    path = fetch(
-        Archive("a.nii.gz", (f"{server.url}/a.gz",)), tmp_path, progress=False, backoff=0.01
-    )
+    archive = Archive("a.nii.gz", (f"{server.url}/a.gz",))
+    path = fetch(archive, tmp_path, progress=False, patience=Patience(backoff=0.01))
     assert path.read_bytes() == SCAN
     assert server.requests[-1][1] == "bytes=30000-"
 
@@ -178,7 +179,7 @@ def publish(server, *listed: dict, files=None, sums=None) -> bytes:
 
 def get(folder, patient="PANCREAS_0001"):
     archive = Archive(f"{patient}.zip", ("tcia:Pancreas-CT",))
-    return fetch(archive, folder, progress=False, backoff=0.01, attempts=2)
+    return fetch(archive, folder, progress=False, patience=Patience(attempts=2, backoff=0.01))
 
 
 def test_the_series_of_a_patient(server, tmp_path):
@@ -240,11 +241,20 @@ def test_a_page_in_place_of_a_series(server, tmp_path):
 
 def test_another_host_where_the_first_fails(server, tmp_path, monkeypatch):
     content = publish(server)
-    monkeypatch.setattr(download, "TCIA", (server.url + "/gone", server.url + V4))
+    monkeypatch.setattr(tcia, "SERVICES", (server.url + "/gone", server.url + V4))
     assert get(tmp_path).read_bytes() == content
-    monkeypatch.setattr(download, "TCIA", (server.url + "/gone", server.url + "/too"))
+    monkeypatch.setattr(tcia, "SERVICES", (server.url + "/gone", server.url + "/too"))
     text = refusal(get, tmp_path / "again")
     assert text.count("HTTP 404") == 2
+
+
+def test_a_source_may_name_another_interface(server, tmp_path, monkeypatch):
+    content = publish(server)
+    monkeypatch.setattr(tcia, "SERVICES", ())
+    archive = Archive("PANCREAS_0001.zip", (f"tcia:Pancreas-CT@{server.url}{V4}",))
+    assert fetch(archive, tmp_path, progress=False).read_bytes() == content
+    elsewhere = Archive("PANCREAS_0002.zip", ("tcia:Pancreas-CT@http://192.0.2.1/v4",))
+    assert "192.0.2.1: it is refused: only https" in refusal(fetch, elsewhere, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +271,6 @@ def test_every_file_of_a_series_is_verified(server, tmp_path, sums, message):
 
 
 def test_no_other_road_than_https(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "TCIA", ("http://services.cancerimagingarchive.net/v4",))
+    monkeypatch.setattr(tcia, "SERVICES", ("http://services.cancerimagingarchive.net/v4",))
     assert "only https is allowed" in refusal(get, tmp_path)
-    download._series.cache_clear()
+    tcia.list_series.cache_clear()

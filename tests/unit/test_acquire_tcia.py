@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from acquire_tools import dataset, nifti, packed, road, served
 from http_server import serve
 
-from warpline.acquire import download, formats
+from warpline.acquire import formats, tcia
 from warpline.acquire.dicom import read_series
 from warpline.acquire.formats.tcia_pancreas import complete_part
 from warpline.cases.case import read_case
@@ -252,9 +252,9 @@ ORGANS = (1, 3, 4, 5, 6, 7, 11, 14)
 @pytest.fixture
 def server(monkeypatch):
     with serve() as running:
-        monkeypatch.setattr(download, "TCIA", (f"{running.url}/nbia-api/services/v4",))
+        monkeypatch.setattr(tcia, "SERVICES", (f"{running.url}/nbia-api/services/v4",))
         yield running
-    download._series.cache_clear()
+    tcia.list_series.cache_clear()
 
 
 def publish(server, tmp_path, cases: dict[str, np.ndarray], direction=LAI) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from http_server import serve
 
-from warpline.acquire import download
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire import http, zenodo
+from warpline.acquire.archive import Archive
+from warpline.acquire.fetch import fetch
+from warpline.acquire.patience import Patience
 from warpline.errors import WarplineError
 
 CONTENT = random.Random(1).randbytes(300_000)
@@ -23,7 +25,7 @@ RECORD = "/api/records/3723295"
 @pytest.fixture
 def server(monkeypatch):
     with serve() as running:
-        monkeypatch.setattr(download, "ZENODO", running.url + "/api/records")
+        monkeypatch.setattr(zenodo, "API", running.url + "/api/records")
         yield running
 
 
@@ -42,7 +44,7 @@ def answer(server, value: object, **keys) -> None:
 
 def get(folder: Path, *more: str, source="zenodo:3723295", checksums=(), size=None) -> Path:
     archive = Archive("subset0.zip", (source, *more), tuple(checksums), size)
-    return fetch(archive, folder, progress=False, backoff=0.01, attempts=3)
+    return fetch(archive, folder, progress=False, patience=Patience(attempts=3, backoff=0.01))
 
 
 def refused(tmp_path: Path, match: str, **keys) -> str:
@@ -168,7 +170,7 @@ def test_a_page_in_place_of_the_record(server, tmp_path):
 
 
 def test_an_endless_answer(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "LARGEST_RECORD", 1000)
+    monkeypatch.setattr(http, "LARGEST_ANSWER", 1000)
     answer(server, b" " * 2000)
     refused(tmp_path, "more than 1000 bytes")
 
@@ -177,6 +179,14 @@ def test_an_endless_answer(server, tmp_path, monkeypatch):
 def test_a_record_cannot_lead_to_a_forbidden_address(server, tmp_path, link):
     publish(server, links={"self": link})
     refused(tmp_path, "is refused: only https")
+
+
+def test_a_source_may_name_another_interface(server, tmp_path, monkeypatch):
+    publish(server)
+    monkeypatch.setattr(zenodo, "API", "http://192.0.2.1/records")
+    source = f"zenodo:3723295@{server.url}/api/records"
+    assert get(tmp_path, source=source).read_bytes() == CONTENT
+    refused(tmp_path / "no", "is refused: only https")
 
 
 def test_the_next_source_is_a_folder(server, tmp_path):

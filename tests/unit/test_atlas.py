@@ -13,7 +13,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction, RegistrationNetwork
 from warpline.plan.pairs import ATLAS
-from warpline.registration.network import predict_through_atlas
+from warpline.registration.through_atlas import predict_through_atlas
 
 torch.set_num_threads(1)
 

@@ -19,6 +19,8 @@ from warpline.images.grid import Grid, Image
 from warpline.registration import baselines
 from warpline.registration.baselines.affine import _matrix_of_field, prealign
 
+pytestmark = pytest.mark.tool("elastix")
+
 ROOT = Path(__file__).parents[2]
 # An oblique frame and a spacing along z of its own: a slip of convention shows.
 GRID = Grid(

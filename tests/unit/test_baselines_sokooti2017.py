@@ -15,6 +15,8 @@ from warpline.phantoms.providers.followup import stored_pair
 from warpline.plan.catalog import Catalog
 from warpline.registration import baselines
 
+pytestmark = pytest.mark.tool("elastix")
+
 ROOT = Path(__file__).parents[2]
 NAMES = ("affine", "bspline-1r", "bspline-3r")
 

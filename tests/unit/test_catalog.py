@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from warpline.errors import WarplineError
-from warpline.plan.catalog import Catalog, Experiment
+from warpline.plan import experiments, trainings
+from warpline.plan.catalog import Catalog
+from warpline.plan.experiments import Experiment
 from warpline.plan.pairs import ATLAS
 
 ROOT = Path(__file__).parents[2]
@@ -76,12 +78,12 @@ def test_every_file_of_the_project_loads(scale):
             for row in table["rows"]
             if "method" in row
         }
-        for experiment in catalog.experiments(name):
-            batches = catalog.registration_batches(experiment)
+        for experiment in experiments.registrations(catalog, name):
+            batches = experiments.registration_batches(catalog, experiment)
             pairs = catalog.dataset(experiment.dataset).pairs(experiment.split)
             assert [pair for batch in batches.values() for pair in batch] == pairs
             if catalog.method(experiment.method)["kind"] == "network":
-                cases, _ = catalog.training_cases(experiment.dataset, experiment.method)
+                cases, _ = trainings.training_cases(catalog, experiment.dataset, experiment.method)
                 measured = {case for pair in pairs for case in pair} - {ATLAS}
                 place = (experiment.dataset, experiment.method, experiment.split)
                 if sets.get(place) != "train":  # a row that says so may show the training set
@@ -92,8 +94,8 @@ def test_every_file_of_the_project_loads(scale):
 def test_every_example_loads(path):
     catalog = Catalog(yaml.safe_load(path.read_text(encoding="utf-8")), ROOT)
     for paper in catalog.papers:
-        for experiment in catalog.experiments(paper):
-            assert catalog.registration_batches(experiment)
+        for experiment in experiments.registrations(catalog, paper):
+            assert experiments.registration_batches(catalog, experiment)
 
 
 def test_the_snakefile_s_imports_stay_light():
@@ -156,31 +158,31 @@ def test_pretraining_is_on_the_own_dataset_unless_one_is_named(root):
     catalog = Catalog({}, root)
     name = "estienne2020-task4-pretrain"
     before = "estienne2020-task4-unsupervised"
-    assert catalog.pretraining("hippocampus", name) == ("oasis", before)
-    assert Catalog({"scale": "cpu"}, root).pretraining("hippocampus", name) == (
+    assert trainings.pretraining(catalog, "hippocampus", name) == ("oasis", before)
+    assert trainings.pretraining(Catalog({"scale": "cpu"}, root), "hippocampus", name) == (
         "hippocampus",
         before,
     )
     own = {"extends": "estienne2020-task4-sym", "pretrain": {"method": before}}
     write(root, "methods/own", own)
-    assert catalog.pretraining("hippocampus", "own") == ("hippocampus", before)
-    assert catalog.pretraining("hippocampus", BASELINE) is None
+    assert trainings.pretraining(catalog, "hippocampus", "own") == ("hippocampus", before)
+    assert trainings.pretraining(catalog, "hippocampus", BASELINE) is None
     pretrain = {"dataset": "brains", "method": "m"}
     write(root, "methods/other", {"extends": name, "pretrain": pretrain})
-    assert catalog.pretraining("hippocampus", "other") == ("brains", "m")
+    assert trainings.pretraining(catalog, "hippocampus", "other") == ("brains", "m")
 
 
 def test_training_uses_the_training_split_and_watches_validation_pairs():
     catalog = Catalog({"scale": "cpu"}, ROOT)
-    cases, pairs = catalog.training_cases("hippocampus", BASELINE)
+    cases, pairs = trainings.training_cases(catalog, "hippocampus", BASELINE)
     assert cases == catalog.dataset("hippocampus").split("train")
     assert pairs == catalog.dataset("hippocampus").pairs("val")
     override = {"methods": {BASELINE: {"training": {"validation": {"pairs": 4}}}}}
     limited = Catalog({"scale": "cpu", "override": override}, ROOT)
-    assert limited.training_cases("hippocampus", BASELINE)[1] == pairs[:4]
+    assert trainings.training_cases(limited, "hippocampus", BASELINE)[1] == pairs[:4]
     override = {"methods": {BASELINE: {"training": {"validation": {"split": None}}}}}
     without = Catalog({"scale": "cpu", "override": override}, ROOT)
-    assert without.training_cases("hippocampus", BASELINE) == (cases, [])
+    assert trainings.training_cases(without, "hippocampus", BASELINE) == (cases, [])
 
 
 # Overrides, datasets ----------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def test_an_unknown_name_is_told_with_the_nearest(kind, typo, known):
 
 def test_experiments_stand_once_each():
     catalog = Catalog({}, ROOT)
-    found = catalog.experiments("estienne2020")
+    found = experiments.registrations(catalog, "estienne2020")
     assert len(found) == len(set(found))
     assert Experiment("hippocampus", "identity", "val") in found
     assert {e.method for e in found if e.method.startswith("estienne")} == {
@@ -276,7 +278,9 @@ def test_extra_methods_are_rows_of_every_table_once():
     (row,) = rows[len(plain) :]  # identity is a row of the table already
     assert (row["method"], row["dataset"], row["split"]) == (extra[0], "hippocampus", "val")
     assert (row["title"], row["set"], row["published"]) == ("Unsupervised", "val", {})
-    assert Experiment("hippocampus", extra[0], "val") in catalog.experiments("estienne2020")
+    assert Experiment("hippocampus", extra[0], "val") in experiments.registrations(
+        catalog, "estienne2020"
+    )
 
 
 def test_a_study_is_a_paper_of_any_methods_on_any_datasets(root):
@@ -300,7 +304,7 @@ def test_a_study_is_a_paper_of_any_methods_on_any_datasets(root):
     assert table["caption"].format(n=3, scale="demo", device="cpu") == (
         "Split val, n = 3 pairs, scale demo, device cpu."
     )
-    assert set(catalog.experiments("own")) == {
+    assert set(experiments.registrations(catalog, "own")) == {
         Experiment(d, m, "val") for d in study["datasets"] for m in study["methods"]
     }
 
@@ -383,10 +387,10 @@ def test_figures_of_landmarks_and_synthetic_rows_are_checked(change, messages):
 def test_synthetic_rows_are_no_registrations_and_take_no_extra_methods():
     catalog = Catalog({"extra_methods": ["syn"]}, ROOT)
     paper = catalog.paper("sokooti2017")
-    assert "test" in {e.split for e in catalog.experiments("sokooti2017")}
-    for experiment in catalog.experiments("sokooti2017"):
+    assert "test" in {e.split for e in experiments.registrations(catalog, "sokooti2017")}
+    for experiment in experiments.registrations(catalog, "sokooti2017"):
         assert not experiment.split.endswith("-synthetic")
-    assert catalog.synthetic_experiments("sokooti2017") == [
+    assert experiments.synthetic_experiments(catalog, "sokooti2017") == [
         Experiment("followup", f"sokooti2017-{design}", f"{split}-synthetic")
         for design, split in (
             ("1scale", "val"),
@@ -417,17 +421,17 @@ def test_a_study_of_synthetic_pairs_has_a_table_of_errors_and_no_registrations()
     columns = ["mae", "identity", "mae_x", "mae_y", "mae_z", "small", "medium", "large"]
     assert list(table["columns"]) == columns
     assert not catalog.paper("known-fields")["figures"]
-    assert not catalog.experiments("known-fields")
-    (experiment,) = catalog.synthetic_experiments("known-fields")
+    assert not experiments.registrations(catalog, "known-fields")
+    (experiment,) = experiments.synthetic_experiments(catalog, "known-fields")
     assert experiment == Experiment("luna16", "sokooti2017-regnet", "test-synthetic")
 
 
 def test_synthetic_training_validates_on_the_cases_of_a_split_whether_or_not_they_are_paired():
     catalog = Catalog({}, ROOT)
     cases = catalog.dataset("followup").split("val")
-    pairs = catalog.training_cases("followup", "sokooti2017-regnet")[1]
+    pairs = trainings.training_cases(catalog, "followup", "sokooti2017-regnet")[1]
     assert pairs == [(case, case) for case in cases]
-    assert catalog.training_cases("luna16", "sokooti2017-regnet")[1] == []
+    assert trainings.training_cases(catalog, "luna16", "sokooti2017-regnet")[1] == []
 
 
 # Cross-validation -------------------------------------------------------------------------------
@@ -442,13 +446,15 @@ def folded_row(method: str, **more) -> dict:
 
 def test_a_trained_method_is_an_experiment_a_fold_and_one_that_learns_nothing_a_single_one():
     catalog = Catalog(WHOLE, ROOT)
-    found = catalog.experiments_of(folded_row(BASELINE))
+    found = experiments.experiments_of(catalog, folded_row(BASELINE))
     assert found == [Experiment("dirlab-4dct", f"{BASELINE}@{fold}", fold) for fold in FOLDS]
-    assert catalog.experiments_of(folded_row("identity")) == [
+    assert experiments.experiments_of(catalog, folded_row("identity")) == [
         Experiment("dirlab-4dct", "identity", "all")
     ]
     one = folded_row(BASELINE, split="fold2")
-    assert catalog.experiments_of(one) == [Experiment("dirlab-4dct", BASELINE, "fold2")]
+    assert experiments.experiments_of(catalog, one) == [
+        Experiment("dirlab-4dct", BASELINE, "fold2")
+    ]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -463,9 +469,11 @@ def test_every_patient_is_held_out_once_and_is_then_in_no_part_of_the_training(d
     held_out = []
     # Of the demo's two folds none is left for a validation.
     method = "hansen2020-voxelmorph" if scale == "demo" else BASELINE
-    for experiment in catalog.experiments_of(folded_row(method) | {"dataset": dataset}):
-        cases, watched = catalog.training_cases(dataset, experiment.method)
-        (batch,) = catalog.registration_batches(experiment).values()
+    for experiment in experiments.experiments_of(
+        catalog, folded_row(method) | {"dataset": dataset}
+    ):
+        cases, watched = trainings.training_cases(catalog, dataset, experiment.method)
+        (batch,) = experiments.registration_batches(catalog, experiment).values()
         measured = patients(case for pair in batch for case in pair)
         trained, watched = patients(cases), patients(case for pair in watched for case in pair)
         assert not measured & trained
@@ -479,13 +487,13 @@ def test_every_patient_is_held_out_once_and_is_then_in_no_part_of_the_training(d
 def test_the_fold_after_the_one_held_out_validates_unless_the_recipe_has_no_validation(root):
     write(root, "methods/quiet", {"extends": BASELINE, "training": {"validation": {"split": None}}})
     catalog = Catalog(WHOLE, root)
-    plain = catalog.recipe("dirlab-4dct", BASELINE)
+    plain = trainings.recipe(catalog, "dirlab-4dct", BASELINE)
     assert plain == catalog.method(BASELINE)
     assert plain["training"]["splits"] == ["train"]
-    last = catalog.recipe("dirlab-4dct", f"{BASELINE}@fold4")
+    last = trainings.recipe(catalog, "dirlab-4dct", f"{BASELINE}@fold4")
     assert last["training"]["splits"] == ["fold1", "fold2", "fold3"]
     assert last["training"]["validation"]["split"] == "fold0"
-    quiet = catalog.recipe("dirlab-4dct", "quiet@fold4")
+    quiet = trainings.recipe(catalog, "dirlab-4dct", "quiet@fold4")
     assert quiet["training"]["splits"] == ["fold0", "fold1", "fold2", "fold3"]
     assert quiet["training"]["validation"]["split"] is None
     for recipe in (last, quiet):  # nothing else changes, and the plain recipe not at all
@@ -499,26 +507,31 @@ def test_pretraining_leaves_out_the_same_fold_where_it_has_the_same_patients(roo
     elsewhere = {"method": BASELINE, "dataset": "hippocampus"}
     write(root, "methods/other", {"extends": BASELINE, "pretrain": elsewhere})
     catalog = Catalog(WHOLE, root)
-    assert catalog.pretraining("dirlab-4dct", "own@fold3") == ("dirlab-4dct", f"{BASELINE}@fold3")
-    assert catalog.pretraining("dirlab-4dct", "own") == ("dirlab-4dct", BASELINE)
-    assert catalog.pretraining("dirlab-4dct", "other@fold3") == ("hippocampus", BASELINE)
+    assert trainings.pretraining(catalog, "dirlab-4dct", "own@fold3") == (
+        "dirlab-4dct",
+        f"{BASELINE}@fold3",
+    )
+    assert trainings.pretraining(catalog, "dirlab-4dct", "own") == ("dirlab-4dct", BASELINE)
+    assert trainings.pretraining(catalog, "dirlab-4dct", "other@fold3") == ("hippocampus", BASELINE)
 
 
 def test_a_study_of_folds_names_the_rows_that_each_experiment_serves():
     study = {"datasets": ["dirlab-4dct"], "methods": ["identity", BASELINE], "split": "all"}
     more = {"datasets": ["dirlab-4dct"], "methods": ["identity"], "split": "fold1"}
     catalog = Catalog(WHOLE | {"studies": {"folds": study, "one": more}}, ROOT)
-    names = catalog.names("folds")
+    names = experiments.rows_served(catalog, "folds")
     assert names.pop(Experiment("dirlab-4dct", "identity", "all")) == [("identity", "all")]
     assert names == {
         Experiment("dirlab-4dct", f"{BASELINE}@{fold}", fold): [(BASELINE, "all")] for fold in FOLDS
     }
-    assert catalog.experiments("one") == [Experiment("dirlab-4dct", "identity", "fold1")]
+    assert experiments.registrations(catalog, "one") == [
+        Experiment("dirlab-4dct", "identity", "fold1")
+    ]
 
 
 def test_an_unknown_fold_is_told_with_the_nearest():
     catalog = Catalog(WHOLE, ROOT)
-    text = refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold9")
+    text = refusal(trainings.recipe, catalog, "dirlab-4dct", f"{BASELINE}@fold9")
     assert "no fold 'fold9'" in text
     assert "Did you mean 'fold" in text
 
@@ -537,7 +550,7 @@ def test_an_unknown_fold_is_told_with_the_nearest():
 )
 def test_folds_that_cannot_be_pooled_are_refused(pairs, messages):
     catalog = Catalog(WHOLE | {"override": {"datasets": {"dirlab-4dct": {"pairs": pairs}}}}, ROOT)
-    text = refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold0")
+    text = refusal(trainings.recipe, catalog, "dirlab-4dct", f"{BASELINE}@fold0")
     assert all(message in text for message in messages)
 
 
@@ -553,21 +566,23 @@ def test_two_folds_leave_none_to_train_on_beside_one_for_validation():
     rule = {"from": "patient", "split": ["fold0", "fold1"]}
     override = {"datasets": {"dirlab-4dct": {"pairs": {"all": rule}}}}
     catalog = Catalog(WHOLE | {"override": override}, ROOT)
-    assert "none is left" in refusal(catalog.recipe, "dirlab-4dct", f"{BASELINE}@fold0")
+    assert "none is left" in refusal(trainings.recipe, catalog, "dirlab-4dct", f"{BASELINE}@fold0")
 
 
 def test_a_method_with_an_atlas_is_not_cross_validated_and_a_row_names_no_fold():
     catalog = Catalog(WHOLE, ROOT)
     for method in ("bouabid2019-alpha-1e-5", "bouabid2019-any-alpha-1e-5"):
-        assert "atlas" in refusal(catalog.experiments_of, folded_row(method))
-    text = refusal(catalog.experiments_of, folded_row(f"{BASELINE}@fold0", split="fold1"))
+        assert "atlas" in refusal(experiments.experiments_of, catalog, folded_row(method))
+    text = refusal(
+        experiments.experiments_of, catalog, folded_row(f"{BASELINE}@fold0", split="fold1")
+    )
     assert f"Write '{BASELINE}'" in text
 
 
 def test_a_recipe_of_given_pairs_trains_on_those_of_its_splits_whole_or_without_a_fold():
     catalog = Catalog(WHOLE, ROOT)
     data = catalog.dataset("dirlab-4dct")
-    recipe = catalog.recipe("dirlab-4dct", "hansen2020-voxelmorph@fold1")
+    recipe = trainings.recipe(catalog, "dirlab-4dct", "hansen2020-voxelmorph@fold1")
     expected = [pair for fold in ("fold0", "fold2", "fold3", "fold4") for pair in data.pairs(fold)]
     assert recipe["training"]["pairs"] == expected
     assert "pairs" not in catalog.method("hansen2020-voxelmorph")["training"]
@@ -584,7 +599,10 @@ def test_given_pairs_are_registered_initially_once_for_all_folds(root):
     catalog = Catalog(WHOLE, root)
 
     def first(method):
-        return [(e.method, e.split) for e in catalog.initial_experiments("dirlab-4dct", method)]
+        return [
+            (e.method, e.split)
+            for e in experiments.initial_experiments(catalog, "dirlab-4dct", method)
+        ]
 
     assert first("whole@fold0") == first("whole@fold3") == [("sokooti2017-affine", "all")]
     assert first("whole") == [("sokooti2017-affine", "fold2")]
@@ -603,32 +621,34 @@ def test_only_a_network_that_registers_has_a_preparation_of_its_own(root):
 def test_an_embedding_is_learned_without_the_fold_that_it_registers():
     catalog = Catalog({"scale": "paper"}, ROOT)
     method = "hansen2020-256@fold1"
-    assert catalog.network_method(method) == "hansen2020-features@fold1"
-    pairs = catalog.embedding_pairs("dirlab-copd", method)
+    assert trainings.network_method(catalog, method) == "hansen2020-features@fold1"
+    pairs = trainings.embedding_pairs(catalog, "dirlab-copd", method)
     data = catalog.dataset("dirlab-copd")
     assert len(pairs) == 8
     assert set(pairs) == set(data.pairs("all")) - set(data.pairs("fold1"))
-    cases, validation = catalog.training_cases("dirlab-copd", "hansen2020-features@fold1")
+    cases, validation = trainings.training_cases(
+        catalog, "dirlab-copd", "hansen2020-features@fold1"
+    )
     assert sorted(cases) == sorted(case for pair in pairs for case in pair)
     assert validation == []
     assert catalog.method("hansen2020-256")["embedding"]["components"] == 256
     assert catalog.method("hansen2020-512")["embedding"]["components"] == 512
-    error = refusal(catalog.embedding_pairs, "followup", "hansen2020-256@fold1")
+    error = refusal(trainings.embedding_pairs, catalog, "followup", "hansen2020-256@fold1")
     assert "0 splits of a cross-validation" in error
 
 
 def test_an_embedding_needs_pairs_of_the_training_splits():
     change = {"hansen2020-features": {"training": {"splits": ["rest"]}}}
     catalog = Catalog({"override": {"methods": change}}, ROOT)
-    error = refusal(catalog.embedding_pairs, "luna16", "hansen2020-512")
+    error = refusal(trainings.embedding_pairs, catalog, "luna16", "hansen2020-512")
     assert "no pairs to learn the embedding 'hansen2020-512' on" in error
     assert "rest" in error
 
 
 def test_an_embedding_may_be_the_beginning_of_anothers(root):
     catalog = Catalog(WHOLE, root)
-    assert catalog.embedding_method("hansen2020-256@fold1") == "hansen2020-512@fold1"
-    assert catalog.embedding_method("hansen2020-512") == "hansen2020-512"
+    assert trainings.embedding_method(catalog, "hansen2020-256@fold1") == "hansen2020-512@fold1"
+    assert trainings.embedding_method(catalog, "hansen2020-512") == "hansen2020-512"
 
 
 @pytest.mark.parametrize(
@@ -674,4 +694,6 @@ def test_every_pair_has_rows_and_published_pairs_that_are_not_run_stand(root):
     assert (second["fixed"], second["moving"]) == ("case6-T00", "case6-T50")
     assert second["published"] == {"tre": 10.89}
     assert "method" not in built[3]
-    assert catalog.experiments("mine") == [Experiment("dirlab-4dct", "identity", "fold0")]
+    assert experiments.registrations(catalog, "mine") == [
+        Experiment("dirlab-4dct", "identity", "fold0")
+    ]

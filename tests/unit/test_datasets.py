@@ -8,7 +8,7 @@ import pytest
 
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
-from warpline.plan.datasets import Dataset
+from warpline.plan.dataset import Dataset
 from warpline.plan.pairs import pair_batches, pair_name
 from warpline.plan.sheets import read_case_sheet
 

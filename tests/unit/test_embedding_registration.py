@@ -13,14 +13,11 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.registration.embedding import pca
+from warpline.registration.embedding.boxes import lung_box
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
-from warpline.registration.embedding.registration import (
-    Settings,
-    finish,
-    lung_box,
-    register,
-    search_pair,
-)
+from warpline.registration.embedding.pair_search import search_pair
+from warpline.registration.embedding.registration import finish, register
+from warpline.registration.embedding.settings import Settings
 
 torch.set_num_threads(1)
 SMALL = Settings(

@@ -9,8 +9,8 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.evaluation.synthetic import synthetic_records
 from warpline.images.grid import Grid, Image
+from warpline.registration.synthetic.patches import Sampling
 from warpline.tables.build import build
-from warpline.training.patches import Sampling
 from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)

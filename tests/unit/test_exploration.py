@@ -26,6 +26,7 @@ from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.figures.exploration import PLOTS, explore
 from warpline.images.grid import Grid, Image
+from warpline.plan import experiments
 from warpline.plan.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
@@ -329,7 +330,9 @@ def test_an_exploration_needs_a_dataset_that_is_described():
     }
     catalog = Catalog({"override": override}, ROOT)
     assert catalog.paper("estienne2020")["figures"]["seen"]["plot"] == "heights"
-    assert catalog.experiments("estienne2020") == Catalog({}, ROOT).experiments("estienne2020")
+    assert experiments.registrations(catalog, "estienne2020") == experiments.registrations(
+        Catalog({}, ROOT), "estienne2020"
+    )
 
 
 @pytest.mark.parametrize(

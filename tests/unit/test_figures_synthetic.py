@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from warpline.cases.case import Case, write_case
 from warpline.figures.synthetic import draw, magnitude, synthetic_figure
 from warpline.images.grid import Grid, Image
-from warpline.training.synthetic_pairs import FREQUENCIES, random_field
+from warpline.registration.synthetic.pairs import FREQUENCIES, random_field
 
 GRID = Grid((24, 26, 30), spacing=(9.0, 10.0, 11.0))
 

@@ -10,8 +10,8 @@ from warpline import networks
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
-from warpline.networks import Prediction, RegistrationNetwork, Velocity
-from warpline.registration.network import check_size, predict, predict_both, spread
+from warpline.networks import Prediction, RegistrationNetwork, Velocity, check_size
+from warpline.registration.network import predict, predict_both, spread
 
 GRID = Grid((5, 7, 6), (2.0, 3.0, 4.0), (10.0, 20.0, 30.0), (0, -1, 0, 1, 0, 0, 0, 0, 1))
 

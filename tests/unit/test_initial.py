@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.plan.catalog import Catalog
-from warpline.registration import baselines
+from warpline.registration.batch import register_batch
 from warpline.registration.initial import resample_moving
+from warpline.registration.registrar import Registrar, Registration
 
 ROOT = Path(__file__).parents[2]
 FIXED = Grid((18, 20, 22), (1.5, 1.5, 2.0), (-15.0, 10.0, 5.0))
@@ -64,28 +64,24 @@ def test_the_moved_case_lies_on_the_fixed_grid(fields):
     assert near.min() <= case.image.array[9, 10, 11] <= near.max()
 
 
-def test_the_fields_of_both_are_composed(fields, tmp_path, monkeypatch):
+def test_the_fields_of_both_are_composed(fields, tmp_path):
     first, second = fields
     fixed, moving = cases()
     for case in (fixed, moving):
         write_case(tmp_path / case.id, case)
     seen = {}
 
-    def refine(fixed, moving, parameters, *, threads, seed):
-        seen["refine"] = moving
-        return second
+    class Refine(Registrar):
+        def register(self, fixed, moving):
+            seen["refine"] = moving
+            return Registration(second)
 
-    monkeypatch.setattr(baselines, "get", {"elastix": refine}.get)
     write_field(tmp_path / "first" / "one__two.nii.gz", first)
-    main = runpy.run_path(str(ROOT / "scripts" / "register.py"))["main"]
-    spec = {"parameters": {}, "seed": 5}
-    main(
-        {**spec, "kind": "elastix"},
-        {case: str(tmp_path / case) for case in ("one", "two")},
+    register_batch(
+        Refine(),
         [("one", "two")],
-        str(tmp_path / "out"),
-        device="cpu",
-        threads=1,
+        {case: str(tmp_path / case) for case in ("one", "two")},
+        tmp_path / "out",
         initial={"one__two": str(tmp_path / "first")},
     )
     expected = resample_moving(moving, first)

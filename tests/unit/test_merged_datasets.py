@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from warpline.errors import WarplineError
-from warpline.plan.catalog import Catalog, Experiment
+from warpline.plan import experiments, trainings
+from warpline.plan.catalog import Catalog
+from warpline.plan.experiments import Experiment
 
 ROOT = Path(__file__).parents[2]
 SEGMENTER = "estienne2020-task3-segmenter"
@@ -48,8 +50,8 @@ def test_noisy_labels_are_of_training_cases_only():
     assert noisy.splits == ["train"]
     assert set(annotated.split("train")) < set(noisy.ids)
     assert not set(annotated.split("val")) & set(noisy.ids)
-    assert found.labelled_by("abdomen-noisy") == ("abdomen-annotated", SEGMENTER)
-    assert found.labelled_by("abdomen-public") is None
+    assert trainings.labelled_by(found, "abdomen-noisy") == ("abdomen-annotated", SEGMENTER)
+    assert trainings.labelled_by(found, "abdomen-public") is None
 
 
 def test_published_numbers_of_cases():
@@ -91,8 +93,8 @@ def row(method: str, split: str) -> dict:
 def test_a_segmenter_is_measured_on_single_cases():
     found = Catalog({"scale": "demo"}, ROOT)
     expected = Experiment("abdomen-annotated", SEGMENTER, "val-segmented")
-    assert found.segmentation_experiments("estienne2020") == [expected]
-    assert all(e.method != SEGMENTER for e in found.experiments("estienne2020"))
+    assert experiments.segmentation_experiments(found, "estienne2020") == [expected]
+    assert all(e.method != SEGMENTER for e in experiments.registrations(found, "estienne2020"))
 
 
 @pytest.mark.parametrize(
@@ -125,4 +127,4 @@ def test_the_example_on_generated_abdomens_loads():
     assert len(found.dataset("abdomen-noisy").ids) == 160
     assert len(found.dataset("abdomen").pairs("val")) == 15
     assert set(found.paper("estienne2020")["tables"]) == {"table1_abdomen", "segmenter"}
-    assert {e.dataset for e in found.experiments("estienne2020")} == {"abdomen"}
+    assert {e.dataset for e in experiments.registrations(found, "estienne2020")} == {"abdomen"}

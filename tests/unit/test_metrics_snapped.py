@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from warpline.cases.case import Case
 from warpline.evaluation import metrics
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
@@ -55,10 +56,10 @@ def test_the_voxels_are_those_of_the_moving_image():
     moving = Grid((8, 8, 8), (1.0, 1.0, 2.5))
     rng = np.random.default_rng(1)
 
-    def case(grid: Grid, z: tuple[float, float]) -> dict:
+    def case(grid: Grid, z: tuple[float, float]) -> Case:
         image = Image(rng.normal(size=grid.shape).astype(np.float32), grid)
         marks = pd.DataFrame({"id": ["1", "2"], "x": [3.0, 4.0], "y": [3.0, 3.0], "z": list(z)})
-        return {"image": image, "landmarks": marks}
+        return Case("c", image, landmarks=marks)
 
     rows = evaluate_pair(
         case(fixed, (4.0, 3.5)),

@@ -81,17 +81,20 @@ def dice(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 # --- anatomy --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_mean_organs_have_the_volumes_of_adults(mean):
     for name, (low, high) in MEAN_VOLUME.items():
         assert low < millilitres(mean, name) < high, name
 
 
+@pytest.mark.long
 def test_every_subject_has_every_organ_at_half_to_twice_the_mean(mean, subjects):
     for scan in subjects:
         for name, (low, high) in MEAN_VOLUME.items():
             assert 0.4 * low < millilitres(scan, name) < 2 * high, name
 
 
+@pytest.mark.long
 def test_organs_lie_where_anatomy_has_them(mean, subjects):
     for scan in (mean, *subjects):
         at = {name: middle(scan, name) for name in ORGANS}
@@ -116,6 +119,7 @@ def test_organs_lie_where_anatomy_has_them(mean, subjects):
             assert left > right
 
 
+@pytest.mark.long
 def test_organs_are_whole_and_within_the_body(mean):
     # Slice by slice: the lungs are open at the top.
     body = np.stack([ndimage.binary_fill_holes(plane > -300) for plane in mean.image.array])
@@ -133,6 +137,7 @@ def test_the_other_structures_lie_in_or_beside_their_organs(mean):
     assert 20 < (mean.others.array == DUODENUM).sum() * 0.064 < 90  # ml
 
 
+@pytest.mark.long
 def test_tissues_have_their_hu_where_the_mean_abdomen_has_them(mean):
     """Points by hand, in the frame that a subject without variation has."""
     expected = {
@@ -167,6 +172,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("phase", PHASES)
 def test_organs_have_the_hu_of_the_phase(phase, mean):
     scan = abdomen.subject(1, spacing=4.0, variation=0, noise=0, phase=phase)
@@ -212,6 +218,7 @@ def test_without_variation_all_have_one_anatomy():
     np.testing.assert_array_equal(scans[0].labels.array, scans[1].labels.array)
 
 
+@pytest.mark.long
 def test_unregistered_subjects_overlap_as_little_as_real_ones(subjects):
     """Learn2Reg's unregistered pairs have a mean Dice of 0.23."""
     scores = np.array(

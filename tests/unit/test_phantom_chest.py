@@ -129,6 +129,7 @@ def test_thin_structures_fade_on_coarse_grids_and_do_not_vanish():
 # --- anatomy --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_lungs_have_the_volume_and_the_place_of_lungs(subjects):
     for scan in subjects:
         assert 3 < litres(scan.lungs) < 7
@@ -149,6 +150,7 @@ def test_lungs_have_the_volume_and_the_place_of_lungs(subjects):
         assert max(floor) < scan.lungs.array.shape[0] / 3
 
 
+@pytest.mark.long
 def test_lobes_lie_in_order(subjects):
     for scan in subjects:
         middle = {
@@ -162,6 +164,7 @@ def test_lobes_lie_in_order(subjects):
         assert middle[anatomy.LLL][2] < middle[anatomy.LUL][2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("point", "low", "high"),
     [
@@ -182,6 +185,7 @@ def test_tissues_have_their_hu(point, low, high):
     assert low <= np.median(hu[1:4, 1:4, 1:4]) <= high
 
 
+@pytest.mark.long
 def test_the_parenchyma_is_denser_at_the_back(subjects):
     for scan in subjects:
         index = np.argwhere(ndimage.binary_erosion(scan.lungs.array > 0, iterations=2))
@@ -217,6 +221,7 @@ def test_trees_stay_in_their_lobes():
         assert (names == found).mean() > 0.95
 
 
+@pytest.mark.long
 def test_the_airways_lumen_is_air_from_the_trachea_to_the_fifth_generation(models):
     """One connected lumen at 0.7 mm through trachea, carina and the way to a lobe's branches."""
     model = models[0]
@@ -243,6 +248,7 @@ def test_the_airways_lumen_is_air_from_the_trachea_to_the_fifth_generation(model
     assert (reached == reached[-20]).mean() > 0.9
 
 
+@pytest.mark.long
 def test_vessels_are_blood_in_the_lung(models):
     model = models[0]
     for kind in ("artery", "vein"):
@@ -348,6 +354,7 @@ def test_scans_have_as_many_backgrounds_as_asked_for(couch):
     assert abs(np.median(empty) + 1000) < 4
 
 
+@pytest.mark.long
 def test_the_couch_lies_under_the_patient():
     shape = {"shape": SHAPE, "outside": None, "border": None, "noise": 0, "threads": 1}
     without, table = (chest.subject(1, couch=couch, **shape) for couch in (False, True))
@@ -358,6 +365,7 @@ def test_the_couch_lies_under_the_patient():
     assert table.image.array[:, -1].max() < -900
 
 
+@pytest.mark.long
 def test_mixed_settings_differ_between_seeds():
     scans = [chest.subject(seed, shape=(12, 24, 24), threads=1) for seed in range(9)]
     found = {tuple(sorted(backgrounds(scan))) for scan in scans}

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from warpline import phantoms
 from warpline.acquire import formats
+from warpline.acquire.archive import Archive
 from warpline.acquire.canonical import canonicalise
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.fetch import fetch
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid
@@ -136,6 +137,7 @@ def test_a_subject_is_the_same_for_the_same_seed(subjects):
     )
 
 
+@pytest.mark.long
 def test_size_and_volumes_are_those_of_the_real_task(subjects):
     """Ranges of the Decathlon's 230 cases, a little widened."""
     for one in subjects:
@@ -175,6 +177,7 @@ def test_there_is_an_edge_at_the_boundary(subjects):
         assert image[core].std() < 0.12
 
 
+@pytest.mark.long
 def test_subjects_overlap_as_real_ones_do(subjects):
     """The Decathlon's cases, padded about their middle, have a mean Dice of 0.55."""
     maps = [padded(one.labels.array) for one in subjects]

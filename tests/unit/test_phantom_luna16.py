@@ -14,8 +14,9 @@ import SimpleITK as sitk
 
 from warpline import phantoms
 from warpline.acquire import formats
+from warpline.acquire.archive import Archive
 from warpline.acquire.canonical import canonicalise
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire.fetch import fetch
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.images.files import read_image
@@ -189,6 +190,7 @@ def test_right_is_3_left_is_4_and_some_masks_have_a_trachea():
     assert 0 < extra < 8
 
 
+@pytest.mark.long
 def test_the_lungs_are_whole_and_scans_cover_more_or_less_around_them():
     heights, counts, above, below = [], [], [], []
     for number in range(40):

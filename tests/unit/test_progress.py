@@ -31,7 +31,18 @@ def test_a_log_of_a_slow_step_gets_a_line_every_ten_seconds(monkeypatch):
         for _ in range(30):
             now[0] += 1
             bar.update(1 << 20)
-    assert stream.getvalue().splitlines() == [f"download: {n}.0 MiB" for n in (10, 20, 30)]
+    assert stream.getvalue().splitlines() == [f"download: {n}.0MB" for n in (10, 20, 30)]
+
+
+def test_what_is_left_is_said_as_on_a_terminal(monkeypatch):
+    """A quarter of 4 GB in 900 s: three quarters are left for 2700 s."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    bar = Progress(4 << 30, "download", "B", stream)
+    now[0] = 900
+    bar.update(1 << 30)
+    assert stream.getvalue() == "download: 1.00GB of 4.00GB (25%), 45:00 left\n"
 
 
 def test_a_terminal_gets_a_bar():

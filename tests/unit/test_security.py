@@ -13,7 +13,8 @@ import stat
 import tarfile
 import threading
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,11 @@ from http_server import serve
 from safetensors.torch import save_file
 from torch import nn
 
-from warpline.acquire import download, unpack
-from warpline.acquire.download import Archive, fetch
+from warpline.acquire import unpack, verify
+from warpline.acquire.archive import Archive, SourceFailed
+from warpline.acquire.fetch import fetch
+from warpline.acquire.http import check_url, scheme_and_host
+from warpline.acquire.patience import Patience
 from warpline.acquire.unpack import unpack as unpack_archive
 from warpline.cases.exploration import read_slices
 from warpline.errors import WarplineError
@@ -299,6 +303,54 @@ def test_a_name_cannot_command_the_terminal(tmp_path):
     assert "\x1b" not in str(error.value)
 
 
+@contextmanager
+def answering(content: bytes) -> Iterator[str]:
+    """A server that answers everything with these bytes; a URL of it."""
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(content)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+COMMANDS = "\x1b[2J\x07\x9b1m\r\u202e"
+BUSY = f"HTTP/1.0 503 Busy {COMMANDS}\r\n\r\n".encode()
+PAGE = f"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<p>Log {COMMANDS}in</p>".encode()
+MOVED = b"HTTP/1.0 302 Found\r\nLocation: http://evil.example/\x1b[2J\r\n\r\n"
+
+
+@pytest.mark.parametrize("content", [BUSY, PAGE, MOVED], ids=["status", "page", "redirect"])
+def test_an_answer_cannot_command_the_terminal(tmp_path, content, caplog):
+    with answering(content) as url, pytest.raises(WarplineError) as error:
+        fetch(Archive("a.bin", (url,)), tmp_path, patience=Patience(attempts=2, backoff=0.01))
+    for text in (str(error.value), error.value.what, *caplog.messages):
+        assert text.replace("\n", "").isprintable(), text
+
+
+def test_a_damaged_member_cannot_command_the_terminal(tmp_path):
+    path = zipped(tmp_path / "a.zip", "one\x1b[2J")
+    path.write_bytes(path.read_bytes().replace(b"abc", b"abd"))
+    with serve() as server:
+        archive = Archive("a.zip", (server.add("/a", content=path.read_bytes()),))
+        with pytest.raises(WarplineError, match=r"damaged at its member 'one\?\[2J'"):
+            fetch(archive, tmp_path / "data", progress=False)
+
+
+def test_messages_are_plain_text_wherever_they_come_from():
+    error = WarplineError("a\x1b[2J:\n  b é\u00a0…", where=Path("c\x9b"), do="d\x00")
+    assert str(error) == "a?[2J:\n  b é\u00a0…\n  where: c?\n  to do: d?"
+
+
 def test_what_would_fill_the_disk_is_refused_before(tmp_path, monkeypatch):
     archive = tmp_path / "bomb.tar"
     with tarfile.open(archive, "w:gz") as writer:
@@ -338,10 +390,10 @@ def test_too_many_members(tmp_path, monkeypatch):
 
 
 def test_a_list_of_sums_that_would_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "LARGEST_RECORD", 100)
+    monkeypatch.setattr(verify, "LARGEST_SUMS", 100)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(download.MEMBER_SUMS, b"a,b\n" * 1000)
-    assert "of more than 100 bytes" in download._damage(tmp_path / "a.zip", "a.zip")
+        archive.writestr(verify.MEMBER_SUMS, b"a,b\n" * 1000)
+    assert "of more than 100 bytes" in verify.damage(tmp_path / "a.zip", "a.zip")
 
 
 # Addresses ----------------------------------------------------------------------------------------
@@ -376,8 +428,8 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_refused_addresses(url):
-    with pytest.raises(download._SourceFailed, match="refused"):
-        download._check_url(url)
+    with pytest.raises(SourceFailed, match="refused"):
+        check_url(url)
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -393,23 +445,28 @@ def test_what_is_refused_is_never_asked(tmp_path, url, monkeypatch):
     "url", ["http://[::1]:8080/a", "http://127.0.0.9/a", "http://LOCALHOST/a", "https://a.example/"]
 )
 def test_what_is_allowed_is_asked_of_the_host_that_was_checked(url, monkeypatch):
-    download._check_url(url)
+    check_url(url)
     asked = requests.Request("GET", url).prepare().url
-    assert download._scheme_and_host(asked) == download._scheme_and_host(url)
+    assert scheme_and_host(asked) == scheme_and_host(url)
 
 
 @pytest.mark.parametrize("url", [u for u in REFUSED if u.startswith("http:")])
 def test_a_redirect_from_https_never_leaves_it(url):
     for to in (url, "http://localhost/a", "http://[::1]/a", "file:///etc/passwd"):
-        with pytest.raises(download._SourceFailed, match=r"redirects to .* refused"):
-            download._check_url(to, came_from="https://example.org/a")
+        with pytest.raises(SourceFailed, match=r"redirects to .* refused"):
+            check_url(to, came_from="https://example.org/a")
 
 
 def test_a_redirect_is_checked_as_the_connection_reads_it(tmp_path):
     with serve() as server:
         source = server.add("/a", location="http://evil.example\\@localhost/a")
         with pytest.raises(WarplineError, match=r"redirects to .* refused"):
-            fetch(Archive("a.zip", (source,)), tmp_path, progress=False, backoff=0.01)
+            fetch(
+                Archive("a.zip", (source,)),
+                tmp_path,
+                progress=False,
+                patience=Patience(backoff=0.01),
+            )
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from warpline.errors import WarplineError
 from warpline.fields.algebra import jacobian_determinant
 from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
-from warpline.training import synthetic_pairs as synthetic
-from warpline.training.synthetic_pairs import (
+from warpline.registration.synthetic import pairs as synthetic
+from warpline.registration.synthetic.pairs import (
     FREQUENCIES,
     Frequency,
     field_statistics,

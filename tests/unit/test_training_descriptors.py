@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from training_tools import course
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
@@ -13,7 +14,7 @@ from warpline.images.grid import Grid, Image
 from warpline.registration.embedding.descriptors import mind_ssc
 from warpline.training import objectives
 from warpline.training.descriptors import DescriptorObjective, Sampling
-from warpline.training.loop import Settings, train
+from warpline.training.loop import train
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
@@ -51,7 +52,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
 def test_every_case_gives_its_crops_in_an_epoch_from_within_the_mask():
     one = objective(cases=3)
     # Two cases, then one: 12 and 6 crops, four at a time.
-    assert one.block_steps == [3, 2]
+    assert one.sampler.block_steps == [3, 2]
     assert one.steps_per_epoch == 5
     counts, middles = [], []
     for step in range(5):
@@ -150,7 +151,7 @@ def test_a_recipe_trains_and_the_loss_falls(tmp_path):
     cpu = torch.device("cpu")
     one = objectives.build(recipe(), network, folders, ["c0"], [("c1", "c1")], {}, cpu)
     before = one.validate(network)["loss"]
-    result = train(network, one, Settings(epochs=8, learning_rate=1e-2), tmp_path / "state")
+    result = train(network, one, course(epochs=8, learning_rate=1e-2), tmp_path / "state")
     assert result.steps == 8 * one.steps_per_epoch == 16
     assert one.validate(network)["loss"] < 0.95 * before
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_tools import Slow, small_network, small_objective
+from training_tools import Slow, course, small_network, small_objective
 
 from warpline import networks
 from warpline.errors import WarplineError
 from warpline.networks.weights import load_weights, save_weights, trained
 from warpline.training.checkpoints import StateFolder
-from warpline.training.loop import HISTORY_COLUMNS, Settings, train, use_best, write_history
+from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
 
 TOOL = Path(__file__).with_name("training_tools.py")
 torch.set_num_threads(1)
@@ -93,7 +94,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(tmp_path):
 def test_learning_happens(tmp_path):
     network, objective = small_network(), small_objective()
     before = objective.validate(network)
-    result = train(network, objective, Settings(epochs=25, learning_rate=1e-2), tmp_path)
+    result = train(network, objective, course(epochs=25, learning_rate=1e-2), tmp_path)
     after = objective.validate(network)
     assert after["dice"] > before["dice"] + 0.05
     assert after["loss"] < before["loss"]
@@ -102,7 +103,7 @@ def test_learning_happens(tmp_path):
 
 def test_history_and_best(tmp_path):
     network, objective = small_network(), small_objective()
-    settings = Settings(epochs=5, learning_rate=1e-2, validate_every=2)
+    settings = course(epochs=5, learning_rate=1e-2, validate_every=2)
     result = train(network, objective, settings, tmp_path / "state")
     validated = [row for row in result.history if row[3:5] == ("val", "loss")]
     assert [row[1] for row in validated] == [2, 4, 5]  # the last epoch always counts
@@ -125,7 +126,7 @@ def test_patience_stops_after_epochs_without_progress(tmp_path):
         def validate(self, network):
             return {"loss": 1.0}
 
-    settings = Settings(epochs=50, patience=3)
+    settings = course(epochs=50, patience=3)
     result = train(small_network(), Stuck(small_objective(), 0), settings, tmp_path)
     assert result.best_epoch == 1
     assert result.steps == 4 * 3
@@ -148,7 +149,7 @@ class Exploding(Slow):
 
 
 def test_nan_stops_with_the_last_good_state_kept(tmp_path):
-    settings = Settings(epochs=5, checkpoint_seconds=1e-6)
+    settings = course(epochs=5, checkpoint_seconds=1e-6)
     with pytest.raises(WarplineError, match="diverged: the loss stopped being finite at step 4"):
         train(small_network(), Exploding(small_objective(), 4), settings, tmp_path)
     state = StateFolder(tmp_path).load()
@@ -164,7 +165,7 @@ def test_weights_that_became_infinite_are_never_saved(tmp_path):
                 network.last.bias[0] = float("inf")
             return loss, parts
 
-    settings = Settings(epochs=1, checkpoint_seconds=1e-6)
+    settings = course(epochs=1, checkpoint_seconds=1e-6)
     with pytest.raises(WarplineError, match="weights stopped being finite"):
         train(small_network(), Broken(small_objective(), 0), settings, tmp_path)
     assert StateFolder(tmp_path).load() is None
@@ -185,7 +186,7 @@ def test_cosine_schedule_ends_at_two_percent(tmp_path):
 
     torch.optim.Adam.step = step
     try:
-        settings = Settings(epochs=10, learning_rate=1.0e-3, schedule="cosine", validate_every=0)
+        settings = course(epochs=10, learning_rate=1.0e-3, schedule="cosine", validate_every=0)
         train(small_network(), Watching(small_objective(), 0), settings, tmp_path)
     finally:
         torch.optim.Adam.step = original
@@ -198,7 +199,7 @@ def test_cosine_schedule_ends_at_two_percent(tmp_path):
 def test_bfloat16_trains_too(tmp_path):
     network, objective = small_network(), small_objective()
     before = objective.validate(network)["dice"]
-    settings = Settings(epochs=20, learning_rate=1e-2, precision="bfloat16", validate_every=0)
+    settings = course(epochs=20, learning_rate=1e-2, precision="bfloat16", validate_every=0)
     train(network, objective, settings, tmp_path)
     assert objective.validate(network)["dice"] > before + 0.03
 
@@ -254,7 +255,7 @@ class Scripted:
 
 def test_the_training_loss_may_end_a_training(tmp_path):
     script = [5.0, 4.0, 4.5, 3.0, 3.5, 3.1, 3.2, 1.0, 1.0]
-    settings = Settings(epochs=9, monitor="train", patience=3, validate_every=1)
+    settings = course(epochs=9, monitor="train", patience=3, validate_every=1)
     result = train(small_network(), Scripted(script), settings, tmp_path)
     assert (result.best_epoch, result.steps) == (4, 7)
     assert StateFolder(tmp_path).best.exists()
@@ -263,7 +264,7 @@ def test_the_training_loss_may_end_a_training(tmp_path):
 def test_the_learning_rate_decays_with_every_step(tmp_path):
     rates = []
 
-    settings = Settings(epochs=4, learning_rate=0.1, decay=0.5, validate_every=0)
+    settings = course(epochs=4, learning_rate=0.1, decay=0.5, validate_every=0)
     network = small_network()
     original = torch.optim.Adam.step
 
@@ -283,7 +284,7 @@ def test_the_learning_rate_falls_by_a_factor_after_every_epoch(tmp_path):
     class Long(Scripted):
         steps_per_epoch = 3
 
-    settings = Settings(
+    settings = course(
         epochs=3, learning_rate=0.1, schedule="exponential", factor=1.25, validate_every=0
     )
     network = small_network()
@@ -297,3 +298,138 @@ def test_the_learning_rate_falls_by_a_factor_after_every_epoch(tmp_path):
         patch.setattr(torch.optim.Adam, "step", spy)
         train(network, Long([1.0] * 9), settings, tmp_path)
     assert rates == pytest.approx([0.1] * 3 + [0.1 / 1.25] * 3 + [0.1 / 1.25**2] * 3)
+
+
+def wrong_states(good: dict) -> dict[str, object]:
+    """States that can be loaded, and are none of the small network's training."""
+    other = networks.build("estienne2020", {"channels": [4, 4, 8], "convolutions": [1, 1]})
+    rate = good["optimiser"]["param_groups"]
+    turned = {
+        i: values | {"exp_avg": values["exp_avg"].unsqueeze(0)}
+        for i, values in good["optimiser"]["state"].items()
+    }
+    renamed = {f"x.{name}": value for name, value in good["network"].items()}
+    return {
+        "empty": {},
+        "number": 5,
+        "lacking": {key: value for key, value in good.items() if key != "best"},
+        "more": good | {"extra": 1},
+        "kind": good | {"step": "4"},
+        "negative": good | {"step": -1},
+        "history": good | {"history": [[1, 2]]},
+        "names": good | {"network": renamed},
+        "shapes": good | {"network": other.state_dict()},
+        "values": good | {"network": dict.fromkeys(good["network"], 0)},
+        "groups": good | {"optimiser": {"state": {}, "param_groups": rate * 2}},
+        "parameters": good
+        | {"optimiser": {"state": {}, "param_groups": [rate[0] | {"params": [0]}]}},
+        "moments": good | {"optimiser": {"state": turned, "param_groups": rate}},
+        "optimiser": good | {"optimiser": {}},
+    }
+
+
+NAMES = (
+    *("empty", "number", "lacking", "more", "kind", "negative", "history", "names", "shapes"),
+    *("values", "groups", "parameters", "moments", "optimiser"),
+)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The weights of a training of two epochs, and its states after the first and the second."""
+    folder = tmp_path_factory.mktemp("straight")
+    states = []
+    for epochs in (1, 2):
+        network = small_network()
+        chosen = course(epochs=epochs, learning_rate=1e-2, seed=3)
+        train(network, small_objective(), chosen, folder)
+        states.append(StateFolder(folder).load())
+    return network.state_dict(), states
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_state_falls_back_to_the_one_before(straight, tmp_path, name, capsys):
+    weights, (first, _) = straight
+    state = StateFolder(tmp_path)
+    state.save(first)
+    state.save({"placeholder": 0})  # the first becomes the previous
+    torch.save(wrong_states(first)[name], state.last)
+    network = small_network()
+    chosen = course(epochs=2, learning_rate=1e-2, seed=3)
+    result = train(network, small_objective(), chosen, tmp_path)
+    assert f"{state.last} is left aside" in capsys.readouterr().out
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in weights.items())
+    # Its first epoch is that of the state, which was not taken again.
+    assert [tuple(row) for row in first["history"]] == result.history[: len(first["history"])]
+
+
+def test_two_wrong_states_begin_anew_as_if_there_were_none(straight, tmp_path):
+    weights, (first, _) = straight
+    state = StateFolder(tmp_path)
+    state.save(wrong_states(first)["shapes"])
+    state.save(wrong_states(first)["moments"])
+    save_weights(state.best, small_network(9))
+    network = small_network()
+    chosen = course(epochs=2, learning_rate=1e-2, seed=3, validate_every=0)
+    train(network, small_objective(), chosen, tmp_path)
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in weights.items())
+    assert not state.best.exists()  # it was that of another training
+
+
+def test_a_state_that_was_learned_from_other_data_is_not_taken_up(tmp_path, capsys):
+    source = {"cases": ["a", "b"], "files": {"a": "1", "b": "2", "c": "3", "d": "4"}}
+    chosen = course(epochs=1)
+    train(small_network(), small_objective(), chosen, tmp_path, source=source)
+    longer = course(epochs=2)
+
+    def first_step(**changes) -> int:
+        steps = []
+
+        class Watched(Slow):
+            def batch(self, step):
+                steps.append(step)
+                return self.objective.batch(step)
+
+        # A copy, so that each begins with the state of the first training.
+        other = {**source, **changes}
+        folder = tmp_path.with_name(f"{tmp_path.name}-{len(list(tmp_path.parent.iterdir()))}")
+        shutil.copytree(tmp_path, folder)
+        train(small_network(), Watched(small_objective(), 0), longer, folder, source=other)
+        return steps[0]
+
+    assert first_step() == 3
+    assert "left aside" not in capsys.readouterr().out
+    assert first_step(cases=["b", "a"]) == 0
+    assert "learned from other data; what differs: cases" in capsys.readouterr().out
+    assert first_step(files=dict.fromkeys("abcd", "9")) == 0
+    assert "what differs: files of a, b, c and 1 more" in capsys.readouterr().out
+    assert first_step(labels={"1": "head"}) == 0
+    assert "what differs: labels" in capsys.readouterr().out
+
+
+def test_a_validation_that_is_no_number_is_an_error_that_keeps_the_state(tmp_path):
+    class Unmeasured(Slow):
+        def validate(self, network):
+            return {"loss": float("nan")}
+
+    one = Unmeasured(small_objective(), 0)
+    with pytest.raises(WarplineError, match="not a number after epoch 2, and was none before"):
+        train(small_network(), one, course(epochs=9, validate_every=2), tmp_path)
+    assert StateFolder(tmp_path).load()["step"] == 2 * 3
+    # Where the training's own loss chooses, validation is only looked at.
+    watched = course(epochs=2, monitor="train")
+    result = train(small_network(), one, watched, tmp_path / "other")
+    losses = {row[1]: row[5] for row in result.history if row[3:5] == ("train", "loss")}
+    assert result.best_epoch == min(losses, key=losses.get)
+
+
+def test_one_validation_without_a_number_is_passed_over(tmp_path):
+    class Once(Slow):
+        values = iter([2.0, float("nan"), 1.0, 3.0])
+
+        def validate(self, network):
+            return {"loss": next(self.values)}
+
+    one = Once(small_objective(), 0)
+    result = train(small_network(), one, course(epochs=4), tmp_path)
+    assert result.best_epoch == 3

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import ndimage
-from training_tools import LOSS, blob_case, small_network, small_objective
+from training_tools import LOSS, blob_case, course, small_network, small_objective
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
@@ -22,7 +22,7 @@ from warpline.training import losses
 from warpline.training.augmentation import Augmentation
 from warpline.training.checkpoints import StateFolder
 from warpline.training.data import CaseMemory
-from warpline.training.loop import Settings, train
+from warpline.training.loop import train
 from warpline.training.registration import RegistrationObjective, from_recipe
 
 torch.set_num_threads(1)
@@ -460,13 +460,13 @@ def test_a_training_with_draws_ends_alike_however_often_it_is_taken_up(tmp_path)
         for epochs in stops:
             # Taken up, what the network starts from does not count.
             network = hu_network(seed=0 if epochs == stops[0] else 1)
-            settings = Settings(epochs=epochs, learning_rate=1e-3, validate_every=0, seed=7)
+            settings = course(epochs=epochs, learning_rate=1e-3, validate_every=0, seed=7)
             train(network, hu_objective(cases), settings, tmp_path / folder)
         weights.append(network.state_dict())
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
     other = hu_network()
-    settings = Settings(epochs=4, learning_rate=1e-3, validate_every=0, seed=8)
+    settings = course(epochs=4, learning_rate=1e-3, validate_every=0, seed=8)
     train(other, hu_objective(cases), settings, tmp_path / "other")
     assert not torch.equal(other.level.flow.weight, weights[0]["level.flow.weight"])
 
@@ -494,7 +494,7 @@ def test_a_variance_that_explodes_stops_with_the_last_good_state_kept(tmp_path, 
         return draw(step)
 
     objective.batch = batch
-    settings = Settings(epochs=3, learning_rate=1e-3, validate_every=0, checkpoint_seconds=1e-6)
+    settings = course(epochs=3, learning_rate=1e-3, validate_every=0, checkpoint_seconds=1e-6)
     with pytest.raises(WarplineError, match=rf"diverged: {said}[\s\S]*step 3[\s\S]*last.pt"):
         train(network, objective, settings, tmp_path)
     state = StateFolder(tmp_path).load()

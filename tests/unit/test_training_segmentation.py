@@ -8,15 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_tools import course
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
+from warpline.plan import trainings
 from warpline.plan.catalog import Catalog
 from warpline.segmentation.windows import segment
 from warpline.training import objectives
-from warpline.training.loop import Settings, train
+from warpline.training.loop import train
 from warpline.training.losses import partial_dice, soft_dice
 from warpline.training.segmentation import Sampling, SegmentationObjective
 
@@ -97,7 +99,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
 
 def test_every_case_gives_its_crops_and_labels_fit_images():
     one = objective(cases=3)
-    assert one.block_steps == [3, 2]  # two cases, then one: 12 and 6 crops, four at a time
+    assert one.sampler.block_steps == [3, 2]  # two cases, then one: 12 and 6 crops, four at a time
     counts = []
     for step in range(one.steps_per_epoch):
         batch = one.batch(step)
@@ -265,7 +267,7 @@ def test_two_half_labelled_datasets_suffice(tmp_path):
     torch.manual_seed(0)
     network = networks.build("estienne2020_segmenter", NARROW)
     one = objectives.build(recipe(), network, folders, list(folders), [], {}, torch.device("cpu"))
-    settings_ = Settings(epochs=24, learning_rate=1e-2, schedule="cosine", validate_every=0)
+    settings_ = course(epochs=24, learning_rate=1e-2, schedule="cosine", validate_every=0)
     result = train(network, one, settings_, tmp_path / "state")
     assert result.steps == 24 * one.steps_per_epoch == 96
     unseen = two_organs("u", 99, None)
@@ -290,7 +292,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
             cases, cases[:1], [LIVER, SPLEEN], batch_size=2, sampling=sampling, seed=3
         )
 
-    options = Settings(epochs=3, learning_rate=1e-2, checkpoint_seconds=0, seed=3)
+    options = course(epochs=3, learning_rate=1e-2, checkpoint_seconds=0, seed=3)
     straight, one = started()
     train(straight, one, options, tmp_path / "a")
     network, other = started()
@@ -316,8 +318,8 @@ def test_the_papers_recipe(scale):
     """As the catalog gives it, with the validation cases that it names."""
     catalog = Catalog({"scale": scale}, Path(__file__).parents[2])
     method = "estienne2020-task3-segmenter"
-    own = catalog.recipe("abdomen", method)
-    ids, pairs = catalog.training_cases("abdomen", method)
+    own = trainings.recipe(catalog, "abdomen", method)
+    ids, pairs = trainings.training_cases(catalog, "abdomen", method)
     network = networks.build(own["network"]["name"], own["network"]["parameters"])
     folders = dict.fromkeys([*ids, *(case for case, _ in pairs)], "nowhere")
     one = objectives.build(own, network, folders, ids, pairs, {}, torch.device("cpu"))

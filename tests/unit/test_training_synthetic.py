@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from training_tools import course
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
@@ -14,11 +15,11 @@ from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches
+from warpline.registration.synthetic.pairs import SyntheticPair
+from warpline.registration.synthetic.patches import Batch, Sampling, draw_balanced
 from warpline.training import objectives
-from warpline.training.loop import Settings, train
-from warpline.training.patches import Batch, Sampling, draw_balanced
+from warpline.training.loop import train
 from warpline.training.synthetic import SyntheticObjective
-from warpline.training.synthetic_pairs import SyntheticPair
 
 torch.set_num_threads(1)
 SHAPE = (14, 16, 12)
@@ -94,7 +95,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
 def test_every_patch_of_every_field_comes_once_an_epoch_in_its_four_versions():
     one = objective(batch_size=16)
     # 6 pairs, two at a time: 2 · 12 · 4 = 96 examples, 6 steps
-    assert one.block_steps == [6, 6, 6]
+    assert one.sampler.block_steps == [6, 6, 6]
     pairs, examples, blocks = [], set(), []
     for step in range(one.steps_per_epoch):
         batch = one.batch(step)
@@ -244,12 +245,12 @@ def test_only_the_held_pairs_are_in_memory():
     one = objective(cases=4, make_pair=watched)
     for step in range(0, 2 * one.steps_per_epoch, 4):
         one.batch(step)
-    assert most == 2 * FEW.held
+    assert most == 2 * FEW.in_memory
     held = one._block[1]
     kept = [tensor for drawn in held for tensor in vars(drawn).values()]
     voxels = math.prod(SHAPE)
     # Two float32 images a pair; no field, and no patch before it is asked for.
-    bound = FEW.held * (8 * voxels + FEW.patches * (3 * 8 + 3 * 4 + 1) + 36)
+    bound = FEW.in_memory * (8 * voxels + FEW.patches * (3 * 8 + 3 * 4 + 1) + 36)
     assert sum(t.element_size() * t.nelement() for t in kept) == bound
 
 
@@ -337,7 +338,7 @@ def test_pairs_of_the_library_are_registered_by_their_displacements():
         sampling=replace(FEW, flips=False, fields=1, in_memory=1, classes=(14,), patches=40),
         seed=1,
     )
-    assert one.block_steps == [10]
+    assert one.sampler.block_steps == [10]
     off, still = [], []
     for step in range(10):
         batch = one.batch(step)
@@ -362,7 +363,7 @@ def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
 
     def weights(folder, stop):
         network, one = narrow_network(), objective(sampling=few, batch_size=4)
-        settings = Settings(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
+        settings = course(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
         if stop:
             original = one.batch
 

@@ -60,6 +60,24 @@ def small_network(seed: int = 0) -> networks.RegistrationNetwork:
     return networks.build("estienne2020", {"channels": [4, 4, 4], "convolutions": [1, 1]})
 
 
+def course(**changes) -> Settings:
+    """The settings of a test's training, where it says nothing else."""
+    chosen = {
+        "learning_rate": 1e-4,
+        "weight_decay": 0.0,
+        "decay": 0.0,
+        "schedule": "constant",
+        "factor": 1.25,
+        "precision": "single",
+        "validate_every": 1,
+        "monitor": "val",
+        "patience": None,
+        "checkpoint_seconds": 60.0,
+        "seed": 0,
+    }
+    return Settings(**chosen | changes)
+
+
 class Slow:
     """An objective that takes its time, so that a test can interrupt it."""
 
@@ -77,8 +95,8 @@ class Slow:
 def main(state: str, weights: str, pause: float = 0.0) -> None:
     torch.set_num_threads(1)
     network = small_network()
-    settings = Settings(epochs=8, learning_rate=5e-3, checkpoint_seconds=0.05, seed=3)
-    train(network, Slow(small_objective(), pause), settings, state)
+    chosen = course(epochs=8, learning_rate=5e-3, checkpoint_seconds=0.05, seed=3)
+    train(network, Slow(small_objective(), pause), chosen, state)
     save_weights(weights, network)
 
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+import pytest
 
 from warpline.cases.case import read_case
 from warpline.images.files import read_image
 from warpline.phantoms import write
 from warpline.phantoms.providers.clinical import turned
 from warpline.phantoms.providers.mirror import nifti
+
+pytestmark = pytest.mark.long
 
 COARSE = {"seed": 3, "parameters": {"size": 32, "spacing_xy": [12, 13], "spacing_z": [10, 11]}}
 DATA = "results/data"
@@ -53,7 +56,7 @@ def down_for_maintenance() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/nbia-api/services/v4"
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -71,7 +74,7 @@ def rewrite(path: Path, files: dict[str, bytes]) -> None:
             archive.writestr(name, content)
 
 
-def pancreas_by_hand(project, interface: str) -> dict:
+def pancreas_by_hand(project, provider: str) -> dict:
     """Series and label maps in the folder for them; what goes into the configuration."""
     folder = project.folder / BY_HAND
     rows = [dict(zip(("case", "split", "labels"), row.split("\t"), strict=True))
@@ -87,17 +90,20 @@ def pancreas_by_hand(project, interface: str) -> dict:
     rewrite(series["0003"], members(series["0003"]) | others)
     series["0034"].unlink()
     (project.folder / "config/datasets/tcia-pancreas.tsv").write_text(SHEET, encoding="utf-8")
-    # The archive's interface is this machine's server.
-    code = project.folder / "src/warpline/acquire/download.py"
-    text = code.read_text(encoding="utf-8")
-    text, count = re.subn(r"(?ms)^TCIA = \(.*?^\)", f'TCIA = ("{interface}",)', text)
-    assert count == 1
-    code.write_text(text, encoding="utf-8")
     from_hand = {"sources": [f"folder:{BY_HAND}"], "checksums": []}
     archives = ("TCIA_pancreas_labels-02-05-2017-1.zip", "label_tciapancreasct_multiorgan.tar.gz",
                 "cropping.csv")  # fmt: skip
+    # The archive's interface is this machine's server.
+    sources = [f"tcia:Pancreas-CT@{interface}", f"folder:{BY_HAND}/tcia-pancreas"]
     return {
+        "per_case": {"images": {"sources": sources}},
         "archives": dict.fromkeys(archives, from_hand),
+        # In place of the archive's interface, which the tests of the download try.
+        "per_case": {
+            "images": {
+                "sources": [f"{provider}/{SERIES('{case}')}", f"folder:{BY_HAND}/tcia-pancreas"]
+            }
+        },
         "cases_per_job": 2,
         "prepare": [{"orient": {}}, {"harmonise": {"values": TABLE}}],
     }
@@ -122,9 +128,9 @@ def kidneys_by_hand(project) -> dict:
 
 
 def test_faults_are_named_with_their_case_and_another_orientation_is_none(project):
-    with down_for_maintenance() as interface:
+    with down_for_maintenance() as provider:
         datasets = {
-            "tcia-pancreas": pancreas_by_hand(project, interface),
+            "tcia-pancreas": pancreas_by_hand(project, provider),
             "kits19": kidneys_by_hand(project),
         }
         project.write("own.yaml", {"scale": "paper", "papers": [], "memory_mb": 1000,

@@ -5,8 +5,11 @@ import shutil
 import zipfile
 
 import pandas as pd
+import pytest
 import SimpleITK as sitk
 import yaml
+
+pytestmark = pytest.mark.long
 
 RESULTS = "results/bouabid2019"
 PREPARED = "results/data/luna16/prepared"
@@ -16,8 +19,8 @@ def table(project, name):
     return pd.read_csv(project.folder / RESULTS / "tables" / f"{name}.csv")
 
 
-def test_tables_show_both_sets_beside_the_published_numbers(finished):
-    first = table(finished, "table1").set_index(["set", "row"])
+def test_tables_show_both_sets_beside_the_published_numbers(five_papers):
+    first = table(five_papers, "table1").set_index(["set", "row"])
     # Three training scans of which one is the atlas; two test scans.
     assert (first["n"].xs("train") == 2).all()
     assert (first["n"].xs("test") == 2).all()
@@ -27,41 +30,43 @@ def test_tables_show_both_sets_beside_the_published_numbers(finished):
     assert run.notna().all(axis=None)
     assert (first["cc"] <= first["ncc"].abs() + 1e-12).all()
     assert (first.loc[("test", "alpha-1e-5"), ["epochs", "epochs_published"]]).notna().sum() == 1
-    third = table(finished, "table3").set_index(["set", "row"])
+    third = table(five_papers, "table3").set_index(["set", "row"])
     assert third.loc[("test", "alpha-1e-5-beta-1e-7"), "dice_published"] == 0.958
     assert len(third) == 12
 
 
-def test_the_atlas_is_a_training_scan_and_never_registered_to_itself(finished):
-    note = json.loads((finished.folder / "results/data/luna16/atlas/atlas/atlas.json").read_text())
+def test_the_atlas_is_a_training_scan_and_never_registered_to_itself(five_papers):
+    note = json.loads(
+        (five_papers.folder / "results/data/luna16/atlas/atlas/atlas.json").read_text()
+    )
     sheet = pd.read_csv(
-        finished.folder / "config/datasets/luna16.tsv", sep="\t", comment="#", dtype=str
+        five_papers.folder / "config/datasets/luna16.tsv", sep="\t", comment="#", dtype=str
     ).set_index("case")
     assert sheet.loc[note["case"], "split"] == "train"
-    records = pd.read_parquet(finished.folder / RESULTS / "records.parquet")
+    records = pd.read_parquet(five_papers.folder / RESULTS / "records.parquet")
     to_atlas = records[records["split"].isin(["train", "test"])]
     assert (to_atlas["fixed"] == "atlas").all()
     assert note["case"] not in set(to_atlas["moving"])
 
 
-def test_a_pair_a_job_leaves_the_atlas_own_case_out_as_well(copy):
+def test_a_pair_a_job_leaves_the_atlas_own_case_out_as_well(papers_copy):
     singly = {"override": {"methods": {"identity": {"pairs_per_job": 1}}}}
-    copy.write("singly.yaml", singly)
-    copy.snakemake(
-        *("--configfile", "tiny.yaml", "singly.yaml"),
+    papers_copy.write("singly.yaml", singly)
+    papers_copy.snakemake(
+        *("--configfile", "papers.yaml", "singly.yaml"),
         *("--rerun-triggers", "input", "--", f"{RESULTS}/records.parquet"),
     )
-    fields = copy.folder / "results/fields/luna16/identity/train"
+    fields = papers_copy.folder / "results/fields/luna16/identity/train"
     jobs = [path for path in fields.glob("*/registrations.csv") if path.parent.name != "all"]
     assert sorted(len(pd.read_csv(path)) for path in jobs) == [0, 1, 1]
-    records = pd.read_parquet(copy.folder / RESULTS / "records.parquet")
-    before = table(copy, "table1").set_index(["set", "row"])
+    records = pd.read_parquet(papers_copy.folder / RESULTS / "records.parquet")
+    before = table(papers_copy, "table1").set_index(["set", "row"])
     of_identity = records[(records["method"] == "identity") & (records["split"] == "train")]
     assert of_identity["moving"].nunique() == before.loc[("train", "unregistered"), "n"] == 2
 
 
-def test_any_pair_goes_through_the_atlas(finished):
-    rows = table(finished, "table_any")
+def test_any_pair_goes_through_the_atlas(five_papers):
+    rows = table(five_papers, "table_any")
     assert set(rows["method"]) == {
         "identity",
         "bouabid2019-any-alpha-1e-5",
@@ -71,15 +76,15 @@ def test_any_pair_goes_through_the_atlas(finished):
     assert rows[["mse", "dice", "folds"]].notna().all(axis=None)
 
 
-def test_all_figures_are_there(finished):
-    figures = finished.folder / RESULTS / "figures"
+def test_all_figures_are_there(five_papers):
+    figures = five_papers.folder / RESULTS / "figures"
     for number in range(1, 14):
         assert (figures / f"figure{number}.png").stat().st_size > 5_000
         assert "<svg" in (figures / f"figure{number}.svg").read_text()[:2000]
 
 
-def test_captions_quote_the_weights_of_the_run(finished):
-    page = (finished.folder / RESULTS / "tables/table3.html").read_text()
+def test_captions_quote_the_weights_of_the_run(five_papers):
+    page = (five_papers.folder / RESULTS / "tables/table3.html").read_text()
     assert "(α, β) = (10⁻⁴, 10⁻⁷): 0.1 and 2" in page
 
 
@@ -91,7 +96,7 @@ def spoil(project, **cases):
     mirror = project.folder / "by-hand"
     mirror.mkdir()
     work = project.folder / "work"
-    project.snakemake("--configfile", "tiny.yaml", "--", "results/phantom/luna16/mirror")
+    project.snakemake("--configfile", "papers.yaml", "--", "results/phantom/luna16/mirror")
     archives = sorted((project.folder / "results/phantom/luna16/mirror").glob("*.zip"))
     for archive in archives:
         with zipfile.ZipFile(archive) as packed:
@@ -103,7 +108,7 @@ def spoil(project, **cases):
         change(work, ids[int(position[1:])])
     for archive in archives:
         shutil.make_archive(str(mirror / archive.stem), "zip", work / archive.stem)
-    tiny = yaml.safe_load((project.folder / "tiny.yaml").read_text())
+    tiny = yaml.safe_load((project.folder / "papers.yaml").read_text())
     tiny["override"]["datasets"]["luna16"] |= {"phantom": None, "cases_per_job": 1}
     return str(project.write("spoilt.yaml", tiny)), mirror, ids
 
@@ -151,7 +156,7 @@ def test_a_cohort_of_one_case_says_so(project):
         {"override": {"datasets": {"luna16": {"cases": {"train": 1, "test": 2}}}}},
     )
     output = project.snakemake(
-        "--configfile", "tiny.yaml", "one.yaml", "--",
+        "--configfile", "papers.yaml", "one.yaml", "--",
         "results/models/luna16/bouabid2019-alpha-1e-4/weights.safetensors", ok=False,
     )  # fmt: skip
     assert "One case makes no pair" in output or "the only case" in output

@@ -1,40 +1,49 @@
 """Kills, bad archives, own data, a GPU that is not there: clear outcomes, nothing finished lost."""
 
 import os
+import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
 import pandas as pd
+import pytest
 import SimpleITK as sitk
 
 from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy.hippocampus import subject
 
-SYM = "results/models/hippocampus/estienne2020-task4-sym/weights.safetensors"
+MODEL = "results/models/tiny-chest/tiny-network"
+WEIGHTS = f"{MODEL}/weights.safetensors"
 
 
-def test_a_killed_run_is_taken_up_and_trains_to_the_same_weights(finished, project):
+@pytest.fixture
+def untrained(copy):
+    """The tiny paper's run without one of its models."""
+    shutil.rmtree(copy.folder / MODEL)
+    return copy
+
+
+def test_a_killed_run_is_taken_up_and_trains_to_the_same_weights(finished, untrained):
     # Many short checkpoints, so that the kill falls between them.
-    project.write(
-        "slow.yaml",
-        {"override": {"methods": {"estienne2020-task4-sym": {"training": {
-            "checkpoint_seconds": 0.01}}}}},
-    )  # fmt: skip
+    training = {"checkpoint_seconds": 0.01}
+    untrained.write(
+        "slow.yaml", {"override": {"methods": {"tiny-network": {"training": training}}}}
+    )
     files = ["--configfile", "tiny.yaml", "slow.yaml"]
-    process = project.start(*files, "--", SYM, start_new_session=True)
-    state = project.folder / "results/state"
+    weights = untrained.folder / WEIGHTS
+    process = untrained.start(*files, "--", WEIGHTS, start_new_session=True)
+    state = untrained.folder / "results/state"
     deadline = time.monotonic() + 120
-    while not list(state.rglob("last.pt")) and not (project.folder / SYM).exists():
+    while not list(state.rglob("last.pt")) and not weights.exists():
         assert time.monotonic() < deadline
-        assert process.poll() is None or (project.folder / SYM).exists()
+        assert process.poll() is None or weights.exists()
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    project.snakemake("--unlock", *files)
-    project.snakemake(*files, "--rerun-incomplete", "--", SYM)
-    assert (project.folder / SYM).read_bytes() == (finished.folder / SYM).read_bytes()
+    untrained.snakemake("--unlock", *files)
+    untrained.snakemake(*files, "--rerun-incomplete", "--", WEIGHTS)
+    assert weights.read_bytes() == (finished.folder / WEIGHTS).read_bytes()
 
 
 def test_a_wrong_checksum_stops_with_the_archive_and_its_sources(project):
@@ -158,18 +167,13 @@ def test_own_data_that_are_wrong_are_named_and_the_other_cases_finish(project):
     assert sorted(p.name for p in prepared.iterdir()) == ["c0", "c3"]
 
 
-def test_a_gpu_asked_for_where_there_is_none_says_what_to_set(project):
-    environment = {**project.environment(), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        project.command("--configfile", "tiny.yaml", "--config", "device=cuda", "--", SYM),
-        cwd=project.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+def test_a_gpu_asked_for_where_there_is_none_says_what_to_set(untrained):
+    output = untrained.snakemake(
+        *("--configfile", "tiny.yaml", "--config", "device=cuda", "--", WEIGHTS),
+        ok=False,
+        CUDA_VISIBLE_DEVICES="",
     )
-    output = done.stdout + done.stderr
-    assert done.returncode != 0
     assert "A GPU is asked for" in output
     assert "device: cpu" in output
-    assert (project.folder / "results/data/hippocampus/prepared").exists()  # nothing finished lost
+    # Nothing finished is lost.
+    assert (untrained.folder / "results/data/tiny-chest/prepared/b000/subject01").exists()

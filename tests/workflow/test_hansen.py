@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import ndimage
+
+pytestmark = pytest.mark.long
 
 RESULTS = "results/hansen2020"
 DATA = "results/data/dirlab-4dct"
@@ -15,8 +18,8 @@ AIR, TISSUE, LUNG = 24, 1064, 224  # stored: HU + 1024
 FAR = 5  # voxels: 40 mm
 
 
-def test_each_fold_is_registered_by_a_training_on_the_other(finished):
-    records = pd.read_parquet(finished.folder / RESULTS / "records.parquet")
+def test_each_fold_is_registered_by_a_training_on_the_other(five_papers):
+    records = pd.read_parquet(five_papers.folder / RESULTS / "records.parquet")
     pairs = {(f"case{k}-T00", f"case{k}-T50") for k in (1, 2, 6, 7)}
     for method in ("identity", "hansen2020-voxelmorph", "hansen2020-512"):
         rows = records[(records["method"] == method) & (records["split"] == "all")]
@@ -24,13 +27,13 @@ def test_each_fold_is_registered_by_a_training_on_the_other(finished):
         tre = rows[rows["metric"] == "tre"]
         assert (tre.groupby("fixed")["label"].nunique() == 20).all()
     for fold, others in (("fold0", ("case2", "case7")), ("fold1", ("case1", "case6"))):
-        models = finished.folder / "results/models/dirlab-4dct"
+        models = five_papers.folder / "results/models/dirlab-4dct"
         embedding = pd.read_json(models / f"hansen2020-512@{fold}/embedding.json", typ="series")
         assert embedding["pairs"] == [[f"{case}-T00", f"{case}-T50"] for case in others]
 
 
-def test_table_and_figures(finished):
-    table = pd.read_csv(finished.folder / RESULTS / "tables/table1.csv")
+def test_table_and_figures(five_papers):
+    table = pd.read_csv(five_papers.folder / RESULTS / "tables/table1.csv")
     run = table[table["method"].notna()].set_index("row")
     assert list(run.index) == ["initial", "voxelmorph", "ours-512"]
     assert (run["n"] == 4).all()
@@ -41,7 +44,7 @@ def test_table_and_figures(finished):
     assert others["tre"].isna().all()
     assert run["clipped"].notna().tolist() == [False, False, True]
     for name in ("figure1", "tre_4dct", "registrations"):
-        figure = finished.folder / RESULTS / "figures" / f"{name}.png"
+        figure = five_papers.folder / RESULTS / "figures" / f"{name}.png"
         assert figure.stat().st_size > 10_000
 
 

@@ -14,6 +14,8 @@ import yaml
 
 from warpline.training.checkpoints import StateFolder
 
+pytestmark = pytest.mark.long
+
 SIZE, SPACING = np.array([40, 32, 44]), 8.0  # x, y, z; mm
 AIR, TISSUE, LUNG = -1000, 40, -800
 LANDMARKS = {  # mm from the middle of the scan
@@ -196,8 +198,8 @@ def run(new_project):
     return project, output
 
 
-def test_a_plain_run_has_both_tables_of_the_paper(finished):
-    tables = finished.folder / "results/hu2020/tables"
+def test_a_plain_run_has_both_tables_of_the_paper(five_papers):
+    tables = five_papers.folder / "results/hu2020/tables"
     first, second = (pd.read_csv(tables / f"table{number}.csv") for number in ("I", "II"))
     ours = first[first["n"] > 0].set_index(["set", "row"])
     rows = ("affine", "voxelmorph", "landmarks")
@@ -207,7 +209,7 @@ def test_a_plain_run_has_both_tables_of_the_paper(finished):
     assert measured.loc[list(rows), "dice"].between(0, 1, inclusive="right").all()
     # Only what predicts a velocity gives both directions.
     assert measured["inverse"].notna().to_dict() == {row: row != "affine" for row in rows}
-    figures = finished.folder / "results/hu2020/figures"
+    figures = five_papers.folder / "results/hu2020/figures"
     assert {p.stem for p in figures.glob("*.png")} >= {"registrations", "landmarks", "tre"}
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
+pytestmark = pytest.mark.long
+
 RESULTS = "results/sokooti2017"
 PHANTOM = "results/phantom/followup/mirror"
 PREPARED = "results/data/followup/prepared"
@@ -17,8 +19,8 @@ def table(project, name):
     return pd.read_csv(project.folder / RESULTS / "tables" / f"{name}.csv")
 
 
-def test_landmarks_after_every_registration_stand_beside_the_published(finished):
-    rows = table(finished, "table2_1").set_index("method")
+def test_landmarks_after_every_registration_stand_beside_the_published(five_papers):
+    rows = table(five_papers, "table2_1").set_index("method")
     methods = ("affine", "bspline-1r", "bspline-3r", "regnet")
     assert list(rows.index) == [f"sokooti2017-{method}" for method in methods]
     assert (rows["n"] == 1).all()
@@ -32,8 +34,8 @@ def test_landmarks_after_every_registration_stand_beside_the_published(finished)
     assert (rows["within"] <= 8).sum() >= 1
 
 
-def test_known_fields_of_three_designs(finished):
-    rows = table(finished, "table2_1_mae").set_index(["set", "row"])
+def test_known_fields_of_three_designs(five_papers):
+    rows = table(five_papers, "table2_1_mae").set_index(["set", "row"])
     assert len(rows) == 4
     # Two scans of one patient in each set; the same patches for all three designs.
     assert (rows["n"] == 2).all()
@@ -42,16 +44,16 @@ def test_known_fields_of_three_designs(finished):
     assert rows.loc[("validation", "early"), "mae_published"] == 1.26
 
 
-def test_the_table_repeats_the_validation_of_the_training(finished):
-    rows = table(finished, "table2_1_mae").set_index(["set", "row"])
-    folder = finished.folder / "results/models/followup/sokooti2017-regnet"
+def test_the_table_repeats_the_validation_of_the_training(five_papers):
+    rows = table(five_papers, "table2_1_mae").set_index(["set", "row"])
+    folder = five_papers.folder / "results/models/followup/sokooti2017-regnet"
     history = pd.read_csv(folder / "history.csv")
     last = history[(history["split"] == "val") & (history["name"] == "mae")]["value"].iloc[-1]
     assert rows.loc[("validation", "regnet"), "mae"] == pytest.approx(last, rel=1e-4)
 
 
-def test_all_figures_are_there(finished):
-    figures = finished.folder / RESULTS / "figures"
+def test_all_figures_are_there(five_papers):
+    figures = five_papers.folder / RESULTS / "figures"
     for number in range(2, 6):
         assert (figures / f"figure2_{number}.png").stat().st_size > 10_000
         assert "<svg" in (figures / f"figure2_{number}.svg").read_text()[:2000]
@@ -59,7 +61,7 @@ def test_all_figures_are_there(finished):
 
 def by_hand(project, change) -> str:
     """A folder of one's own with the phantom's files; `change` of {name: bytes} spoils some."""
-    project.snakemake("--configfile", "tiny.yaml", "--", PHANTOM)
+    project.snakemake("--configfile", "papers.yaml", "--", PHANTOM)
     with zipfile.ZipFile(project.folder / PHANTOM / "followup.zip") as packed:
         files = {name: packed.read(name) for name in packed.namelist()}
     change(files)
@@ -73,7 +75,7 @@ def by_hand(project, change) -> str:
     header = next(row for row in rows if row[0] == "case")
     without_masks[rows.index(header)] = header
     sheet.write_text("\n".join("\t".join(row) for row in without_masks) + "\n")
-    tiny = yaml.safe_load((project.folder / "tiny.yaml").read_text())
+    tiny = yaml.safe_load((project.folder / "papers.yaml").read_text())
     own = tiny["override"]["datasets"]["followup"] | {"cases_per_job": 1}
     own.pop("phantom")
     tiny |= {"scale": "cpu", "papers": ["sokooti2017"]}

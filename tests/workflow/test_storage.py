@@ -9,7 +9,7 @@ import pytest
 
 STUDY = {
     "papers": [],
-    "studies": {"storage": {"datasets": ["hippocampus"], "methods": ["identity"], "split": "val"}},
+    "studies": {"storage": {"datasets": ["tiny-chest"], "methods": ["identity"], "split": "test"}},
 }
 TABLE = "results/storage/tables/table.csv"
 FILES = ("--configfile", "tiny.yaml", "storage.yaml")
@@ -53,6 +53,7 @@ def under(project, script: str) -> subprocess.CompletedProcess:
 
 
 @needs_mounts
+@pytest.mark.long
 def test_a_disk_that_fills_up_says_so_and_nothing_half_written_is_accepted(study):
     # A little more room after each failure, until it suffices.
     done = under(
@@ -112,12 +113,12 @@ def test_a_clock_that_jumped_is_named_and_set_right_by_a_touch(copy):
     copy.write("storage.yaml", STUDY)
     copy.snakemake(*FILES, "--", TABLE)
     # Of a folder; a small file that only looks newer is known by its checksum to be the same.
-    batch = copy.folder / "results/data/hippocampus/prepared/b001/.snakemake_timestamp"
+    batch = copy.folder / "results/data/tiny-chest/aligned/b000/.snakemake_timestamp"
     tomorrow = time.time() + 86400
     os.utime(batch, (tomorrow, tomorrow))
     output = copy.snakemake(*FILES, "--", TABLE, ok=False)
     assert "older modification time" in output
-    assert "prepared/b001" in output
+    assert "aligned/b000" in output
     batch.touch()
     copy.snakemake(*FILES, "--", TABLE)
     assert "Nothing to be done" in copy.snakemake(*FILES, "--", TABLE)

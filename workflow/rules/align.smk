@@ -3,24 +3,24 @@
 
 rule align:
     input:
-        batch=f"{RESULTS}/data/{{dataset}}/prepared/{{batch}}",
-        reference=reference_folder,
-        parameters=alignment_parameters,
+        batch=layout.batch("{dataset}", "prepared", "{batch}"),
+        reference=ask(cases.alignment_reference),
+        parameters=ask(cases.alignment_parameters),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/aligned/{{batch}}"),
+        directory(layout.batch("{dataset}", "aligned", "{batch}")),
     log:
-        f"{RESULTS}/logs/align/{{dataset}}/{{batch}}.log",
+        layout.log("align/{dataset}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/align/{{dataset}}/{{batch}}.tsv"
+        layout.benchmark("align/{dataset}/{batch}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
     params:
-        cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
-        prealign=lambda w: catalog.dataset(w.dataset).spec["prealign"],
-        code=code_of("align.py"),
+        cases=ask(cases.batch_cases),
+        prealign=ask(cases.alignment),
+        code=run.code("align.py"),
     script:
         "../../scripts/align.py"

@@ -3,23 +3,21 @@
 
 rule atlas:
     input:
-        lambda w: batches_with(w.dataset, catalog.dataset(w.dataset).atlas_candidates()),
+        ask(cases.atlas_batches),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/atlas"),
+        directory(layout.atlas("{dataset}")),
     log:
-        f"{RESULTS}/logs/atlas/{{dataset}}.log",
+        layout.log("atlas/{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/atlas/{{dataset}}.tsv"
+        layout.benchmark("atlas/{dataset}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(60),
     params:
-        folders=lambda w: case_folders(
-            w.dataset, catalog.dataset(w.dataset).atlas_candidates()
-        ),
-        code=code_of("atlas.py"),
+        folders=ask(cases.atlas_folders),
+        code=run.code("atlas.py"),
     script:
         "../../scripts/atlas.py"

@@ -3,27 +3,27 @@
 
 rule evaluate:
     input:
-        fields=lambda w: sorted(set(fields_by_pair(experiment_of(w)).values())),
-        batches=lambda w: batches_with(w.dataset, cases_of(experiment_pairs(w))),
-        sidecar=training_sidecar,
+        fields=ask(evaluate.field_folders),
+        batches=ask(evaluate.pair_case_batches),
+        sidecar=ask(evaluate.training_sidecar),
     output:
-        f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}.parquet",
+        layout.records("{dataset}", "{method}", "{split}"),
     log:
-        f"{RESULTS}/logs/evaluate/{{dataset}}/{{method}}/{{split}}.log",
+        layout.log("evaluate/{dataset}/{method}/{split}"),
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{dataset}}/{{method}}/{{split}}.tsv"
+        layout.benchmark("evaluate/{dataset}/{method}/{split}")
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
     params:
-        experiment=lambda w: dict(dataset=w.dataset, method=w.method, split=w.split),
-        folders=lambda w: case_folders(w.dataset, cases_of(experiment_pairs(w))),
-        fields=lambda w: fields_by_pair(experiment_of(w)),
-        pairs=experiment_pairs,
-        labels=lambda w: catalog.dataset(w.dataset).spec["labels"],
-        code=code_of("evaluate.py"),
+        experiment=ask(evaluate.experiment_entry),
+        folders=ask(evaluate.pair_folders),
+        fields=ask(evaluate.experiment_fields),
+        pairs=ask(evaluate.experiment_pairs),
+        labels=ask(evaluate.labels),
+        code=run.code("evaluate.py"),
     script:
         "../../scripts/evaluate.py"
 
@@ -31,30 +31,28 @@ rule evaluate:
 # Fields that are known: what a network trained on synthetic pairs makes of others of that kind.
 rule evaluate_synthetic:
     input:
-        weights=lambda w: weights_of(w.dataset, w.method),
-        batches=lambda w: batches_with(w.dataset, synthetic_cases(w)),
+        weights=ask(evaluate.own_weights),
+        batches=ask(evaluate.split_batches),
     output:
-        f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}-synthetic.parquet",
+        layout.records("{dataset}", "{method}", "{split}-synthetic"),
     log:
-        f"{RESULTS}/logs/evaluate_synthetic/{{dataset}}/{{method}}/{{split}}.log",
+        layout.log("evaluate_synthetic/{dataset}/{method}/{split}"),
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate_synthetic/{{dataset}}/{{method}}/{{split}}.tsv"
+        layout.benchmark("evaluate_synthetic/{dataset}/{method}/{split}")
     conda:
         "../../envs/registration.yaml"
-    threads: THREADS
+    threads: settings["threads"]
     resources:
-        gpu=GPUS,
-        mem_mb=growing(catalog.config["memory_mb"]),
+        gpu=run.gpus,
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
     params:
-        experiment=lambda w: dict(
-            dataset=w.dataset, method=w.method, split=f"{w.split}-synthetic"
-        ),
-        recipe=lambda w: catalog.method(w.method),
-        folders=lambda w: case_folders(w.dataset, synthetic_cases(w)),
-        cases=synthetic_cases,
-        device=catalog.device,
-        code=synthetic_code,
+        experiment=ask(evaluate.synthetic_entry),
+        recipe=ask(register.method_spec),
+        folders=ask(evaluate.split_folders),
+        cases=ask(evaluate.split_cases),
+        device=run.catalog.device,
+        code=ask(evaluate.synthetic_code),
     script:
         "../../scripts/evaluate_synthetic.py"
 
@@ -62,51 +60,49 @@ rule evaluate_synthetic:
 # Organs of single cases that a segmenter finds.
 rule evaluate_segmentation:
     input:
-        weights=lambda w: weights_of(w.dataset, w.method),
-        batches=lambda w: batches_with(w.dataset, segmented_cases(w)),
+        weights=ask(evaluate.own_weights),
+        batches=ask(evaluate.split_batches),
     output:
-        f"{RESULTS}/records/{{dataset}}/{{method}}/{{split}}-segmented.parquet",
+        layout.records("{dataset}", "{method}", "{split}-segmented"),
     log:
-        f"{RESULTS}/logs/evaluate_segmentation/{{dataset}}/{{method}}/{{split}}.log",
+        layout.log("evaluate_segmentation/{dataset}/{method}/{split}"),
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate_segmentation/{{dataset}}/{{method}}/{{split}}.tsv"
+        layout.benchmark("evaluate_segmentation/{dataset}/{method}/{split}")
     conda:
         "../../envs/registration.yaml"
-    threads: THREADS
+    threads: settings["threads"]
     resources:
-        gpu=GPUS,
-        mem_mb=growing(catalog.config["memory_mb"]),
+        gpu=run.gpus,
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
     params:
-        experiment=lambda w: dict(
-            dataset=w.dataset, method=w.method, split=f"{w.split}-segmented"
-        ),
-        recipe=lambda w: catalog.method(w.method),
-        folders=lambda w: case_folders(w.dataset, segmented_cases(w)),
-        cases=segmented_cases,
-        device=catalog.device,
-        code=lambda w: segmenter_code("evaluate_segmentation.py", w.method),
+        experiment=ask(evaluate.segmentation_entry),
+        recipe=ask(register.method_spec),
+        folders=ask(evaluate.split_folders),
+        cases=ask(evaluate.split_cases),
+        device=run.catalog.device,
+        code=ask(evaluate.segmentation_code),
     script:
         "../../scripts/evaluate_segmentation.py"
 
 
 rule collect:
     input:
-        lambda w: records_of(w.paper),
+        ask(evaluate.records_of),
     output:
-        f"{RESULTS}/{{paper}}/records.parquet",
+        layout.paper_records("{paper}"),
     log:
-        f"{RESULTS}/logs/collect/{{paper}}.log",
+        layout.log("collect/{paper}"),
     benchmark:
-        f"{RESULTS}/benchmarks/collect/{{paper}}.tsv"
+        layout.benchmark("collect/{paper}")
     conda:
         "../../envs/imaging.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        names=names_of_records,
-        code=code_of("collect.py"),
+        names=ask(evaluate.names_of_records),
+        code=run.code("collect.py"),
     script:
         "../../scripts/collect.py"
 
@@ -114,23 +110,23 @@ rule collect:
 # Not part of any paper: ask for results/submissions/<dataset>/<method>/<split>.zip by its name.
 rule submission:
     input:
-        fields=lambda w: sorted(set(fields_by_pair(experiment_of(w)).values())),
-        batches=lambda w: batches_with(w.dataset, cases_of(experiment_pairs(w))),
+        fields=ask(evaluate.field_folders),
+        batches=ask(evaluate.pair_case_batches),
     output:
-        f"{RESULTS}/submissions/{{dataset}}/{{method}}/{{split}}.zip",
+        layout.submission("{dataset}", "{method}", "{split}"),
     log:
-        f"{RESULTS}/logs/submission/{{dataset}}/{{method}}/{{split}}.log",
+        layout.log("submission/{dataset}/{method}/{split}"),
     benchmark:
-        f"{RESULTS}/benchmarks/submission/{{dataset}}/{{method}}/{{split}}.tsv"
+        layout.benchmark("submission/{dataset}/{method}/{split}")
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(60),
     params:
-        folders=lambda w: case_folders(w.dataset, cases_of(experiment_pairs(w))),
-        fields=lambda w: fields_by_pair(experiment_of(w)),
-        pairs=experiment_pairs,
-        code=code_of("submission.py"),
+        folders=ask(evaluate.pair_folders),
+        fields=ask(evaluate.experiment_fields),
+        pairs=ask(evaluate.experiment_pairs),
+        code=run.code("submission.py"),
     script:
         "../../scripts/submission.py"

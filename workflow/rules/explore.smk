@@ -4,26 +4,21 @@
 
 rule explore:
     input:
-        lambda w: [
-            batch_folder(w.dataset, "prepared", batch)
-            for batch in catalog.dataset(w.dataset).batches()
-        ],
+        ask(cases.prepared_batches),
     output:
-        records=f"{RESULTS}/data/{{dataset}}/exploration.parquet",
-        slices=f"{RESULTS}/data/{{dataset}}/slices.npz",
+        records=layout.exploration("{dataset}"),
+        slices=layout.slices("{dataset}"),
     log:
-        f"{RESULTS}/logs/explore/{{dataset}}.log",
+        layout.log("explore/{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/explore/{{dataset}}.tsv"
+        layout.benchmark("explore/{dataset}")
     conda:
         "../../envs/imaging.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        folders=lambda w: case_folders(
-            w.dataset, catalog.dataset(w.dataset).ids, "prepared"
-        ),
-        code=code_of("explore.py"),
+        folders=ask(cases.prepared_folders),
+        code=run.code("explore.py"),
     script:
         "../../scripts/explore.py"

@@ -3,78 +3,65 @@
 
 rule measure_organs:
     input:
-        lambda w: batches_with(
-            catalog.labelled_by(w.dataset)[0], annotated_cases(w.dataset)
-        ),
+        ask(cases.annotated_batches),
     output:
-        f"{RESULTS}/data/{{dataset}}/organs.csv",
+        layout.organs("{dataset}"),
     log:
-        f"{RESULTS}/logs/measure_organs/{{dataset}}.log",
+        layout.log("measure_organs/{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/measure_organs/{{dataset}}.tsv"
+        layout.benchmark("measure_organs/{dataset}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
     params:
-        folders=lambda w: case_folders(
-            catalog.labelled_by(w.dataset)[0], annotated_cases(w.dataset)
-        ),
-        code=code_of("measure_organs.py"),
+        folders=ask(cases.annotated_folders),
+        code=run.code("measure_organs.py"),
     script:
         "../../scripts/measure_organs.py"
 
 
 rule noisy_labels:
     input:
-        batches=lambda w: member_batches(
-            w.dataset, catalog.dataset(w.dataset).batches()[w.batch]
-        ),
-        weights=lambda w: weights_of(*catalog.labelled_by(w.dataset)),
-        organs=f"{RESULTS}/data/{{dataset}}/organs.csv",
+        batches=ask(cases.unlabelled_batches),
+        weights=ask(cases.segmenter_weights),
+        organs=layout.organs("{dataset}"),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/labelled/{{batch}}"),
+        directory(layout.batch("{dataset}", "labelled", "{batch}")),
     log:
-        f"{RESULTS}/logs/noisy_labels/{{dataset}}/{{batch}}.log",
+        layout.log("noisy_labels/{dataset}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/noisy_labels/{{dataset}}/{{batch}}.tsv"
+        layout.benchmark("noisy_labels/{dataset}/{batch}")
     priority: CASES_FIRST
     conda:
         "../../envs/registration.yaml"
-    threads: THREADS
+    threads: settings["threads"]
     resources:
-        gpu=GPUS,
-        mem_mb=growing(catalog.config["memory_mb"]),
+        gpu=run.gpus,
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
     params:
-        recipe=lambda w: catalog.method(catalog.labelled_by(w.dataset)[1]),
-        folders=lambda w: member_folders(
-            w.dataset, catalog.dataset(w.dataset).batches()[w.batch]
-        ),
-        setting=label_spec,
-        device=catalog.device,
-        code=lambda w: segmenter_code(
-            "noisy_labels.py", catalog.labelled_by(w.dataset)[1]
-        ),
+        recipe=ask(cases.segmenter_recipe),
+        folders=ask(cases.unlabelled_folders),
+        setting=ask(cases.label_setting),
+        device=run.catalog.device,
+        code=ask(cases.labelling_code),
     script:
         "../../scripts/noisy_labels.py"
 
 
 rule judge_labels:
     input:
-        lambda w: [
-            batch_folder(w.dataset, "labelled", batch)
-            for batch in catalog.dataset(w.dataset).batches()
-        ],
+        ask(cases.labelled_batches),
     output:
-        organs=f"{RESULTS}/data/{{dataset}}/noisy_labels.csv",
-        verdicts=f"{RESULTS}/data/{{dataset}}/verdicts.csv",
+        organs=layout.noisy_labels("{dataset}"),
+        verdicts=layout.verdicts("{dataset}"),
     log:
-        f"{RESULTS}/logs/judge_labels/{{dataset}}.log",
+        layout.log("judge_labels/{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/judge_labels/{{dataset}}.tsv"
+        layout.benchmark("judge_labels/{dataset}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
@@ -82,7 +69,7 @@ rule judge_labels:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        limits=lambda w: label_spec(w)["limits"],
-        code=code_of("judge_labels.py"),
+        limits=ask(cases.label_limits),
+        code=run.code("judge_labels.py"),
     script:
         "../../scripts/judge_labels.py"

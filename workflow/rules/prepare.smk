@@ -1,28 +1,27 @@
-# Canonical cases → the grid and the intensities that methods work on.
+# Unpacked files → canonical cases → the grid and the intensities that methods work on.
 
 
 rule prepare:
     input:
-        f"{RESULTS}/data/{{dataset}}/canonical/{{batch}}",
+        ask(acquire.case_sources),
     output:
-        directory(f"{RESULTS}/data/{{dataset}}/prepared/{{batch}}"),
+        directory(layout.batch("{dataset}", "prepared", "{batch}")),
     log:
-        f"{RESULTS}/logs/prepare/{{dataset}}/{{batch}}.log",
+        layout.log("prepare/{dataset}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/prepare/{{dataset}}/{{batch}}.tsv"
+        layout.benchmark("prepare/{dataset}/{batch}")
     priority: CASES_FIRST
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(catalog.config["memory_mb"]),
-        runtime=growing(60),
+        mem_mb=growing(settings["memory_mb"]),
+        runtime=growing(120),
     params:
-        cases=lambda w: catalog.dataset(w.dataset).batches()[w.batch],
-        steps=lambda w: catalog.dataset(w.dataset).spec["prepare"],
-        explore=lambda w: catalog.dataset(w.dataset).spec["explore"],
-        code=lambda w: code_of(
-            "prepare.py",
-            *["warpline.cases.exploration"] * catalog.dataset(w.dataset).spec["explore"],
-        ),
+        source=ask(acquire.source_folder),
+        dataset=ask(acquire.source_spec),
+        cases=ask(acquire.case_rows),
+        steps=ask(cases.preparation_steps),
+        explore=ask(cases.is_explored),
+        code=ask(cases.preparation_code),
     script:
         "../../scripts/prepare.py"

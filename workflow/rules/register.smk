@@ -4,31 +4,31 @@
 
 rule register:
     input:
-        batches=registration_inputs,
-        weights=trained_weights,
-        embedding=learned_embedding,
-        parameters=lambda w: parameter_files(catalog.method(w.method)),
-        initial=lambda w: sorted(set(initial_registrations(w).values())),
+        batches=ask(register.registration_inputs),
+        weights=ask(register.trained_weights),
+        embedding=ask(register.learned_embedding),
+        parameters=ask(register.parameter_files),
+        initial=ask(register.initial_folders),
     output:
-        directory(f"{RESULTS}/fields/{{dataset}}/{{method}}/{{split}}/{{batch}}"),
+        directory(layout.fields("{dataset}", "{method}", "{split}", "{batch}")),
     log:
-        f"{RESULTS}/logs/register/{{dataset}}/{{method}}/{{split}}/{{batch}}.log",
+        layout.log("register/{dataset}/{method}/{split}/{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/register/{{dataset}}/{{method}}/{{split}}/{{batch}}.tsv"
+        layout.benchmark("register/{dataset}/{method}/{split}/{batch}")
     conda:
         "../../envs/registration.yaml"
-    threads: THREADS
+    threads: settings["threads"]
     resources:
-        gpu=lambda w: GPUS if network_of(w) else 0,
-        mem_mb=growing(catalog.config["memory_mb"]),
+        gpu=ask(register.method_gpus),
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
     params:
-        method=lambda w: catalog.method(w.method),
-        network=network_of,
-        initial=initial_registrations,
-        folders=registration_folders,
-        pairs=pairs_in_batch,
-        device=lambda w: catalog.device if network_of(w) else "cpu",
-        code=registration_code,
+        method=ask(register.method_spec),
+        network=ask(register.network_recipe),
+        initial=ask(register.initial_registrations),
+        folders=ask(register.registration_folders),
+        pairs=ask(register.pairs_in_batch),
+        device=ask(register.method_device),
+        code=ask(register.registration_code),
     script:
         "../../scripts/register.py"

@@ -1,59 +1,59 @@
-# Records → tables and figures → one page. Nothing here needs a GPU; tables need records alone.
+# Records → tables and figures → one papers. Nothing here needs a GPU; tables need records alone.
 
 
 rule table:
     input:
-        f"{RESULTS}/{{paper}}/records.parquet",
+        layout.paper_records("{paper}"),
     output:
         csv=report(
-            f"{RESULTS}/{{paper}}/tables/{{table}}.csv",
+            layout.table("{paper}", "{table}", "csv"),
             caption="../report/table.rst",
             category="{paper}",
             subcategory="Tables",
             labels={"table": "{table}", "format": "CSV"},
         ),
-        md=f"{RESULTS}/{{paper}}/tables/{{table}}.md",
-        tex=f"{RESULTS}/{{paper}}/tables/{{table}}.tex",
+        md=layout.table("{paper}", "{table}", "md"),
+        tex=layout.table("{paper}", "{table}", "tex"),
         html=report(
-            f"{RESULTS}/{{paper}}/tables/{{table}}.html",
+            layout.table("{paper}", "{table}", "html"),
             caption="../report/table.rst",
             category="{paper}",
             subcategory="Tables",
             labels={"table": "{table}", "format": "HTML"},
         ),
     log:
-        f"{RESULTS}/logs/table/{{paper}}/{{table}}.log",
+        layout.log("table/{paper}/{table}"),
     benchmark:
-        f"{RESULTS}/benchmarks/table/{{paper}}/{{table}}.tsv"
+        layout.benchmark("table/{paper}/{table}")
     conda:
         "../../envs/report.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        table=lambda w: catalog.paper(w.paper)["tables"][w.table],
-        values=lambda w: run_values(w.paper),
-        code=code_of("table.py"),
+        table=ask(papers.table_spec),
+        values=ask(papers.run_values),
+        code=run.code("table.py"),
     script:
         "../../scripts/table.py"
 
 
 rule figure:
     input:
-        figure_inputs,
+        ask(figures.figure_inputs),
     output:
         png=report(
-            f"{RESULTS}/{{paper}}/figures/{{figure}}.png",
+            layout.figure("{paper}", "{figure}", "png"),
             caption="../report/figure.rst",
             category="{paper}",
             subcategory="Figures",
             labels={"figure": "{figure}"},
         ),
-        svg=f"{RESULTS}/{{paper}}/figures/{{figure}}.svg",
+        svg=layout.figure("{paper}", "{figure}", "svg"),
     log:
-        f"{RESULTS}/logs/figure/{{paper}}/{{figure}}.log",
+        layout.log("figure/{paper}/{figure}"),
     benchmark:
-        f"{RESULTS}/benchmarks/figure/{{paper}}/{{figure}}.tsv"
+        layout.benchmark("figure/{paper}/{figure}")
     wildcard_constraints:
         figure=r"(?!learning_curves)[A-Za-z0-9_-]+",
     conda:
@@ -62,70 +62,64 @@ rule figure:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        figure=figure_spec,
-        sources=figure_sources,
-        values=lambda w: run_values(w.paper),
-        code=lambda w: code_of("figure.py", figure_module(w)),
+        figure=ask(figures.figure_spec),
+        sources=ask(figures.figure_sources),
+        values=ask(papers.run_values),
+        code=ask(figures.figure_code),
     script:
         "../../scripts/figure.py"
 
 
 rule learning_curves:
     input:
-        lambda w: [model_file(*pair, "history.csv") for pair in trainings_of(w.paper)],
+        ask(papers.histories),
     output:
         png=report(
-            f"{RESULTS}/{{paper}}/figures/learning_curves.png",
+            layout.figure("{paper}", "learning_curves", "png"),
             caption="../report/learning_curves.rst",
             category="{paper}",
             subcategory="Training",
             labels={"figure": "learning curves"},
         ),
-        svg=f"{RESULTS}/{{paper}}/figures/learning_curves.svg",
+        svg=layout.figure("{paper}", "learning_curves", "svg"),
     log:
-        f"{RESULTS}/logs/learning_curves/{{paper}}.log",
+        layout.log("learning_curves/{paper}"),
     benchmark:
-        f"{RESULTS}/benchmarks/learning_curves/{{paper}}.tsv"
+        layout.benchmark("learning_curves/{paper}")
     conda:
         "../../envs/report.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        logs=lambda w: histories_of(w.paper),
-        values=lambda w: run_values(w.paper),
-        code=code_of("curves.py"),
+        logs=ask(papers.learning_curve_logs),
+        values=ask(papers.run_values),
+        code=run.code("curves.py"),
     script:
         "../../scripts/curves.py"
 
 
 rule report_page:
     input:
-        tables=lambda w: [t for paper in catalog.papers for t in tables_of(paper)],
-        figures=lambda w: [f for paper in catalog.papers for f in figures_of(paper)],
-        sidecars=lambda w: [
-            model_file(*pair, "model.json")
-            for paper in catalog.papers
-            for pair in trainings_of(paper)
-        ],
-        template=project_file("workflow/report/report.html.j2"),
-        style=project_file("workflow/report/report.css"),
+        unpack(ask(papers.everything)),
+        template=run.project_file("workflow/report/report.html.j2"),
+        style=run.project_file("workflow/report/report.css"),
     output:
-        f"{RESULTS}/report.html",
+        layout.report,
     log:
-        f"{RESULTS}/logs/report.log",
+        layout.log("report"),
     benchmark:
-        f"{RESULTS}/benchmarks/report.tsv"
+        layout.benchmark("report")
     conda:
         "../../envs/report.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        papers=lambda w: {paper: catalog.paper(paper) for paper in catalog.papers},
-        trainings=lambda w: {paper: trainings_of(paper) for paper in catalog.papers},
-        values=lambda w: {paper: run_values(paper) for paper in catalog.papers},
-        results=lambda w, output: str(Path(output[0]).parent),
-        code=code_of("report.py"),
+        papers=ask(papers.paper_specs),
+        trainings=ask(papers.paper_trainings),
+        values=ask(papers.paper_values),
+        results=settings["results"],
+        code=run.code("report.py"),
     script:
         "../../scripts/report.py"

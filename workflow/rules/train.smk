@@ -4,34 +4,34 @@
 
 rule train:
     input:
-        unpack(pretrained_weights),
-        batches=training_inputs,
-        verdicts=lambda w: verdicts_of(w.dataset),
+        unpack(ask(train.pretrained_weights)),
+        batches=ask(train.training_inputs),
+        verdicts=ask(cases.verdicts),
     output:
-        weights=f"{RESULTS}/models/{{dataset}}/{{method}}/weights.safetensors",
-        history=f"{RESULTS}/models/{{dataset}}/{{method}}/history.csv",
-        sidecar=f"{RESULTS}/models/{{dataset}}/{{method}}/model.json",
+        weights=layout.weights("{dataset}", "{method}"),
+        history=layout.history("{dataset}", "{method}"),
+        sidecar=layout.sidecar("{dataset}", "{method}"),
     log:
-        f"{RESULTS}/logs/train/{{dataset}}/{{method}}.log",
+        layout.log("train/{dataset}/{method}"),
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{dataset}}/{{method}}.tsv"
+        layout.benchmark("train/{dataset}/{method}")
     priority: TRAININGS_FIRST
     conda:
         "../../envs/torch.yaml"
-    threads: THREADS
+    threads: settings["threads"]
     resources:
-        gpu=GPUS,
-        mem_mb=growing(catalog.config["memory_mb"]),
+        gpu=run.gpus,
+        mem_mb=growing(settings["memory_mb"]),
         runtime=1440,  # the next attempt goes on from the last checkpoint
     params:
-        recipe=lambda w: catalog.recipe(w.dataset, w.method),
-        folders=training_folders,
-        cases=lambda w: catalog.training_cases(w.dataset, w.method)[0],
-        pairs=lambda w: catalog.training_cases(w.dataset, w.method)[1],
-        labels=lambda w: catalog.dataset(w.dataset).spec["labels"],
-        state=state_folder,
-        device=catalog.device,
-        code=training_code,
+        recipe=ask(train.training_recipe),
+        folders=ask(train.training_folders),
+        cases=ask(train.learned_cases),
+        pairs=ask(train.watched_pairs),
+        labels=ask(evaluate.labels),
+        state=ask(train.state_folder),
+        device=run.catalog.device,
+        code=ask(train.training_code),
     script:
         "../../scripts/train.py"
 
@@ -39,30 +39,30 @@ rule train:
 # Displacement maps of the training pairs → the dimensions in which they differ most.
 rule embed:
     input:
-        batches=lambda w: batches_with(w.dataset, cases_of(embedding_pairs(w))),
-        weights=trained_weights,
+        batches=ask(train.embedded_batches),
+        weights=ask(register.trained_weights),
     output:
-        embedding=f"{RESULTS}/models/{{dataset}}/{{method}}/embedding.safetensors",
-        sidecar=f"{RESULTS}/models/{{dataset}}/{{method}}/embedding.json",
+        embedding=layout.embedding("{dataset}", "{method}"),
+        sidecar=layout.model("{dataset}", "{method}", "embedding.json"),
     log:
-        f"{RESULTS}/logs/embed/{{dataset}}/{{method}}.log",
+        layout.log("embed/{dataset}/{method}"),
     benchmark:
-        f"{RESULTS}/benchmarks/embed/{{dataset}}/{{method}}.tsv"
+        layout.benchmark("embed/{dataset}/{method}")
     priority: TRAININGS_FIRST
     conda:
         "../../envs/torch.yaml"
-    threads: THREADS
+    threads: settings["threads"]
     resources:
-        gpu=GPUS,
-        mem_mb=growing(catalog.config["memory_mb"]),
+        gpu=run.gpus,
+        mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
     params:
-        settings=lambda w: catalog.embedding_settings(w.method),
-        seed=lambda w: catalog.method(w.method)["seed"],
-        network=network_of,
-        folders=lambda w: case_folders(w.dataset, cases_of(embedding_pairs(w))),
-        pairs=embedding_pairs,
-        device=catalog.device,
-        code=embedding_code,
+        settings=ask(train.embedding_search),
+        seed=ask(train.seed),
+        network=ask(register.network_recipe),
+        folders=ask(train.embedded_folders),
+        pairs=ask(train.embedded_pairs),
+        device=run.catalog.device,
+        code=ask(train.embedding_code),
     script:
         "../../scripts/embed.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -12,8 +13,12 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from warpline.errors import WarplineError
+from warpline.acquire.hashed import Hashed
+from warpline.acquire.names import leads_out
+from warpline.acquire.shared import others, owner
+from warpline.errors import WarplineError, plain
 from warpline.files import atomic_folder
 
 # What some providers offer file by file, told by its name: a page of HTML under the name of an
@@ -50,7 +55,11 @@ _CORRUPT = (
 
 
 def unpack(
-    archive: str | os.PathLike, folder: str | os.PathLike, *, limit: int | None = None
+    archive: str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    sha256: str | None = None,
+    limit: int | None = None,
 ) -> Path:
     """Unpack a zip or tar (plain or compressed) archive; `folder` is complete or absent.
 
@@ -59,6 +68,8 @@ def unpack(
 
     Parameters
     ----------
+    sha256
+        What the archive was when it was verified, hexadecimal; it is hashed as it is read.
     limit
         Refuse archives whose files together have more bytes than this; ``None``: than are free
         on the disk.
@@ -66,21 +77,31 @@ def unpack(
     Raises
     ------
     WarplineError
-        If the archive is truncated, corrupt or of another kind; if a member would be written
-        outside the folder, is a link, a device or a pipe, or has a name that no file can have;
+        If the archive is truncated, corrupt or of another kind, or not what was verified; if a
+        member would be written outside the folder, is a link, a device or a pipe, or has a name
+        that no file can have;
         if there are more members than `MOST_MEMBERS`; if the disk is or would be full.
     """
     archive, folder = Path(archive), Path(folder)
     try:
-        with archive.open("rb") as stream:
-            is_zip = stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-        with atomic_folder(folder) as temporary:
+        with archive.open("rb", buffering=0) as opened, atomic_folder(folder) as temporary:
+            hashed = Hashed(opened)
+            stream = io.BufferedReader(hashed, 1 << 16)
+            is_zip = stream.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06")
             admission = _Admission(archive, limit, shutil.disk_usage(temporary).free)
             if archive.name.lower().endswith(PLAIN):
-                admission.admit(archive.name, archive.stat().st_size, "file")
-                shutil.copyfile(archive, temporary / archive.name)
+                admission.admit(archive.name, os.fstat(opened.fileno()).st_size, "file")
+                with (temporary / archive.name).open("wb") as sink:
+                    shutil.copyfileobj(stream, sink, 1 << 20)
             else:
-                (_unpack_zip if is_zip else _unpack_tar)(archive, temporary, admission)
+                (_unpack_zip if is_zip else _unpack_tar)(archive, stream, temporary, admission)
+            if sha256 is not None and hashed.digest() != sha256:
+                whose = others(archive.parent) or owner(archive.parent)
+                raise WarplineError(
+                    "The archive is not the file that was verified: it was changed since.",
+                    where=archive,
+                    do=f"Delete it and start again, so that it is fetched anew; {whose}.",
+                )
     except FileNotFoundError as error:
         if archive.exists():
             raise
@@ -131,7 +152,7 @@ class _Admission:
             return False
         if kind not in ("file", "folder"):
             self._refuse(f"holds a {kind}, '{_shown(name)}'")
-        if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in parts:
+        if leads_out(name):
             self._refuse(f"would write outside its folder: '{_shown(name)}'")
         if len(parts) > DEEPEST:
             self._refuse(f"nests more than {DEEPEST} folders")
@@ -159,12 +180,12 @@ class _Admission:
 
 
 def _shown(name: str) -> str:
-    """A member's name as plain text: a terminal would obey what it may hold."""
-    return "".join(c if c.isprintable() else "?" for c in name[:LONGEST_NAME])
+    """A member's name in a message."""
+    return plain(name[:LONGEST_NAME])
 
 
-def _unpack_zip(archive: Path, folder: Path, admission: _Admission) -> None:
-    with zipfile.ZipFile(archive) as source:
+def _unpack_zip(archive: Path, opened: BinaryIO, folder: Path, admission: _Admission) -> None:
+    with zipfile.ZipFile(opened) as source:
         for member in source.infolist():
             if not admission.admit(member.filename, member.file_size, _zip_kind(member)):
                 continue
@@ -196,8 +217,8 @@ def _zip_kind(member: zipfile.ZipInfo) -> str:
     return "folder" if member.filename.endswith("/") else "file"
 
 
-def _unpack_tar(archive: Path, folder: Path, admission: _Admission) -> None:
-    with tarfile.open(archive, "r:*") as source:
+def _unpack_tar(archive: Path, opened: BinaryIO, folder: Path, admission: _Admission) -> None:
+    with tarfile.open(archive, "r:*", fileobj=opened) as source:
         for member in source:
             if admission.admit(member.name, member.size, _tar_kind(member)):
                 source.extract(member, folder, filter="data")

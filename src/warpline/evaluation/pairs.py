@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.evaluation import metrics
 from warpline.evaluation.records import row
@@ -19,28 +20,20 @@ MASK_LABEL = "mask"
 
 
 def evaluate_pair(
-    fixed: Mapping[str, Any],
-    moving: Mapping[str, Any],
+    fixed: Case,
+    moving: Case,
     field: DisplacementField,
-    *,
     labels: Mapping[int, str],
-    truth: DisplacementField | None = None,
 ) -> list[dict[str, Any]]:
     """Everything that can be measured of one registered pair.
 
     Parameters
     ----------
-    fixed, moving
-        Cases: `image`, and where they exist `labels`, `mask` (`Image`s) and `landmarks` (columns
-        `id, x, y, z`, mm, LPS).
     field
         The registration's field, on the fixed image's grid.
     labels
         Label value → name, of the labels to compare. Where a case has no label map, the masks are
         compared instead, under the name ``mask``.
-    truth
-        The known field of a synthetic pair, on the same grid; its error counts inside the fixed
-        case's mask.
 
     Returns
     -------
@@ -55,29 +48,22 @@ def evaluate_pair(
     WarplineError
         If an image does not lie on the field's grid.
     """
-    for name, image in (("image", fixed["image"]), ("labels", fixed.get("labels"))):
+    for name, image in (("image", fixed.image), ("labels", fixed.labels)):
         if image is not None and not image.grid.close_to(field.grid):
             raise WarplineError(
                 f"The fixed case's {name} and the displacement field lie on different grids.",
                 do="Register and evaluate the same preparation of the case.",
             )
-    rows = _intensities(fixed["image"], field.warp_image(moving["image"]))
-    if fixed.get("labels") is not None and moving.get("labels") is not None:
-        rows += _overlaps(fixed["labels"], moving["labels"], field, labels)
-    elif fixed.get("mask") is not None and moving.get("mask") is not None:
-        rows += _overlaps(_binary(fixed["mask"]), _binary(moving["mask"]), field, {1: MASK_LABEL})
-    rows += _smoothness(field, moving["image"].grid)
-    if fixed.get("landmarks") is not None and moving.get("landmarks") is not None:
-        rows += _landmarks(fixed["landmarks"], moving["landmarks"], field, moving["image"].grid)
-    segmented = sum(bool(case.get("segmented")) for case in (fixed, moving))
-    if segmented:
+    rows = _intensities(fixed.image, field.warp_image(moving.image))
+    if fixed.labels is not None and moving.labels is not None:
+        rows += _overlaps(fixed.labels, moving.labels, field, labels)
+    elif fixed.mask is not None and moving.mask is not None:
+        rows += _overlaps(_binary(fixed.mask), _binary(moving.mask), field, {1: MASK_LABEL})
+    rows += _smoothness(field, moving.grid)
+    if fixed.landmarks is not None and moving.landmarks is not None:
+        rows += _landmarks(fixed.landmarks, moving.landmarks, field, moving.grid)
+    if segmented := fixed.segmented + moving.segmented:
         rows.append(row("segmented_masks", segmented))
-    if truth is not None:
-        mask = fixed.get("mask")
-        errors = metrics.field_error(
-            field.vectors, truth.vectors, None if mask is None else mask.array
-        )
-        rows += [row(metric, value, "mm") for metric, value in errors.items()]
     return rows
 
 

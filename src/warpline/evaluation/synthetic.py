@@ -12,7 +12,7 @@ from torch import nn
 
 from warpline.cases.case import Case
 from warpline.evaluation.records import records, row
-from warpline.training.patches import Sampling, axis_errors, held_out_batches
+from warpline.registration.synthetic.patches import Sampling, axis_errors, held_out_batches
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from warpline.cases.case import read_case
 from warpline.figures.style import colour, new_figure, save, style
 from warpline.images.grid import Grid, Image
 from warpline.images.views import View
-from warpline.training.synthetic_pairs import FREQUENCIES, field_statistics, random_field
+from warpline.registration.synthetic.pairs import FREQUENCIES, field_statistics, random_field
 
 WINDOW = (-1000.0, 400.0)  # HU
 PANEL = 2.15  # inches, width of a map

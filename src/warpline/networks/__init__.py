@@ -131,6 +131,25 @@ def padding_to(shape: Sequence[int], stride: int) -> list[int]:
     return [n for size in reversed(shape) for n in (0, -size % stride)]
 
 
+def check_size(network: RegistrationNetwork, shape: tuple[int, ...]) -> None:
+    """Refuse a grid that the network reduces to nothing, before any step is taken.
+
+    Raises
+    ------
+    WarplineError
+        If every axis, padded to a multiple of the stride, would have one voxel at the coarsest
+        level: instance normalisation has nothing to normalise there.
+    """
+    coarse = [-(-size // network.stride) for size in shape]
+    if max(coarse) < 2:
+        raise WarplineError(
+            f"The grid {tuple(shape)} is too small for the network: it halves each axis down by "
+            f"{network.stride}, to {tuple(coarse)}.",
+            where="pad_crop of the dataset, network.parameters of the recipe",
+            do="Use a larger grid or fewer levels.",
+        )
+
+
 def parameter_count(network: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -1,221 +1,117 @@
-"""Datasets: cases, splits and pairs, known before any file is downloaded.
-
-Imported while the Snakefile is parsed: nothing heavy here.
-"""
+"""The datasets of config/datasets, those made of others included."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations, pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
-from warpline.plan.pairs import ATLAS, MEMBER, Pair
-from warpline.plan.sheets import read_pair_sheet
+from warpline.plan.config import read_yaml
+from warpline.plan.dataset import Dataset
+from warpline.plan.loading import ConfigFiles
+from warpline.plan.methods import Methods
+from warpline.plan.pairs import MEMBER
+from warpline.plan.sheets import first_of_each, read_case_sheet
 from warpline.registry import suggestion
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset at one scale.
+class Datasets:
+    """The datasets, each read when asked for and checked when read."""
 
-    What a job asks for is looked up: with a search through all cases, the time that the graph of
-    jobs takes would grow with the square of their number.
+    def __init__(self, files: ConfigFiles, methods: Methods):
+        self.files, self.methods = files, methods
+        self._datasets: dict[str, Dataset] = {}
 
-    Attributes
-    ----------
-    spec
-        The validated dataset file with the scale's overrides.
-    cases
-        Rows of the case sheet, in its order.
-    """
-
-    name: str
-    spec: Mapping[str, Any]
-    cases: tuple[Mapping[str, str], ...]
-
-    @property
-    def ids(self) -> list[str]:
-        """All case ids, in the sheet's order."""
-        return [row["case"] for row in self.cases]
-
-    def row(self, case: str) -> Mapping[str, str]:
-        """The case sheet's row of a case."""
-        if case in self._places:
-            return self.cases[self._places[case]]
-        raise WarplineError(
-            f"There is no case '{case}' in the dataset '{self.name}'.",
-            where=self.spec["case_sheet"],
-            do=suggestion(case, self.ids),
-        )
-
-    @property
-    def splits(self) -> list[str]:
-        """The splits that have a case."""
-        return sorted({row["split"] for row in self.cases})
-
-    def split(self, *names: str) -> list[str]:
-        """Ids of the cases in any of the named splits.
-
-        Raises
-        ------
-        WarplineError
-            If no case has one of them.
-        """
-        found = [row["case"] for row in self.cases if row["split"] in names]
-        if not found:
-            raise WarplineError(
-                f"The dataset '{self.name}' has no case in the split {' or '.join(names)}.",
-                where=self.spec["case_sheet"],
-                do=f"Its splits are: {', '.join(self.splits)}.",
-            )
-        return found
-
-    def pairs(self, split: str) -> list[Pair]:
-        """(fixed, moving) pairs of a split, as the dataset file defines them."""
-        rule = self.spec["pairs"].get(split)
-        if rule is None:
-            raise WarplineError(
-                f"The dataset '{self.name}' defines no pairs for the split '{split}'.",
-                where=f"config/datasets/{self.name}.yaml, key 'pairs'",
-                do=f"It has pairs for: {', '.join(self.spec['pairs']) or 'none'}.",
-            )
-        named = rule.get("split", split)
-        cases = self.split(*([named] if isinstance(named, str) else named))
-        if rule["from"] == "sheet":
-            pairs = read_pair_sheet(Path(rule["file"]), set(cases), self.name)
-        elif rule["from"] == "patient":
-            pairs = self._two_of_each_patient(cases)
-        else:
-            pairs = list(PAIR_RULES[rule["from"]](cases))
-        if not pairs:
-            raise WarplineError(
-                f"The split '{split}' of '{self.name}' makes no pair.",
-                where=f"config/datasets/{self.name}.yaml, key 'pairs.{split}'",
-                do="Give it at least two cases.",
-            )
-        return pairs[: rule["limit"]] if rule.get("limit") else pairs
-
-    def _two_of_each_patient(self, cases: list[str]) -> list[Pair]:
-        """The two scans of each patient; the one that the sheet names first is fixed."""
-        patients: dict[str, list[str]] = {}
-        for case in cases:
-            patients.setdefault(self.row(case)["patient"], []).append(case)
-        for patient, scans in patients.items():
-            if len(scans) != 2:
-                raise WarplineError(
-                    f"The patient '{patient}' has {len(scans)} cases in its split; pairs from "
-                    "'patient' need two.",
-                    where=self.spec["case_sheet"],
-                    do="Give both scans the same 'patient', the fixed one first. Where 'cases' "
-                    "limits a split, an even number keeps patients whole.",
+    def get(self, name: str) -> Dataset:
+        """A dataset by the name of its file."""
+        if name not in self._datasets:
+            spec = self.files.load("datasets", name, "dataset")
+            if "members" in spec:
+                self._datasets[name] = self._merged(name, spec)
+                return self._datasets[name]
+            for key in ("archives", "per_case"):
+                spec[key] = self._left_in(name, key, spec[key])
+            sheet = self.files.root / spec["case_sheet"]
+            for rule in spec["pairs"].values():
+                if "file" in rule:
+                    rule["file"] = str(self.files.root / rule["file"])
+            dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
+            self._check_per_case(name, spec["per_case"], sheet)
+            self._datasets[name] = dataset  # before others are asked for, which may ask for this
+            if spec["prealign"]:
+                other = spec["prealign"]["dataset"]
+                if other not in (None, name):
+                    where = f"config/datasets/{name}.yaml, key 'prealign.dataset'"
+                    self.files.path("datasets", other, where)
+                (dataset if other in (None, name) else self.get(other)).row(
+                    spec["prealign"]["reference"]
                 )
-        return [(fixed, moving) for fixed, moving in patients.values()]
+            if spec["atlas"] or any(rule["from"] == "atlas" for rule in spec["pairs"].values()):
+                dataset.atlas_candidates()
+        return self._datasets[name]
 
-    def patients_of(self, cases: Iterable[str]) -> list[Mapping[str, str]]:
-        """All rows of the given cases' patients."""
-        wanted = {self.row(case)["patient"] for case in cases}
-        return [self.cases[k] for k in sorted(k for p in wanted for k in self._patients[p])]
+    def _merged(self, name: str, spec: dict[str, Any]) -> Dataset:
+        """A dataset made of others' cases, each called <dataset>.<case>."""
+        file = f"config/datasets/{name}.yaml"
+        spec["members"] = {key: value for key, value in spec["members"].items() if value}
+        rows = []
+        for member, splits in spec["members"].items():
+            where = f"{file}, key 'members.{member}'"
+            self.files.path("datasets", member, where)
+            if "members" in read_yaml(self.files.path("datasets", member)):
+                raise WarplineError(
+                    f"The dataset '{member}' is itself made of others.",
+                    where=where,
+                    do="Name what it is made of.",
+                )
+            data = self.get(member)
+            known = {split: own for own, given in splits.items() for split in given}
+            for split in known:
+                if split not in data.splits:
+                    raise WarplineError(
+                        f"The dataset '{member}' has no split '{split}'.",
+                        where=where,
+                        do=suggestion(split, data.splits),
+                    )
+            rows += [
+                row
+                | {"split": known[row["split"]]}
+                | {key: f"{member}{MEMBER}{row[key]}" for key in ("case", "patient")}
+                for row in data.cases
+                if row["split"] in known
+            ]
+        spec["case_sheet"] = file
+        merged = Dataset(name, spec, tuple(first_of_each(rows, spec["cases"], file)))
+        noisy = spec["noisy_labels"]
+        if noisy:
+            where = f"{file}, key 'noisy_labels"
+            self.files.path("datasets", noisy["dataset"], f"{where}.dataset'")
+            self.files.path("methods", noisy["method"], f"{where}.method'")
+            self.methods.check_objective(noisy["method"], "segmentation", f"{where}.method'")
+        return merged
 
-    def members_of(self, cases: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Of a dataset made of others: member → id there → id here, of the given cases."""
-        found: dict[str, dict[str, str]] = {}
-        for case in cases:
-            member, _, own = case.partition(MEMBER)
-            found.setdefault(member, {})[own] = case
-        return found
+    def _check_per_case(self, name: str, files: Mapping[str, Any], sheet: Path) -> None:
+        """Refuse files for a split that no case has, be it limited to none in this run or not."""
+        named = {kind: set(entry["splits"]) for kind, entry in files.items() if entry["splits"]}
+        known = {row["split"] for row in read_case_sheet(sheet)} if named else set()
+        for kind, splits in named.items():
+            for split in sorted(splits - known):
+                raise WarplineError(
+                    f"The dataset '{name}' has no split '{split}'.",
+                    where=f"config/datasets/{name}.yaml, key 'per_case.{kind}.splits'",
+                    do=suggestion(split, known),
+                )
 
-    def files_of(self, case: str) -> dict[str, dict[str, Any]]:
-        """What is downloaded for a case by itself: kind to ``file``, ``sources`` and ``ask``."""
-        split = self.row(case)["split"]
-
-        def named(template: str) -> str:
-            return template.replace("{case}", case)
-
-        return {
-            kind: {
-                "file": named(entry["file"]),
-                "sources": [named(source) for source in entry["sources"]],
-                "ask": entry["ask"],
-            }
-            for kind, entry in self.spec["per_case"].items()
-            if entry["splits"] is None or split in entry["splits"]
-        }
-
-    def batches(self) -> dict[str, list[str]]:
-        """Cases by the job that prepares them: the case's id, or ``b000`` … for several."""
-        return self._batches
-
-    @cached_property
-    def _batches(self) -> dict[str, list[str]]:
-        size, ids = self.spec["cases_per_job"], self.ids
-        if size == 1:
-            return {case: [case] for case in ids}
-        chunks = [ids[i : i + size] for i in range(0, len(ids), size)]
-        return {f"b{number:03d}": chunk for number, chunk in enumerate(chunks)}
-
-    def batch_of(self, cases: Iterable[str]) -> dict[str, str]:
-        """Batch of each of the given cases, in the sheet's order; of the atlas none."""
-        wanted = {case for case in cases if case in self._places}
-        return {case: self._batch_names[case] for case in sorted(wanted, key=self._places.get)}
-
-    def batches_of(self, cases: Iterable[str]) -> list[str]:
-        """The batches that hold the given cases, in order."""
-        wanted = set(cases)
-        return [ATLAS] * (ATLAS in wanted) + list(dict.fromkeys(self.batch_of(wanted).values()))
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {row["case"]: place for place, row in enumerate(self.cases)}
-
-    @cached_property
-    def _patients(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        for place, row in enumerate(self.cases):
-            places.setdefault(row["patient"], []).append(place)
-        return places
-
-    @cached_property
-    def _batch_names(self) -> dict[str, str]:
-        return {case: name for name, chunk in self._batches.items() for case in chunk}
-
-    def atlas_candidates(self) -> list[str]:
-        """Ids of the cases of which one becomes the atlas.
-
-        Raises
-        ------
-        WarplineError
-            If the dataset has no atlas, or it names a case that is not there.
-        """
-        atlas = self.spec["atlas"]
-        if atlas is None:
-            raise WarplineError(
-                f"The dataset '{self.name}' has no atlas, which a method or its pairs need.",
-                where=f"config/datasets/{self.name}.yaml, key 'atlas'",
-                do="Give it one: atlas: {among: train}, or atlas: {case: <id>}.",
-            )
-        if atlas["case"] is not None:
-            return [self.row(atlas["case"])["case"]]
-        return self.split(atlas["among"])
-
-
-def _reversed_order(cases: list[str]) -> Iterable[Pair]:
-    """The k-th case with the k-th from the end, both directions (Learn2Reg 2020 task 4)."""
-    return ((a, b) for a, b in zip(cases, reversed(cases), strict=True) if a != b)
-
-
-def _cycle(cases: list[str]) -> Iterable[Pair]:
-    """Every case moved onto the next one, the last onto the first; so each is fixed once."""
-    return ((b, a) for a, b in zip(cases, cases[1:] + cases[:1], strict=True) if a != b)
-
-
-PAIR_RULES = {
-    "all": lambda cases: combinations(cases, 2),
-    "reversed": _reversed_order,
-    "consecutive": pairwise,
-    "cycle": _cycle,
-    "atlas": lambda cases: ((ATLAS, case) for case in cases),
-}
+    def _left_in(self, name: str, key: str, entries: Mapping[str, Any]) -> dict[str, Any]:
+        """A dataset's archives or files, without those that an override or a scale took out."""
+        known = read_yaml(self.files.path("datasets", name)).get(key) or {}
+        what = "archive" if key == "archives" else "file per case"
+        for entry, value in entries.items():
+            if value is None and entry not in known:
+                raise WarplineError(
+                    f"There is no {what} '{entry}' to leave out of the dataset '{name}'.",
+                    where=f"key 'override.datasets.{name}.{key}' of the configuration",
+                    do=suggestion(entry, known),
+                )
+        return {entry: value for entry, value in entries.items() if value is not None}

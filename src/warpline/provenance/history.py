@@ -86,7 +86,7 @@ class History:
         return {
             path: known
             for record in self.jobs()
-            if record["rule"] == "canonicalise"
+            if record["rule"] == "prepare"
             for path, known in record["inputs"].items()
             if path.startswith("../") or PurePosixPath(path).is_absolute()
         }

@@ -2,16 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
-from warpline.fields import algebra
+from warpline.fields.consistency import inverse_consistency
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Image
+from warpline.images.resample import resample_to
 from warpline.networks import RegistrationNetwork, padding_to
+from warpline.networks.weights import trained
+from warpline.registration.own_grid import on_own_grid, prepare_pair
+from warpline.registration.registrar import Diagnostics, Registrar, Registration
+
+if TYPE_CHECKING:
+    from warpline.registration.method import Method
+
+
+class NetworkRegistrar(Registrar):
+    """A trained network that registers a pair directly.
+
+    `examine` gives, of a network of velocities, the `inverse_consistency` in mm, and with `samples`
+    the image `spread`, see the function of this name.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on `device`.
+    steps
+        Of the recipe's own preparation, see `warpline.registration.own_grid`.
+    aligned
+        Whether an initial registration has moved the moving case.
+    samples, seed
+        See `spread`.
+    """
+
+    warms_up = True
+
+    def __init__(
+        self,
+        network: RegistrationNetwork,
+        device: torch.device,
+        steps: Sequence[Mapping[str, Any]] = (),
+        *,
+        aligned: bool = False,
+        samples: int | None = None,
+        seed: int = 0,
+    ):
+        self.network, self.place, self.device = network, device, device.type
+        self.steps, self.aligned = steps, aligned
+        self.samples, self.seed = samples, seed
+        self.examines = network.invertible
+        self._register = on_own_grid(
+            lambda fixed, moving: predict(network, fixed, moving, device), steps, aligned=aligned
+        )
+
+    @classmethod
+    def of(cls, method: Method, device: torch.device) -> NetworkRegistrar:
+        """The registrar of a method's settings, on a device."""
+        return cls(
+            trained(method.network, method.weights, device),
+            device,
+            method.network.get("prepare", []),
+            aligned=method.aligned,
+            samples=method.samples,
+            seed=method.seed,
+        )
+
+    def register(self, fixed: Case, moving: Case) -> Registration:
+        """Register a pair; its cases must have one shape where there are no steps."""
+        return Registration(self._register(fixed, moving))
+
+    def examine(self, fixed: Case, moving: Case) -> Diagnostics:
+        """Compare both directions, and draw the map of the spread if samples are asked for."""
+        own = prepare_pair(fixed, moving, self.steps, aligned=self.aligned)
+        both = predict_both(self.network, *own, self.place)
+        values, images = {"inverse_consistency": inverse_consistency(*both)}, {}
+        if self.samples:
+            deviation = spread(self.network, *own, self.samples, self.seed, self.place)
+            images["spread"] = resample_to(deviation, fixed.grid) if self.steps else deviation
+        return Diagnostics(values, images=images)
 
 
 @torch.no_grad()
@@ -131,47 +206,3 @@ def _field(displacement: torch.Tensor, fixed: Case, moving: Case) -> Displacemen
     z, y, x = fixed.grid.shape
     cut = displacement[:, :, :z, :y, :x].float().cpu()
     return DisplacementField.from_voxel(cut, fixed.grid, moving.grid)
-
-
-def predict_through_atlas(
-    network: RegistrationNetwork,
-    fixed: Case,
-    moving: Case,
-    atlas: Case,
-    device: torch.device | str = "cpu",
-) -> DisplacementField:
-    """The field of any pair by way of an atlas, on the fixed grid.
-
-    The network registers both cases to the atlas, ``A = S∘φ_S = T∘φ_T`` for the moving image S and
-    the fixed image T; then ``T ≈ S∘φ_S∘φ_T⁻¹``. A `RuntimeWarning` tells of a ``φ_T`` that folds
-    and so has no inverse everywhere. Source: Bouabid et al. 2019, section 4.4.
-
-    Raises
-    ------
-    WarplineError
-        If the shapes differ.
-    """
-    to_fixed = predict(network, atlas, fixed, device)
-    to_moving = predict(network, atlas, moving, device)
-    # Between indices: the scans may lie anywhere in their scanners' frames.
-    inverse = algebra.invert(to_fixed.to_voxel(fixed.grid)).displacement
-    return to_moving.compose(DisplacementField.from_voxel(inverse, fixed.grid, atlas.grid))
-
-
-def check_size(network: RegistrationNetwork, shape: tuple[int, ...]) -> None:
-    """Refuse a grid that the network reduces to nothing, before any step is taken.
-
-    Raises
-    ------
-    WarplineError
-        If every axis, padded to a multiple of the stride, would have one voxel at the coarsest
-        level: instance normalisation has nothing to normalise there.
-    """
-    coarse = [-(-size // network.stride) for size in shape]
-    if max(coarse) < 2:
-        raise WarplineError(
-            f"The grid {tuple(shape)} is too small for the network: it halves each axis down by "
-            f"{network.stride}, to {tuple(coarse)}.",
-            where="pad_crop of the dataset, network.parameters of the recipe",
-            do="Use a larger grid or fewer levels.",
-        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,20 @@ from torch import nn
 
 from warpline.files import atomic_path
 from warpline.networks.weights import save_weights
+
+# What a state holds, beside the states of network, optimiser and scaler.
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "network": dict,
+    "optimiser": dict,
+    "scaler": dict,
+    "step": int,
+    "seconds": (int, float),
+    "sums": dict,
+    "best": (int, float),
+    "best_epoch": (int, type(None)),
+    "history": list,
+    "source": dict,
+}
 
 
 class StateFolder:
@@ -32,16 +47,105 @@ class StateFolder:
             if self.last.exists():
                 os.replace(self.last, self.previous)
 
-    def load(self) -> dict[str, Any] | None:
-        """The newest state that can be read, or None; tensors and plain values only."""
+    def load(self, check: Callable[[Any], str | None] = lambda state: None) -> Any:
+        """The newest state that can be read and used, or None; the log names those left aside.
+
+        Parameters
+        ----------
+        check
+            Gets a state, which is of tensors and plain values only; why it cannot be used, if so.
+        """
         for path in (self.last, self.previous):
             if path.exists():
                 try:
-                    return torch.load(path, map_location="cpu", weights_only=True)
+                    state = torch.load(path, map_location="cpu", weights_only=True)
                 except Exception as error:  # any damage to a file: fall back to the older one
                     print(f"{path} cannot be read ({type(error).__name__}), left aside", flush=True)
+                    continue
+                reason = check(state)
+                if reason is None:
+                    return state
+                print(f"{path} is left aside: {reason}", flush=True)
         return None
 
     def save_best(self, network: nn.Module) -> None:
         """Keep the network's weights as the best so far."""
         save_weights(self.best, network)
+
+    def remove(self) -> None:
+        """Remove the state, which is not needed any more; no error if it cannot be."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def unfit(
+    state: Any,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    source: Mapping[str, Any],
+) -> str | None:
+    """Why a state is not one of this training, or None if it is; nothing is changed.
+
+    Parameters
+    ----------
+    source
+        What the training learns from, see `warpline.training.source.source_of`.
+    """
+    if not isinstance(state, dict) or set(state) != set(KINDS):
+        return "it is no state of a training"
+    for name, kind in KINDS.items():
+        if not isinstance(state[name], kind):
+            return f"its '{name}' is no such thing"
+    if state["step"] < 0 or any(len(row) != 6 for row in state["history"]):
+        return "its step or history cannot be"
+    own = network.state_dict()
+    if not _alike(own, state["network"]):
+        return "its weights do not fit the network"
+    if not _fits_optimiser(state["optimiser"], optimiser):
+        return "its optimiser does not fit the network"
+    return _other_source(state["source"], source)
+
+
+def _alike(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether tensors have the same names, shapes and types."""
+    return own.keys() == other.keys() and all(
+        isinstance(other[name], torch.Tensor)
+        and (other[name].shape, other[name].dtype) == (value.shape, value.dtype)
+        for name, value in own.items()
+    )
+
+
+def _fits_optimiser(state: Mapping[str, Any], optimiser: torch.optim.Optimizer) -> bool:
+    """Whether an optimiser's state is of the same groups of parameters, of the same shapes."""
+    groups, own = state.get("param_groups"), optimiser.state_dict()["param_groups"]
+    kept = state.get("state")
+    if not isinstance(groups, list) or not isinstance(kept, dict) or len(groups) != len(own):
+        return False
+    for group, mine in zip(groups, own, strict=True):
+        if not isinstance(group, dict) or group.keys() != mine.keys():
+            return False
+        if group["params"] != mine["params"]:
+            return False
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    return set(kept) <= set(range(len(parameters))) and all(
+        isinstance(values, dict)
+        and {"step", "exp_avg", "exp_avg_sq"} <= values.keys()
+        and all(
+            isinstance(values[name], torch.Tensor) and values[name].shape == parameters[i].shape
+            for name in ("exp_avg", "exp_avg_sq")
+        )
+        for i, values in kept.items()
+    )
+
+
+def _other_source(kept: Mapping[str, Any], source: Mapping[str, Any]) -> str | None:
+    """Why a state was learned from something else, or None if it was not."""
+    names = [name for name in {**kept, **source} if kept.get(name) != source.get(name)]
+    if not names:
+        return None
+    first = names[0]
+    before, now = kept.get(first), source.get(first)
+    if isinstance(before, dict) and isinstance(now, dict):
+        differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        names[0] = f"{first} of {', '.join(differ[:3])}{more}"
+    return f"it was learned from other data; what differs: {', '.join(names)}"

@@ -164,16 +164,6 @@ def read_pairs(
     return list(cases.values()), renamed
 
 
-def place_of(step: int, block_steps: Sequence[int]) -> tuple[int, int, int]:
-    """Epoch, block and step within the block, of a step over epochs of blocks of so many steps."""
-    epoch, within = divmod(step, sum(block_steps))
-    block = 0
-    while within >= block_steps[block]:
-        within -= block_steps[block]
-        block += 1
-    return epoch, block, within
-
-
 def fit_for_training(cases: Sequence[str], judged: pd.DataFrame) -> list[str]:
     """Those of `cases` whose labels did not fail; the log names the others.
 

@@ -20,7 +20,7 @@ from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.plan.pairs import Pair
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
-from warpline.training.data import place_of
+from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
 # What the random generators are for; each gets the seed, its purpose and its place.
@@ -65,8 +65,7 @@ class Batch:
 class DescriptorObjective:
     """The error of descriptors predicted for random crops.
 
-    An epoch takes all cases in random order, `in_memory` at a time, and mixes their crops. All of
-    it follows from seed and step.
+    An epoch takes the crops of all cases in the order of a `BlockSampler`.
 
     Parameters
     ----------
@@ -87,8 +86,14 @@ class DescriptorObjective:
         seed: int,
         device: torch.device | str = "cpu",
     ):
-        if not len(training):
-            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        self.sampler = BlockSampler(
+            len(training),
+            sampling.crops,
+            in_memory=sampling.in_memory,
+            batch_size=batch_size,
+            seed=seed,
+            purposes=(ORDER, MIX),
+        )
         arguments = dict(error)
         name = arguments.pop("name")
         if name not in ERRORS:
@@ -107,28 +112,18 @@ class DescriptorObjective:
         self.error, self.arguments = ERRORS[name], arguments
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device = device
-        # Blocks of cases that are in memory together, and the steps that each takes.
-        held = max(1, sampling.in_memory)
-        self.block_sizes = [min(held, len(training) - s) for s in range(0, len(training), held)]
-        self.block_steps = [-(-size * sampling.crops // batch_size) for size in self.block_sizes]
-        self.steps_per_epoch = sum(self.block_steps)
-        self._cases: dict[int, Case] = {}
+        self.steps_per_epoch = self.sampler.steps_per_epoch
+        self._cases = HeldCases(training)
         self._validation: list[Batch] | None = None
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, a function of the seed and the step alone."""
-        epoch, block, within = place_of(step, self.block_steps)
-        order = np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.training))
-        start = sum(self.block_sizes[:block])
-        members = order[start : start + self.block_sizes[block]]
-        crops = [(int(case), k) for case in members for k in range(self.sampling.crops)]
-        mixed = np.random.default_rng((self.seed, MIX, epoch, block)).permutation(len(crops))
-        chosen = mixed[within * self.batch_size : (within + 1) * self.batch_size]
-        self._hold(members)
+        epoch, _, members, chosen = self.sampler.batch(step)
+        cases = self._cases.hold(members)
         return self._batch(
             [
-                self._crop(self._cases[case], (self.seed, CROP, epoch, case, k))
-                for case, k in (crops[i] for i in chosen)
+                self._crop(cases[place], (self.seed, CROP, epoch, int(members[place]), int(k)))
+                for place, k in chosen
             ]
         )
 
@@ -156,26 +151,17 @@ class DescriptorObjective:
         values = [float(self.loss(network, batch)[0]) for batch in self._validation]
         return {"loss": float(np.mean(values))}
 
-    def _hold(self, members: np.ndarray) -> None:
-        self._cases = {
-            int(i): self._cases[int(i)] if int(i) in self._cases else self.training[int(i)]
-            for i in members
-        }
-
     def _crop(self, case: Case, seed: tuple[int, ...]) -> torch.Tensor:
-        """A crop (n, n, n); where the image is smaller it goes on with the values at its ends."""
-        size, shape = self.sampling.crop, case.grid.shape
+        """A crop (n, n, n) with its middle in the mask."""
+        shape = case.grid.shape
         rng = np.random.default_rng(seed)
         inside = None if case.mask is None else np.flatnonzero(case.mask.array)
         if inside is None or not len(inside):
             middle = np.array([rng.integers(n) for n in shape])
         else:
             middle = np.array(np.unravel_index(inside[rng.integers(len(inside))], shape))
-        index = []
-        for m, n in zip(middle, shape, strict=True):
-            first = min(max(m - size // 2, 0), max(n - size, 0))
-            index.append(np.minimum(np.arange(first, first + size), n - 1))
-        return torch.from_numpy(case.image.array[np.ix_(*index)].astype(np.float32))
+        box = crop(middle, self.sampling.crop, shape)
+        return torch.from_numpy(case.image.array[box].astype(np.float32))
 
     def _batch(self, crops: list[torch.Tensor]) -> Batch:
         images = torch.stack(crops)[:, None].to(self.device)

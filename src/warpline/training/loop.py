@@ -25,7 +25,7 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
-from warpline.training.checkpoints import StateFolder
+from warpline.training.checkpoints import StateFolder, unfit
 
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 
@@ -78,17 +78,35 @@ class Settings:
     """
 
     epochs: int
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
-    decay: float = 0.0
-    schedule: str = "constant"
-    factor: float = 1.25
-    precision: str = "single"
-    validate_every: int = 1
-    monitor: str = "val"
-    patience: int | None = None
-    checkpoint_seconds: float = 60.0
-    seed: int = 0
+    learning_rate: float
+    weight_decay: float
+    decay: float
+    schedule: str
+    factor: float
+    precision: str
+    validate_every: int
+    monitor: str
+    patience: int | None
+    checkpoint_seconds: float
+    seed: int
+
+    @classmethod
+    def of(cls, training: Mapping[str, Any], seed: int, validated: bool) -> Settings:
+        """Settings from a recipe's ``training`` mapping, as the schema leaves it."""
+        return cls(
+            epochs=training["epochs"],
+            learning_rate=training["optimiser"]["learning_rate"],
+            weight_decay=training["optimiser"]["weight_decay"],
+            decay=training["optimiser"]["decay"],
+            schedule=training["schedule"],
+            factor=training["factor"],
+            precision=training["precision"],
+            validate_every=training["validation"]["every"] if validated else 0,
+            monitor=training["monitor"],
+            patience=training["patience"],
+            checkpoint_seconds=training["checkpoint_seconds"],
+            seed=seed,
+        )
 
 
 @dataclass
@@ -116,14 +134,22 @@ def train(
     *,
     device: torch.device | str = "cpu",
     label: str = "training",
+    source: Mapping[str, Any] | None = None,
 ) -> Result:
     """Train `network` in place, taking up where the state folder's last checkpoint stands.
+
+    Parameters
+    ----------
+    source
+        What the objective learns from, see `warpline.training.source.source_of`: a checkpoint that
+        was learned from something else, or does not fit the network, is left aside.
 
     Raises
     ------
     WarplineError
-        If the loss or the weights stop being finite, or the objective says that the training
-        diverged; the last good state is kept.
+        If the loss or the weights stop being finite, the loss in validation, by which the best
+        epoch is chosen, has never been a number, or the objective says that the training diverged;
+        the last good state is kept.
     Interrupted
         After SIGTERM, once the state is saved.
     """
@@ -140,8 +166,11 @@ def train(
     history: list[tuple] = []
     step, seconds, best, best_epoch = 0, 0.0, math.inf, None
     sums: dict[str, float] = {}
-    saved = state.load()
-    if saved is not None:
+    source = dict(source or {})
+    saved = state.load(lambda found: unfit(found, network, optimiser, source))
+    if saved is None:
+        state.best.unlink(missing_ok=True)  # of another training
+    else:
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         scaler.load_state_dict(saved["scaler"])
@@ -166,6 +195,7 @@ def train(
                 "best": best,
                 "best_epoch": best_epoch,
                 "history": [list(row) for row in history],
+                "source": source,
             }
         )
 
@@ -205,6 +235,9 @@ def train(
                     history += [(step, epoch, now, "val", n, v) for n, v in values.items()]
                     if settings.monitor == "val":
                         monitored = values["loss"]
+                        if math.isnan(monitored) and best_epoch is None:
+                            save()
+                            raise _unmeasured(epoch, state)
                     means |= {f"val {name}": value for name, value in values.items()}
                 if monitored < best:
                     best, best_epoch = monitored, epoch
@@ -257,6 +290,15 @@ def _diverged(what: str, step: int, state: StateFolder) -> WarplineError:
     )
 
 
+def _unmeasured(epoch: int, state: StateFolder) -> WarplineError:
+    return WarplineError(
+        f"The loss in validation is not a number after epoch {epoch}, and was none before: it can "
+        "choose no best epoch.",
+        where=f"training.validation of the recipe; state kept: {state.last}",
+        do="Validate on cases that can be measured, or choose with 'monitor: train'.",
+    )
+
+
 def _seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
 
@@ -295,21 +337,3 @@ def _terminate_flag() -> Iterator[Any]:
         yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGTERM, old)
-
-
-def settings_of(training: Mapping[str, Any], seed: int, validated: bool) -> Settings:
-    """Settings from a recipe's ``training`` mapping, as the schema leaves it."""
-    return Settings(
-        epochs=training["epochs"],
-        learning_rate=training["optimiser"]["learning_rate"],
-        weight_decay=training["optimiser"]["weight_decay"],
-        decay=training["optimiser"]["decay"],
-        schedule=training["schedule"],
-        factor=training["factor"],
-        precision=training["precision"],
-        validate_every=training["validation"]["every"] if validated else 0,
-        monitor=training["monitor"],
-        patience=training["patience"],
-        checkpoint_seconds=training["checkpoint_seconds"],
-        seed=seed,
-    )

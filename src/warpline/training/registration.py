@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -14,75 +12,18 @@ import torch
 from warpline.cases.folders import read_cases
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
-from warpline.networks import Prediction, RegistrationNetwork
+from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, Pair
-from warpline.registration.network import check_size
-from warpline.training import losses
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_pairs
-from warpline.training.loop import Diverged
+from warpline.training.registration_loss import Batch, RegistrationLoss
 
 # Fewer tell nothing of a deformation.
 FEWEST_LANDMARKS = 3
 
 
-def _velocity_prior(prediction: Prediction, **more: Any) -> torch.Tensor:
-    """The prior of the velocity for each voxel of the images, over which similarity is a mean."""
-    velocity = prediction.velocity
-    if velocity is None:
-        raise WarplineError(
-            "The recipe has a prior for velocities, and its network predicts no distribution of "
-            "them.",
-            where="loss.regularisation of the recipe",
-            do="Use the network hu2020, or another regularisation.",
-        )
-    prior = losses.velocity_prior(velocity.mean, velocity.log_variance, **more)
-    return prior / prediction.displacement[0, 0].numel()
-
-
-SIMILARITIES = {
-    "local_ncc": losses.local_ncc,
-    "mse": losses.mean_squared_error,
-    "cc": losses.correlation,
-}
-REGULARISERS = {
-    "identity_gradients": lambda p, **more: losses.identity_gradients(p.gradients, **more),
-    "displacement_gradient": lambda p, **more: losses.displacement_gradient(p.displacement, **more),
-    "velocity_prior": _velocity_prior,
-}
-# The local one brings the fixed image to the number of deformed versions itself.
-ONE_FIXED_EACH = (losses.mean_squared_error, losses.correlation)
-
-
-@dataclass
-class Batch:
-    """Moving and fixed volumes: images (B, C, z, y, x), one-hot labels (B, labels, z, y, x).
-
-    `landmarks` has for every pair those of the fixed and of the moving image, each (n, 3) indices
-    (z, y, x) in one order. `annotated` (B, labels) says which labels both cases have annotated;
-    None for all.
-    """
-
-    moving: torch.Tensor
-    fixed: torch.Tensor
-    moving_labels: torch.Tensor | None = None
-    fixed_labels: torch.Tensor | None = None
-    landmarks: list[tuple[torch.Tensor, torch.Tensor]] | None = None
-    annotated: torch.Tensor | None = None
-
-
 class RegistrationObjective:
-    """Pairs of cases, random, given or all with an atlas, and the loss of a recipe.
-
-    ``α·similarity + β·Dice loss + γ·regularity + δ·landmarks``; with `symmetric`, the mean of both
-    directions. Every version of the deformed image that the network gives (deep supervision) counts
-    equally in the similarity; the other terms use the final field alone. Source: Estienne et al.
-    2020, section 2.1; Bouabid et al. 2019, eq. 6, is the same with other terms.
-
-    Eq. 7 of Hu et al. 2020 is a sum over voxels plus a sum over landmarks. Divided by the number of
-    voxels of an image, its first two terms are the similarity ``mse`` with α = 1/(2σ²) and the
-    regularity ``velocity_prior`` with γ = 1. Its third is δ = 1/(2σ_l²) of the mean over landmarks:
-    the sum, divided by millions of voxels too, would teach nothing.
+    """Pairs of cases, random, given or all with an atlas, and their `RegistrationLoss`.
 
     Parameters
     ----------
@@ -90,13 +31,8 @@ class RegistrationObjective:
         Cases in memory; validation may be None.
     validation_pairs
         (fixed, moving) case ids.
-    loss
-        ``similarity: {name, weight, …}``, ``dice: {weight}``, ``regularisation: {name, weight}``,
-        ``landmarks: {weight}``; further keys go to the loss function.
-    symmetric
-        Train both directions of every pair.
-    masked
-        Multiply both images by the mask of voxels where both are > 0.
+    loss, symmetric, masked
+        See `RegistrationLoss`.
     atlas
         Id of the training case that is the fixed image of every pair; the other training cases
         move.
@@ -133,7 +69,8 @@ class RegistrationObjective:
             )
         self.training, self.validation = training, validation
         self.validation_pairs = list(validation_pairs)
-        self.batch_size, self.symmetric, self.masked = batch_size, symmetric, masked
+        self.criterion = RegistrationLoss(loss, symmetric=symmetric, masked=masked)
+        self.weights, self.batch_size = self.criterion.weights, batch_size
         self.augmentation, self.seed = augmentation, seed
         self.crop, self.device = crop, device or training.images.device
         self.atlas = None if atlas is None else training.index[atlas]
@@ -145,25 +82,15 @@ class RegistrationObjective:
                 [[training.index[moving], training.index[fixed]] for fixed, moving in pairs]
             )
             self.drawn = np.arange(len(self.pairs))
-        similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
-        overlap = {"weight": 0.0, **loss.get("dice", {})}
-        landmarks = {"weight": 0.0, **loss.get("landmarks", {})}
-        self.similarity = SIMILARITIES[similarity.pop("name")]
-        self.regulariser = REGULARISERS[regulariser.pop("name")]
-        self.weights = {
-            "similarity": similarity.pop("weight"),
-            "dice": overlap.pop("weight"),
-            "regularity": regulariser.pop("weight"),
-            "landmarks": landmarks.pop("weight"),
-        }
-        self.arguments = {"similarity": similarity, "dice": overlap, "regularity": regulariser}
         if self.weights["dice"] and training.one_hot([0]) is None:
             raise WarplineError(
                 "The recipe weighs label overlap, but not every training case has a label map.",
                 where="loss.dice of the recipe",
                 do="Set its weight to 0 or use a dataset with labels.",
             )
-        if self.weights["dice"] and not (overlap.get("squared", True) or training.annotated.all()):
+        if self.weights["dice"] and not (
+            self.criterion.arguments["dice"].get("squared", True) or training.annotated.all()
+        ):
             raise WarplineError(
                 "Where cases have only some labels annotated, overlap is measured with squares in "
                 "its denominator.",
@@ -249,58 +176,8 @@ class RegistrationObjective:
     def loss(
         self, network: RegistrationNetwork, batch: Batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss to minimise, and its parts for the record."""
-        forward, backward = network.predict_directions(
-            batch.moving, batch.fixed, backward=self.symmetric
-        )
-        predictions = [forward] if backward is None else [forward, backward]
-        check_velocity(forward)
-        terms = {
-            "similarity": self._similarity(network, batch, predictions),
-            "regularity": sum(
-                self.regulariser(p, **self.arguments["regularity"]) for p in predictions
-            )
-            / len(predictions),
-        }
-        if self.weights["dice"]:
-            sides = [(batch.moving_labels, batch.fixed_labels)]
-            sides.append(sides[0][::-1])
-            terms["dice"] = sum(
-                self._overlap(warp(source, p.displacement), target, batch.annotated)
-                for p, (source, target) in zip(predictions, sides, strict=False)
-            ) / len(predictions)
-        if self.weights["landmarks"]:
-            distances = [
-                losses.landmark_distance(p.displacement[[i]], *(marks if k == 0 else marks[::-1]))
-                for k, p in enumerate(predictions)
-                for i, marks in enumerate(batch.landmarks)
-            ]
-            terms["landmarks"] = sum(distances) / len(distances)
-        total = sum(self.weights[name] * value for name, value in terms.items())
-        return total, terms
-
-    def _overlap(
-        self, warped: torch.Tensor, target: torch.Tensor, annotated: torch.Tensor | None
-    ) -> torch.Tensor:
-        if annotated is None:
-            return losses.soft_dice(warped, target, **self.arguments["dice"])
-        return losses.partial_dice(warped, target, annotated)
-
-    def _similarity(
-        self, network: RegistrationNetwork, batch: Batch, predictions: list[Prediction]
-    ) -> torch.Tensor:
-        moving, fixed = network.channels(batch.moving), network.channels(batch.fixed)
-        if len(predictions) == 2:
-            moving, fixed = torch.cat([moving, fixed]), torch.cat([fixed, moving])
-        mask = ((moving > 0) & (fixed > 0)).float() if self.masked else None
-        displacements = [p.displacements for p in predictions]
-        versions = [torch.cat(parts) for parts in zip(*displacements, strict=True)]
-        # One stack of all versions: sampling works in parallel over it.
-        warped = warp(moving.repeat(len(versions), 1, 1, 1, 1), torch.cat(versions))
-        if self.similarity in ONE_FIXED_EACH:
-            fixed = fixed.repeat(len(versions), 1, 1, 1, 1)
-            mask = None if mask is None else mask.repeat(len(versions), 1, 1, 1, 1)
-        return self.similarity(warped, fixed, mask, **self.arguments["similarity"])
+        """Loss to minimise, and its parts for the record; see `RegistrationLoss`."""
+        return self.criterion(network, batch)
 
     @torch.no_grad()
     def validate(self, network: RegistrationNetwork) -> dict[str, float]:
@@ -328,27 +205,6 @@ class RegistrationObjective:
                     known = dice if annotated is None else dice[annotated[0]]
                     values.setdefault("dice", []).append(float(known.mean()))
         return {name: float(np.mean(v)) for name, v in values.items()}
-
-
-def check_velocity(prediction: Prediction) -> None:
-    """Refuse a distribution of velocities that is wider than the image.
-
-    Its loss may stay finite for the rest of the training, which then learns nothing.
-
-    Raises
-    ------
-    Diverged
-        If a standard deviation is more voxels than the longest side of the velocity's grid has.
-    """
-    if prediction.velocity is None:
-        return
-    deviation = math.exp(0.5 * min(float(prediction.velocity.log_variance.detach().max()), 100.0))
-    side = max(prediction.velocity.mean.shape[2:])
-    if deviation > side:
-        raise Diverged(
-            f"a standard deviation of the velocity grew to {deviation:.2g} voxels, beyond the "
-            f"grid's {side},"
-        )
 
 
 def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> None:

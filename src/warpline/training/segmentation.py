@@ -20,8 +20,8 @@ from warpline.cases.organs import ORGANS
 from warpline.errors import WarplineError
 from warpline.plan.pairs import Pair
 from warpline.segmentation.windows import organ_numbers, segment
-from warpline.training.data import place_of
 from warpline.training.losses import partial_dice
+from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 # What the random generators are for; each gets the seed, its purpose and its place.
 ORDER, MIX, CROP = range(3)
@@ -72,8 +72,7 @@ class Batch:
 class SegmentationObjective:
     """The Dice of the organs that each case has annotated.
 
-    An epoch takes all cases in random order, `in_memory` at a time, and mixes their crops. All of
-    it follows from seed and step.
+    An epoch takes the crops of all cases in the order of a `BlockSampler`.
 
     Parameters
     ----------
@@ -94,32 +93,31 @@ class SegmentationObjective:
         seed: int,
         device: torch.device | str = "cpu",
     ):
-        if not len(training):
-            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        self.sampler = BlockSampler(
+            len(training),
+            sampling.crops,
+            in_memory=sampling.in_memory,
+            batch_size=batch_size,
+            seed=seed,
+            purposes=(ORDER, MIX),
+        )
         self.training, self.validation = training, validation
         self.organs = tuple(organs)
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device = device
-        # Blocks of cases that are in memory together, and the steps that each takes.
-        held = max(1, sampling.in_memory)
-        self.block_sizes = [min(held, len(training) - s) for s in range(0, len(training), held)]
-        self.block_steps = [-(-size * sampling.crops // batch_size) for size in self.block_sizes]
-        self.steps_per_epoch = sum(self.block_steps)
-        self._cases: dict[int, Case] = {}
+        self.steps_per_epoch = self.sampler.steps_per_epoch
+        self._cases = HeldCases(training)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, a function of the seed and the step alone."""
-        epoch, block, within = place_of(step, self.block_steps)
-        order = np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.training))
-        start = sum(self.block_sizes[:block])
-        members = order[start : start + self.block_sizes[block]]
-        crops = [(int(case), k) for case in members for k in range(self.sampling.crops)]
-        mixed = np.random.default_rng((self.seed, MIX, epoch, block)).permutation(len(crops))
-        chosen = mixed[within * self.batch_size : (within + 1) * self.batch_size]
-        self._hold(members)
+        epoch, _, members, chosen = self.sampler.batch(step)
+        cases = self._cases.hold(members)
         parts = [
-            self._crop(self._cases[case], np.random.default_rng((self.seed, CROP, epoch, case, k)))
-            for case, k in (crops[i] for i in chosen)
+            self._crop(
+                cases[place],
+                np.random.default_rng((self.seed, CROP, epoch, int(members[place]), int(k))),
+            )
+            for place, k in chosen
         ]
         images, labels, annotated = (torch.stack(part) for part in zip(*parts, strict=True))
         return Batch(
@@ -166,20 +164,11 @@ class SegmentationObjective:
             )
         return known
 
-    def _hold(self, members: np.ndarray) -> None:
-        self._cases = {
-            int(i): self._cases[int(i)] if int(i) in self._cases else self.training[int(i)]
-            for i in members
-        }
-
     def _crop(
         self, case: Case, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Image and labels (n, n, n) of a crop, and which organs are annotated, (organs,).
-
-        Where the image is smaller they go on with the values at its ends.
-        """
-        size, shape = self.sampling.crop, case.grid.shape
+        """Image and labels (n, n, n) of a crop, and which organs are annotated, (organs,)."""
+        shape = case.grid.shape
         known = self._known(case)
         middle = np.array([rng.integers(n) for n in shape])
         if rng.random() < self.sampling.centred:
@@ -189,11 +178,7 @@ class SegmentationObjective:
                 inside = np.flatnonzero(case.labels.array == rng.choice(drawn))
                 chosen = inside[rng.integers(len(inside))]
                 middle = np.array(np.unravel_index(chosen, shape))
-        index = []
-        for m, n in zip(middle, shape, strict=True):
-            first = min(max(m - size // 2, 0), max(n - size, 0))
-            index.append(np.minimum(np.arange(first, first + size), n - 1))
-        box = np.ix_(*index)
+        box = crop(middle, self.sampling.crop, shape)
         return (
             torch.from_numpy(case.image.array[box].astype(np.float32)),
             torch.from_numpy(case.labels.array[box].astype(np.uint8)),

@@ -17,8 +17,8 @@ from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.plan.pairs import Pair
-from warpline.training.data import place_of
-from warpline.training.patches import (
+from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
+from warpline.registration.synthetic.patches import (
     DRAW,
     FIELD,
     NOISE,
@@ -27,14 +27,13 @@ from warpline.training.patches import (
     Batch,
     Drawn,
     Sampling,
-    _check,
-    _cut,
-    _joined,
     axis_errors,
+    check_lungs,
+    cut_patches,
     draw_patches,
     held_out_batches,
 )
-from warpline.training.synthetic_pairs import SyntheticPair, synthetic_pair
+from warpline.training.sampler import BlockSampler, Examples
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
 
@@ -42,10 +41,10 @@ ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
 class SyntheticObjective:
     """Patches of synthetic pairs, and the error of the displacements of their centres.
 
-    An epoch takes every field of every training image once, in random order. `in_memory` pairs at a
-    time are made and their patches mixed; then the next are made. So memory does not grow with the
-    number of patches, and as all of it follows from seed and step, a training that is taken up in
-    the middle makes the pairs of that step again and goes on as if it had not been stopped.
+    An epoch takes every field of every training image once, in the order of a `BlockSampler`:
+    `in_memory` pairs at a time are made and their patches mixed; then the next are made. So memory
+    does not grow with the number of patches, and a training that is taken up in the middle makes
+    the pairs of that step again and goes on as if it had not been stopped.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class SyntheticObjective:
         ``name``: ``mae`` (the paper) or ``huber`` (its authors' code); further keys go to the
         function. Both are summed over the axes, in voxels.
     make_pair
-        `warpline.training.synthetic_pairs.synthetic_pair`, or what does the same.
+        `warpline.registration.synthetic.pairs.synthetic_pair`, or what does the same.
     """
 
     def __init__(
@@ -70,64 +69,47 @@ class SyntheticObjective:
         device: torch.device | str = "cpu",
         make_pair: Callable[..., SyntheticPair] = synthetic_pair,
     ):
-        if not len(training):
-            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        self.sampler = BlockSampler(
+            len(training) * sampling.fields,
+            sampling.patches * sampling.versions,
+            in_memory=sampling.in_memory,
+            batch_size=batch_size,
+            seed=seed,
+            purposes=(ORDER, SHUFFLE),
+            whole=True,
+        )
         self.training, self.validation = training, validation
         for cases in (training, validation):
             for case in cases:
-                _check(case)
+                check_lungs(case)
         self.arguments = dict(error)
         self.error = ERRORS[self.arguments.pop("name")]
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device, self.make_pair = torch.device(device), make_pair
-        self.block_steps = self._block_steps()
-        self._block: tuple[tuple[int, int], list[Drawn], np.ndarray] | None = None
+        self.steps_per_epoch = self.sampler.steps_per_epoch
+        self._block: tuple[tuple[int, int], list[Drawn]] | None = None
         self._validation: list[Batch] | None = None
-
-    def _block_steps(self) -> list[int]:
-        """Steps of each block of held pairs of an epoch."""
-        sampling = self.sampling
-        pairs = len(self.training) * sampling.fields
-        sizes = [min(sampling.in_memory, pairs - i) for i in range(0, pairs, sampling.in_memory)]
-        steps = [n * sampling.patches * sampling.versions // self.batch_size for n in sizes]
-        if min(steps) == 0:
-            raise WarplineError(
-                f"A batch of {self.batch_size} needs more patches than {min(sizes)} synthetic "
-                f"pairs give.",
-                where="training.batch_size, training.sampling of the recipe",
-                do="Raise 'patches', or lower the batch size.",
-            )
-        return steps
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """One epoch uses every patch of every field once in each of its versions."""
-        return sum(self.block_steps)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; a function of the seed and the step alone."""
-        epoch, block, within = place_of(step, self.block_steps)
-        pairs, order = self._pairs_of(epoch, block)
-        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
-        # An example's number: pair, patch, version.
-        which, rest = np.divmod(chosen, self.sampling.patches * self.sampling.versions)
-        patch, version = np.divmod(rest, self.sampling.versions)
+        examples = self.sampler.batch(step)
+        pairs = self._pairs_of(examples)
+        which, number = examples.chosen.T
+        patch, version = np.divmod(number, self.sampling.versions)
         parts = []
-        for number in np.unique(which):
-            mine = which == number
-            parts.append(_cut(pairs[number], patch[mine], version[mine]))
-        return self._noisy(_joined(parts), (self.seed, NOISE, step))
+        for place in np.unique(which):
+            mine = which == place
+            parts.append(cut_patches(pairs[place], patch[mine], version[mine]))
+        return self._noisy(Batch.joined(parts), (self.seed, NOISE, step))
 
-    def _pairs_of(self, epoch: int, block: int) -> tuple[list[Drawn], np.ndarray]:
-        """The pairs held in a block of an epoch, and the order of their examples."""
-        if self._block is None or self._block[0] != (epoch, block):
+    def _pairs_of(self, examples: Examples) -> list[Drawn]:
+        """The pairs that are in memory in a block of an epoch."""
+        epoch, sampling = examples.epoch, self.sampling
+        place = epoch, examples.block
+        if self._block is None or self._block[0] != place:
             self._block = None  # the old pairs go before the new ones come
-            sampling = self.sampling
-            rng = np.random.default_rng((self.seed, ORDER, epoch))
-            order = rng.permutation(len(self.training) * sampling.fields)
-            chosen = order[block * sampling.in_memory : (block + 1) * sampling.in_memory]
             drawn = []
-            for number in map(int, chosen):
+            for number in map(int, examples.members):
                 image, field = divmod(number, sampling.fields)
                 drawn.append(
                     draw_patches(
@@ -141,10 +123,8 @@ class SyntheticObjective:
                         make_pair=self.make_pair,
                     )
                 )
-            rng = np.random.default_rng((self.seed, SHUFFLE, epoch, block))
-            examples = rng.permutation(len(drawn) * sampling.patches * sampling.versions)
-            self._block = (epoch, block), drawn, examples
-        return self._block[1:]
+            self._block = place, drawn
+        return self._block[1]
 
     def _noisy(self, batch: Batch, seed: tuple) -> Batch:
         """Fresh noise on every image; the two resolutions of one get their own."""

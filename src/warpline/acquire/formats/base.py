@@ -185,14 +185,6 @@ def fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> P
     return path
 
 
-def inside(root: Path, relative: str, where: Path) -> Path:
-    """`root/relative`, refused if it leaves `root`."""
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise WarplineError(f"The path '{relative}' leads out of its folder.", where=where)
-    return path
-
-
 def existing(path: Path) -> Path | None:
     """The path if something is there."""
     return path if path.exists() else None

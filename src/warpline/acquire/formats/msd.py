@@ -14,10 +14,10 @@ from warpline.acquire.formats.base import (
     CaseFiles,
     check_label_table,
     find_one,
-    inside,
     no_case,
     read_description,
 )
+from warpline.acquire.names import inside
 from warpline.errors import WarplineError
 
 

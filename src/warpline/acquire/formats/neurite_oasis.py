@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, find_one, no_case
+from warpline.acquire.names import inside
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
 from warpline.registry import suggestion
@@ -40,15 +41,16 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     Raises
     ------
     WarplineError
-        If the id is no such id or beyond the list, the image's name is not one of the four, or a
-        file is not there.
+        If the id is no such id or beyond the list, the list leads out of its folder, the image's
+        name is not one of the four, or a file is not there.
     """
     subjects = find_one(folder, "subjects.txt", "list of subjects")
     names = subjects.read_text(encoding="utf-8-sig").split()
     parts = CASE.fullmatch(case["case"])
     if parts is None or not 1 <= int(parts.group(1)) <= len(names):
         raise no_case(case["case"], [f"{k:04d}-left" for k in range(1, len(names) + 1)], subjects)
-    subject, side = subjects.parent / names[int(parts.group(1)) - 1], parts.group(2)
+    subject = inside(subjects.parent, names[int(parts.group(1)) - 1], subjects)
+    side = parts.group(2)
     kind = case.get("image") or "orig"
     if kind not in IMAGES:
         raise WarplineError(

@@ -1,8 +1,8 @@
 """Preparation of canonical cases: a list of named steps, each a function of one case.
 
 A step takes the case (`Case`) and the parameters that stand in the dataset's ``prepare`` list, and
-returns a new case. A new step is one more function and its line in `STEPS`.
-Imported while the Snakefile is parsed: a step's module is imported when the step is taken.
+returns a new case. A new step is one more function and its name in `warpline.plan.kinds.STEPS`.
+A step's module is imported when the step is taken.
 """
 
 from __future__ import annotations
@@ -12,24 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from warpline.errors import WarplineError
+from warpline.plan.kinds import STEPS
 from warpline.registry import lookup, suggestion
 
 if TYPE_CHECKING:
     from warpline.cases.case import Case
-
-_MODULES = {
-    "geometry": (
-        "centre_frame", "crop_to_mask", "crop_to_shape", "orient", "pad_crop", "resample", "resize",
-        "unit_frame",
-    ),
-    "intensity": ("clip", "clip_background", "rescale", "window", "zscore"),
-    "masks": ("harmonise", "labels_of_mask", "mask_of_labels", "segment_lungs"),
-}  # fmt: skip
-STEPS = {
-    name: f"warpline.cases.steps.{module}:{name}"
-    for module, names in _MODULES.items()
-    for name in names
-}
 
 
 def prepare(case: Case, steps: Sequence[Mapping[str, Any]]) -> Case:

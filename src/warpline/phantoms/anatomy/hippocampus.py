@@ -106,10 +106,10 @@ def subject(
     anatomy = Anatomy.random(rng, variation)
     grid = Grid(WORK_SHAPE)
     points = _points(anatomy, grid, rng, amplitude, smoothness)
-    signal, inside = _draw(anatomy, points)
+    signal, inside = draw(anatomy, points)
     labels = np.where(inside < 0, np.where(points[1] > anatomy.border, HEAD, BODY), 0)
     labels = labels.astype(np.uint8)
-    image = _acquire(signal, rng, noise, bias)
+    image = acquire(signal, rng, noise, bias)
     crop = _crop(labels, rng)
     cropped = image[crop].astype(np.float32)
     grid = Grid(cropped.shape, origin=(-1.0, -1.0, 1.0), direction=DIRECTION)
@@ -127,10 +127,11 @@ def _points(
             grid, amplitude=amplitude, smoothness=smoothness, seed=rng
         ).displacement
     points -= np.asarray(anatomy.shift)[:, None, None, None]
-    return np.einsum("ij,jzyx->izyx", _rotation(anatomy.rotation), points)
+    return np.einsum("ij,jzyx->izyx", rotation_matrix(anatomy.rotation), points)
 
 
-def _rotation(angles: tuple[float, float, float]) -> np.ndarray:
+def rotation_matrix(angles: tuple[float, float, float]) -> np.ndarray:
+    """Turns about z, y and x, (3, 3), one after the other; angles in radians."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         i, j = [k for k in range(3) if k != axis]
@@ -147,8 +148,14 @@ def _fill(signal: np.ndarray, distance: np.ndarray, value: float | np.ndarray) -
     signal += weight * (value - signal)
 
 
-def _draw(anatomy: Anatomy, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signal of the tissues, and the signed distance (mm, about) to the hippocampus' surface."""
+def draw(anatomy: Anatomy, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signal of the tissues, and the signed distance (mm, about) to the hippocampus' surface.
+
+    Parameters
+    ----------
+    points
+        (3, …) z, y, x in mm, in the hippocampus' own frame.
+    """
     z, y, x = points
     # 1 at the tip of the head, -1 at the end of the tail.
     along = np.clip(2 * y / anatomy.length, -1.6, 1.6)
@@ -239,7 +246,7 @@ def _draw_cortex(
         _fill(signal, start - depth, value)
 
 
-def _acquire(signal: np.ndarray, rng: np.random.Generator, noise: float, bias: float) -> np.ndarray:
+def acquire(signal: np.ndarray, rng: np.random.Generator, noise: float, bias: float) -> np.ndarray:
     """An image of the tissues as a scanner gives it: partial volume, texture, bias, noise, scale.
 
     Scales follow the real task: some scanners' values are below 200, others' in the thousands.

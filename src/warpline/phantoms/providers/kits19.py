@@ -29,7 +29,7 @@ def write_kits19(
     Parameters
     ----------
     spec
-        ``seed``, and as ``parameters`` the keyword arguments of `abdominal.clinical_scan`.
+        ``seed``, and as ``parameters`` the keyword arguments of `clinical.clinical_scan`.
 
     Raises
     ------

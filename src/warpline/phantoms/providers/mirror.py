@@ -1,93 +1,26 @@
-"""Phantom subjects packed as the providers pack real ones, the same bytes every time."""
+"""What the mirrors of all providers share: members of archives, the same bytes every time."""
 
 from __future__ import annotations
 
 import gzip
 import inspect
-import json
+import io
 import os
 import re
 import tarfile
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
-from warpline.files import atomic_path, checksum, write_text
+from warpline.files import checksum, write_text
 from warpline.images.grid import Image
 from warpline.images.itk import to_sitk
-from warpline.phantoms.anatomy import hippocampus
-from warpline.phantoms.providers.tars import add_member
 from warpline.registry import suggestion
-
-
-def write_hippocampus(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
-) -> list[Path]:
-    """``Task04_Hippocampus.tar`` with a phantom subject for each case.
-
-    ``spec["parameters"]`` are keyword arguments of `warpline.phantoms.anatomy.hippocampus.subject`.
-    """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, hippocampus.subject)
-    seed = int(spec.get("seed", 0))
-
-    def make(case: str) -> hippocampus.Subject:
-        # From the id, so that a case stays the same when the case sheet grows.
-        return hippocampus.subject((seed, zlib.crc32(case.encode())), **parameters)
-
-    archive = folder / "Task04_Hippocampus.tar"
-    return [write_msd_archive(archive, [row["case"] for row in cases], make)]
-
-
-def write_msd_archive(
-    path: str | os.PathLike, cases: Sequence[str], make: Callable[[str], hippocampus.Subject]
-) -> Path:
-    """Write subjects as a tar of the Medical Segmentation Decathlon's Task 4.
-
-    The checksum is entered in ``SHA256SUMS`` beside it.
-
-    Parameters
-    ----------
-    cases
-        Case ids, the ends of the file names.
-    make
-        The subject of a case id.
-    """
-    path = Path(path)
-    cases = sorted(cases)
-    task = path.name.removesuffix(".tar")
-    stems = {case: f"hippocampus_{case}.nii.gz" for case in cases}
-    description = {
-        "name": "Hippocampus",
-        "description": "Phantom of the left and right hippocampus",
-        "reference": "warpline.phantoms.anatomy.hippocampus",
-        "licence": "none: synthetic",
-        "relase": "1.0",
-        "tensorImageSize": "3D",
-        "modality": {"0": "MRI"},
-        "labels": {"0": "background", "1": "Anterior", "2": "Posterior"},
-        "numTraining": len(cases),
-        "numTest": 0,
-        "training": [
-            {"image": f"./imagesTr/{stem}", "label": f"./labelsTr/{stem}"}
-            for stem in stems.values()
-        ],
-        "test": [],
-    }
-    with atomic_path(path) as temporary, tarfile.open(temporary, "w") as tar:
-        add_member(tar, f"{task}/dataset.json", json.dumps(description, indent=1).encode())
-        for case in cases:
-            subject = make(case)
-            add_member(tar, f"{task}/imagesTr/{stems[case]}", nifti(subject.image))
-            add_member(tar, f"{task}/labelsTr/{stems[case]}", nifti(subject.labels))
-    enter_checksum(path)
-    return path
 
 
 def nifti(image: Image) -> bytes:
@@ -98,8 +31,15 @@ def nifti(image: Image) -> bytes:
         return gzip.compress(path.read_bytes(), compresslevel=6, mtime=0)
 
 
+def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file to a tar; its header depends on nothing but its name and size."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+
+
 def add_entry(archive: zipfile.ZipFile, name: str, content: bytes = b"") -> None:
-    """Add a file or folder whose entry depends on nothing but its name and content."""
+    """Add a file or folder to a zip; its entry depends on nothing but its name and content."""
     info = zipfile.ZipInfo(name)  # of 1980
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system = 3  # the permissions are Unix's, wherever it is written

@@ -17,8 +17,7 @@ from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen import organs
 from warpline.phantoms.anatomy.abdomen.phases import PHASES
 from warpline.phantoms.providers.clinical import Protocol, case_seed, clinical_scan, organ, turned
-from warpline.phantoms.providers.mirror import check_parameters, enter_checksum, nifti
-from warpline.phantoms.providers.tars import add_member
+from warpline.phantoms.providers.mirror import add_member, check_parameters, enter_checksum, nifti
 
 PORTAL = ("portal-venous",)
 
@@ -97,7 +96,7 @@ def write_task(
     Parameters
     ----------
     spec
-        ``seed``, and as ``parameters`` the keyword arguments of `abdominal.clinical_scan`.
+        ``seed``, and as ``parameters`` the keyword arguments of `clinical.clinical_scan`.
 
     Raises
     ------

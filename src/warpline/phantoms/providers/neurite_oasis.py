@@ -19,8 +19,7 @@ from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import hippocampus
 from warpline.phantoms.anatomy.chest.shapes import coverage, ellipsoid
 from warpline.phantoms.providers.clinical import case_seed, turned
-from warpline.phantoms.providers.mirror import check_parameters, enter_checksum, nifti
-from warpline.phantoms.providers.tars import add_member
+from warpline.phantoms.providers.mirror import add_member, check_parameters, enter_checksum, nifti
 
 ARCHIVE = "neurite-oasis.v1.0.tar"
 AXES = "LIA"
@@ -129,8 +128,8 @@ def head(
             ]
         ).astype(np.float64)
         local -= np.asarray(anatomy.shift)[:, None]
-        local = np.einsum("ij,jn->in", hippocampus._rotation(anatomy.rotation), local)
-        drawn, inside = hippocampus._draw(anatomy, local)
+        local = np.einsum("ij,jn->in", hippocampus.rotation_matrix(anatomy.rotation), local)
+        drawn, inside = hippocampus.draw(anatomy, local)
         signal[half] = drawn
         tissue = np.where(drawn > 0.8, SEG35_WHITE, SEG35_GREY)
         labels[half] = np.where(inside < 0, value, tissue)
@@ -140,7 +139,7 @@ def head(
     for outer, value in ((4, 0.06), (7, 0.75), (10, 0.0)):
         signal += coverage(outer - brain, 1.5) * (value - signal)
     labels[(brain > 0) | (np.abs(x) < 1.5)] = 0
-    image = hippocampus._acquire(signal, for_noise, noise, 0.1).astype(np.float32)
+    image = hippocampus.acquire(signal, for_noise, noise, 0.1).astype(np.float32)
     # FreeSurfer stores 256 levels.
     image = np.rint(image * (255 / image.max())) / np.float32(255)
     return Image(image, grid), (brain <= 0).astype(np.float32), Image(labels, grid)

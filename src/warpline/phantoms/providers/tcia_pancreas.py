@@ -22,8 +22,13 @@ from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen.organs import DUODENUM
 from warpline.phantoms.providers.clinical import Protocol, case_seed, clinical_scan, organ, turned
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum, nifti
-from warpline.phantoms.providers.tars import add_member
+from warpline.phantoms.providers.mirror import (
+    add_entry,
+    add_member,
+    check_parameters,
+    enter_checksum,
+    nifti,
+)
 
 IMAGES = "images"
 LABELS = "TCIA_pancreas_labels-02-05-2017"
@@ -51,7 +56,7 @@ def write_tcia_pancreas(
     Parameters
     ----------
     spec
-        ``seed``, and as ``parameters`` the keyword arguments of `abdominal.clinical_scan`.
+        ``seed``, and as ``parameters`` the keyword arguments of `clinical.clinical_scan`.
     cases
         Those whose ``labels`` is ``multi-organ`` have such labels, cropped.
 

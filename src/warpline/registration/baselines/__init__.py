@@ -7,9 +7,17 @@ Each module has ``register(fixed, moving, parameters, *, threads, seed) -> Displ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from warpline.cases.case import Case
+from warpline.registration.registrar import Registrar, Registration
 from warpline.registry import lookup
+
+if TYPE_CHECKING:
+    import torch
+
+    from warpline.registration.method import Method
 
 KNOWN = {
     kind: f"warpline.registration.baselines.{kind}:register"
@@ -26,3 +34,31 @@ def get(kind: str) -> Callable:
         If there is no such kind.
     """
     return lookup(kind, KNOWN, "baseline")
+
+
+class Baseline(Registrar):
+    """A method that has nothing to learn.
+
+    Parameters
+    ----------
+    run
+        The `register` of one of this package's modules.
+    parameters, threads, seed
+        What it is called with.
+    """
+
+    def __init__(self, run: Callable, parameters: Mapping[str, Any], *, threads: int, seed: int):
+        self.run, self.parameters = run, parameters
+        self.options = {"threads": threads, "seed": seed}
+
+    @classmethod
+    def of(cls, method: Method, device: torch.device) -> Baseline:
+        """The registrar of a method's settings; it computes on the CPU."""
+        parameters = dict(method.parameters)
+        if method.parameter_files:
+            parameters["files"] = list(method.parameter_files)
+        return cls(get(method.kind), parameters, threads=method.threads, seed=method.seed)
+
+    def register(self, fixed: Case, moving: Case) -> Registration:
+        """Register a pair, as the module of the baseline says."""
+        return Registration(self.run(fixed, moving, self.parameters, **self.options))

@@ -11,7 +11,8 @@ from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy.abdomen import tissue
-from warpline.phantoms.anatomy.abdomen.anatomy import Body
+from warpline.phantoms.anatomy.abdomen.body import Body
+from warpline.phantoms.anatomy.abdomen.bowel import Loops
 from warpline.phantoms.anatomy.abdomen.maps import AbdomenMap
 from warpline.phantoms.anatomy.abdomen.phases import Enhancement
 from warpline.phantoms.anatomy.abdomen.tumours import random_tumours
@@ -63,7 +64,7 @@ class Abdomen:
     map: AbdomenMap
     body: Body
     enhancement: Enhancement
-    loops: tissue.Loops
+    loops: Loops
     pattern: np.ndarray
 
     @classmethod
@@ -75,7 +76,7 @@ class Abdomen:
             AbdomenMap.random(for_map, variation),
             body,
             Enhancement.random(for_blood, variation),
-            tissue.Loops.random(for_loops, body.gassy),
+            Loops.random(for_loops, body.gassy),
             tissue.make_grain(for_grain),
         )
 

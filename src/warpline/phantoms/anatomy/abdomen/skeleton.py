@@ -1,10 +1,10 @@
-"""Spine, pelvis, hips and the lower ribs as implicit shapes; the frame is that of `anatomy`."""
+"""Spine, pelvis, hips and the lower ribs as implicit shapes; the frame is that of `body`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from warpline.phantoms.anatomy.abdomen import anatomy
+from warpline.phantoms.anatomy.abdomen.body import PROFILES
 from warpline.phantoms.anatomy.chest.shapes import Points, capsule, ellipsoid, soft_minimum, step
 
 VERTEBRA = 33.0  # mm, height of a lumbar vertebra with its disc
@@ -15,7 +15,7 @@ SACRUM = -122.0  # z of its upper face
 def spine_distance(points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distances to the bone of the vertebrae, the discs and the spinal canal."""
     x, y, z = points
-    (middle,) = anatomy.PROFILES.at(z, "spine")
+    (middle,) = PROFILES.at(z, "spine")
     height = z - VERTEBRA * (np.floor(z / VERTEBRA) + 0.5)
     waist = 1 - 0.07 * np.cos(height * (np.pi / 13))
     across = np.sqrt((x / (23.5 * waist)) ** 2 + ((y - middle) / (17 * waist)) ** 2)
@@ -68,7 +68,7 @@ def _tilted(angle: float) -> np.ndarray:
 def rib_distance(points: Points, cavity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances to the ribs and to the costal cartilages, in the wall outside the cavity."""
     x, y, z = points
-    front, back = anatomy.PROFILES.at(z, "front", "back")
+    front, back = PROFILES.at(z, "front", "back")
     v = y - (front + back) / 2
     # 0 straight behind, 1 straight in front.
     around = (1 - v / np.maximum(np.hypot(x, v), 1.0)) / 2

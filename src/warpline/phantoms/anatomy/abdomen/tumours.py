@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from warpline.errors import WarplineError
-from warpline.phantoms.anatomy.abdomen import anatomy
+from warpline.phantoms.anatomy.abdomen import tubes, viscera
 from warpline.phantoms.anatomy.abdomen.organs import NUMBER, TUMOURS
+from warpline.phantoms.anatomy.chest.shapes import Points
 from warpline.registry import suggestion
 
 
@@ -68,7 +69,7 @@ def random_tumours(
 def _inside(
     rng: np.random.Generator,
     box: tuple[Sequence[float], Sequence[float]],
-    distance: Callable[[anatomy.Points], np.ndarray],
+    distance: Callable[[Points], np.ndarray],
     depth: tuple[float, float],
 ) -> tuple[float, float, float]:
     """A random point at a depth (range, mm) below a surface."""
@@ -86,10 +87,10 @@ def _of_liver(rng: np.random.Generator, table: Mapping[str, float]) -> list[Tumo
     box = ((-120, -80, -40), (40, 70, 110))
 
     # Not where its neighbours dent it.
-    def free(points: anatomy.Points) -> np.ndarray:
-        near = np.minimum(anatomy.kidney(points, -1)[0] - 5, anatomy.gallbladder(points))
-        near = np.minimum(near, anatomy.tubes(points, (anatomy.CAVA, anatomy.PORTAL)))
-        return np.maximum(anatomy.liver(points), -near)
+    def free(points: Points) -> np.ndarray:
+        near = np.minimum(viscera.kidney(points, -1)[0] - 5, viscera.gallbladder(points))
+        near = np.minimum(near, tubes.tubes(points, (tubes.CAVA, tubes.PORTAL)))
+        return np.maximum(viscera.liver(points), -near)
 
     return [
         Tumour(
@@ -111,7 +112,7 @@ def _of_pancreas(rng: np.random.Generator, table: Mapping[str, float]) -> list[T
         Tumour(
             NUMBER["pancreas"],
             TUMOURS["pancreas"],
-            _inside(rng, box, anatomy.pancreas, (4.0, 99.0)),
+            _inside(rng, box, viscera.pancreas, (4.0, 99.0)),
             float(rng.uniform(9, 15)),
             _stretch(rng),
             table["pancreas"] - float(rng.uniform(30, 45)),
@@ -125,8 +126,8 @@ def _of_kidney(rng: np.random.Generator, table: Mapping[str, float]) -> list[Tum
     box = ((-90, 15, -75), (-25, 72, 40)) if side < 0 else ((25, 15, -60), (90, 72, 55))
 
     # Away from hilum and great vessels: on the outer half.
-    def away(points: anatomy.Points) -> np.ndarray:
-        return np.maximum(anatomy.kidney(points, side)[0], 58 - np.abs(points[0]))
+    def away(points: Points) -> np.ndarray:
+        return np.maximum(viscera.kidney(points, side)[0], 58 - np.abs(points[0]))
 
     name = "right_kidney" if side < 0 else "left_kidney"
     return [
@@ -143,7 +144,7 @@ def _of_kidney(rng: np.random.Generator, table: Mapping[str, float]) -> list[Tum
 
 
 def _of_colon(rng: np.random.Generator, table: Mapping[str, float]) -> list[Tumour]:
-    ends = np.array(anatomy.COLON[0], dtype=float)
+    ends = np.array(tubes.COLON[0], dtype=float)
     # In any stretch but the last, the rectum.
     k = int(rng.integers(0, len(ends) - 2))
     centre = ends[k] + rng.random() * (ends[k + 1] - ends[k])

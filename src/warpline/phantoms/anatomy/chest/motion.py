@@ -60,7 +60,7 @@ class Motion:
 
     def to_inhale(self, points: Points) -> Points:
         """Points at inhale of points at exhale."""
-        return self._inside(self._wall(points))
+        return self._inside(self.with_wall(points))
 
     def to_exhale(self, points: Points) -> Points:
         """Points at exhale of points at inhale."""
@@ -72,7 +72,7 @@ class Motion:
         level = self._level(z)
         widening, _ = self._wall_parts(y, level)
         ratio = (1 + widening) * (1 - self.front * level * _front_slope(y))
-        moved = self._wall(points)
+        moved = self.with_wall(points)
         cavity = anatomy.InCavity.of(moved)
         share, _, new_radius, _ = self._shifted(moved, cavity)
         inner = (new_radius / cavity.radius) ** 2
@@ -89,7 +89,8 @@ class Motion:
         """Relative widening along x, and the motion forward."""
         return self.side * level * step(y, 85, 0), self.front * level * step(y, 55, -100)
 
-    def _wall(self, points: Points) -> Points:
+    def with_wall(self, points: Points) -> Points:
+        """Points moved as the chest's wall widens, before what lies in it moves along it."""
         x, y, z = points
         widening, forward = self._wall_parts(y, self._level(z))
         return x * (1 + widening), y - forward, z

@@ -1,0 +1,66 @@
+"""A batch of cases from a provider's files to what methods work on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from warpline.acquire.canonical import RECORD, canonicalise
+from warpline.acquire.formats import locate_all
+from warpline.cases.preparation import prepare_case
+from warpline.errors import WarplineError, combine
+from warpline.files import atomic_folder
+
+IMPORTED = "import.json"  # beside a prepared case: the record of its import
+
+
+def import_batch(
+    source: str | os.PathLike,
+    dataset: Mapping[str, Any],
+    cases: Sequence[Mapping[str, str]],
+    steps: Sequence[Mapping[str, Any]],
+    target: str | os.PathLike,
+    *,
+    explore: bool = False,
+) -> None:
+    """Import a batch of cases, prepare them, and write each with the record of its import.
+
+    A case is brought into the canonical layout first, beside the target, and read from there: so
+    what a step sees does not depend on the provider's format.
+
+    Parameters
+    ----------
+    source
+        Folder of the unpacked archives, or of own files.
+    dataset
+        What the format is told of the dataset: ``format``, ``labels`` and more.
+    cases
+        Rows of the case sheet.
+    steps, explore
+        See `warpline.cases.preparation.prepare_case`.
+    target
+        Gets a folder for each case; it is complete or absent.
+
+    Raises
+    ------
+    WarplineError
+        With every case that is not there, is refused or cannot be prepared, not only the first.
+    """
+    labels = {int(value): name for value, name in dataset["labels"].items()}
+    problems: list[WarplineError] = []
+    found = locate_all(dataset["format"], source, dataset, cases, problems)
+    with atomic_folder(target) as folder:
+        canonical = folder / ".canonical"
+        for case_id, files in found.items():
+            try:
+                canonicalise(files, case_id, canonical / case_id, labels=labels)
+                prepare_case(canonical / case_id, steps, folder / case_id, explore=explore)
+                shutil.copyfile(canonical / case_id / RECORD, folder / case_id / IMPORTED)
+            except WarplineError as error:  # the others may have something to tell too
+                problems.append(error)
+            shutil.rmtree(canonical / case_id, ignore_errors=True)
+        if problems:
+            raise combine(problems, f"{len(problems)} of {len(cases)} cases are refused")
+        shutil.rmtree(canonical, ignore_errors=True)

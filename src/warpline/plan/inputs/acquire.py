@@ -1,0 +1,120 @@
+"""Archives and case files: where they come from, and what a case is imported from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from warpline.plan.dataset import Dataset
+from warpline.plan.kinds import PHANTOMS
+from warpline.plan.run import Run
+
+# The keys of a dataset file that are about its files.
+FORMAT_KEYS = ("format", "labels", "case_sheet", "ask", "landmark_folder", "scans", "phantom")
+
+
+def archive_folder(run: Run, dataset: str) -> str:
+    """Real archives are kept when results are deleted; a phantom's are part of the results."""
+    if run.catalog.dataset(dataset).spec["phantom"]:
+        return run.layout.phantom_archives(dataset)
+    return run.catalog.config["data"]
+
+
+def archive_spec(run: Run, dataset: str, archive: str) -> dict[str, Any]:
+    """An archive's entry in the dataset file, with the run's mirror as its first source."""
+    data = run.catalog.dataset(dataset)
+    spec = dict(data.spec["archives"][archive])
+    if data.spec["phantom"]:
+        source = f"file:{run.layout.mirror(dataset)}/{archive}"
+        return {**spec, "sources": [source], "checksums": [], "size": None}
+    if run.catalog.config["mirror"]:
+        first = f"{run.catalog.config['mirror'].rstrip('/')}/{archive}"
+        spec["sources"] = [first, *spec["sources"]]
+    return spec
+
+
+def per_case_folder(run: Run, dataset: str) -> str:
+    """Where files that come case by case are kept: a folder for each kind."""
+    return f"{archive_folder(run, dataset)}/{dataset}"
+
+
+def per_case_files(run: Run, dataset: str, batch: str) -> dict[str, dict[str, Any]]:
+    """What a batch's cases have for themselves: case to kind to file, sources and ask."""
+    data = run.catalog.dataset(dataset)
+    files = {case: data.files_of(case) for case in data.batches()[batch]}
+    for kinds in files.values():
+        for kind, entry in kinds.items():
+            if data.spec["phantom"]:
+                mirror = f"file:{run.layout.mirror(dataset)}"
+                entry["sources"] = [f"{mirror}/{kind}/{entry['file']}"]
+            elif run.catalog.config["mirror"]:
+                mirror = f"{run.catalog.config['mirror'].rstrip('/')}/{dataset}"
+                entry["sources"].insert(0, f"{mirror}/{kind}/{entry['file']}")
+    return files
+
+
+def phantom_mirror(run: Run, dataset: str) -> str | list[str]:
+    """A phantom's mirror, which the download has to wait for."""
+    return run.layout.mirror(dataset) if run.catalog.dataset(dataset).spec["phantom"] else []
+
+
+def phantom_spec(run: Run, dataset: str) -> dict[str, Any]:
+    """What a phantom is made from; raw volumes have the sizes that they will be read with."""
+    spec = run.catalog.dataset(dataset).spec
+    return {**spec["phantom"], "scans": spec["scans"]}
+
+
+def phantom_cases(run: Run, dataset: str) -> list:
+    """Rows of the cases that a phantom is made for."""
+    return list(run.catalog.dataset(dataset).cases)
+
+
+def phantom_code(run: Run, dataset: str) -> str:
+    """Fingerprint of the phantom's own kind alone."""
+    kind = run.catalog.dataset(dataset).spec["phantom"]["kind"]
+    return run.code("phantom.py", *filter(None, [PHANTOMS.get(kind)]))
+
+
+def case_sources(run: Run, dataset: str, batch: str) -> list[str | Path]:
+    """Unpacked archives, or own files: those that exist, since the job names the missing ones."""
+    data = run.catalog.dataset(dataset)
+    if data.spec["folder"]:
+        return [path for path in _own_files(data, batch) if path.exists()]
+    extra = data.spec["landmark_folder"]
+    return [
+        *(run.layout.unpacked(dataset, archive) for archive in data.spec["archives"]),
+        *([run.layout.fetched(dataset, batch)] if data.spec["per_case"] else []),
+        *(sorted(Path(extra).rglob("*.csv")) if extra else []),
+    ]
+
+
+def _own_files(data: Dataset, batch: str) -> list[Path]:
+    rows = [data.row(case) for case in data.batches()[batch]]
+    kinds = ("image", "labels", "mask", "landmarks")
+    return [Path(data.spec["folder"]) / row[kind] for row in rows for kind in kinds if row[kind]]
+
+
+def source_folder(run: Run, dataset: str) -> str:
+    """The folder that a format looks for a case's files in."""
+    return run.catalog.dataset(dataset).spec["folder"] or run.layout.unpacked(dataset)
+
+
+def source_spec(run: Run, dataset: str, batch: str) -> dict[str, Any]:
+    """What a format is told of a dataset: the keys that are about its files, and the patients."""
+    data = run.catalog.dataset(dataset)
+    told = {key: data.spec[key] for key in FORMAT_KEYS}
+    if data.spec["per_case"] and not data.spec["folder"]:
+        told["per_case"] = data.spec["per_case"]
+        told["per_case_folder"] = per_case_folder(run, dataset)
+    return {**told, "patients": data.patients_of(data.batches()[batch])}
+
+
+def case_rows(run: Run, dataset: str, batch: str) -> list:
+    """The case sheet's rows of a batch."""
+    data = run.catalog.dataset(dataset)
+    return [data.row(case) for case in data.batches()[batch]]
+
+
+def format_module(run: Run, dataset: str) -> str:
+    """The module of a dataset's source format."""
+    return f"warpline.acquire.formats.{run.catalog.dataset(dataset).spec['format']}"

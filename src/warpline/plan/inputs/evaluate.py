@@ -1,0 +1,116 @@
+"""What is measured: registered pairs, synthetic pairs, segmentations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warpline.plan.experiments import Experiment, measured, rows_served
+from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.register import fields_by_pair
+from warpline.plan.pairs import Pair
+from warpline.plan.run import Run
+from warpline.plan.splits import SEGMENTED, SYNTHETIC
+from warpline.plan.trainings import network_method
+
+
+def experiment_entry(run: Run, dataset: str, method: str, split: str) -> dict[str, str]:
+    """An experiment as it stands in its records."""
+    return {"dataset": dataset, "method": method, "split": split}
+
+
+def synthetic_entry(run: Run, dataset: str, method: str, split: str) -> dict[str, str]:
+    """An experiment on synthetic pairs as it stands in its records."""
+    return experiment_entry(run, dataset, method, f"{split}{SYNTHETIC}")
+
+
+def segmentation_entry(run: Run, dataset: str, method: str, split: str) -> dict[str, str]:
+    """A segmenter's experiment as it stands in its records."""
+    return experiment_entry(run, dataset, method, f"{split}{SEGMENTED}")
+
+
+# Pairs ----------------------------------------------------------------------------------------
+
+
+def experiment_pairs(run: Run, dataset: str, split: str) -> list[Pair]:
+    """The pairs of an experiment."""
+    return run.catalog.dataset(dataset).pairs(split)
+
+
+def experiment_fields(run: Run, dataset: str, method: str, split: str) -> dict[str, str]:
+    """Folder of every pair's field."""
+    return fields_by_pair(run, Experiment(dataset, method, split))
+
+
+def field_folders(run: Run, dataset: str, method: str, split: str) -> list[str]:
+    """The folders of an experiment's fields, each once."""
+    return sorted(set(experiment_fields(run, dataset, method, split).values()))
+
+
+def pair_folders(run: Run, dataset: str, split: str) -> dict[str, str]:
+    """Folder of every case of an experiment's pairs."""
+    return case_folders(run, dataset, cases_of(experiment_pairs(run, dataset, split)))
+
+
+def pair_case_batches(run: Run, dataset: str, split: str) -> list[str]:
+    """The batches that hold these cases."""
+    return batches_with(run, dataset, cases_of(experiment_pairs(run, dataset, split)))
+
+
+def labels(run: Run, dataset: str) -> dict[int, str]:
+    """A dataset's label values and their names."""
+    return run.catalog.dataset(dataset).spec["labels"]
+
+
+def training_sidecar(run: Run, dataset: str, method: str) -> str | list[str]:
+    """What is known of the training behind a method, if it has one."""
+    name = network_method(run.catalog, method)
+    return run.layout.sidecar(dataset, name) if name else []
+
+
+# Single cases ---------------------------------------------------------------------------------
+
+
+def split_cases(run: Run, dataset: str, split: str) -> list[str]:
+    """The cases of a split."""
+    return sorted(run.catalog.dataset(dataset).split(split))
+
+
+def split_folders(run: Run, dataset: str, split: str) -> dict[str, str]:
+    """Folder of every case of a split."""
+    return case_folders(run, dataset, split_cases(run, dataset, split))
+
+
+def split_batches(run: Run, dataset: str, split: str) -> list[str]:
+    """The batches that hold the cases of a split."""
+    return batches_with(run, dataset, split_cases(run, dataset, split))
+
+
+def own_weights(run: Run, dataset: str, method: str) -> str:
+    """The weights of a recipe's network."""
+    return run.layout.weights(dataset, method)
+
+
+def synthetic_code(run: Run, method: str) -> str:
+    """Fingerprint of the measurement on synthetic pairs with the recipe's network."""
+    network = run.catalog.method(method)["network"]["name"]
+    return run.code("evaluate_synthetic.py", f"warpline.networks.{network}")
+
+
+def segmentation_code(run: Run, method: str) -> str:
+    """Fingerprint of the measurement of a segmenter with its network."""
+    network = run.catalog.method(method)["network"]["name"]
+    return run.code("evaluate_segmentation.py", f"warpline.networks.{network}")
+
+
+# A paper's records ----------------------------------------------------------------------------
+
+
+def records_of(run: Run, paper: str) -> list[str]:
+    """The records of everything that is measured for a paper."""
+    return [run.layout.records(e.dataset, e.method, e.split) for e in measured(run.catalog, paper)]
+
+
+def names_of_records(run: Run, paper: str) -> list[Any]:
+    """The (method, split) of the rows that each file of records serves, in the files' order."""
+    names = rows_served(run.catalog, paper)
+    return [names[experiment] for experiment in measured(run.catalog, paper)]

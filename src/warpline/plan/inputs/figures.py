@@ -1,0 +1,172 @@
+"""What figures draw from, by the questions that their kinds ask (`warpline.plan.kinds.FIGURES`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.register import fields_of_row
+from warpline.plan.kinds import FIGURES
+from warpline.plan.run import Run
+
+
+def figure_spec(run: Run, paper: str, figure: str) -> dict[str, Any]:
+    """A figure's entry in the paper file."""
+    return run.catalog.paper(paper)["figures"][figure]
+
+
+def figure_code(run: Run, paper: str, figure: str) -> str:
+    """Fingerprint of the drawing of this kind of figure."""
+    return run.code("figure.py", FIGURES[figure_spec(run, paper, figure)["kind"]].draw)
+
+
+def figure_sources(run: Run, paper: str, figure: str) -> dict[str, Any]:
+    """What this kind of figure draws from, as its `draw` takes it."""
+    spec = figure_spec(run, paper, figure)
+    wanted = FIGURES[spec["kind"]].sources
+    return {name: SOURCES[question](run, paper, spec) for name, question in wanted.items()}
+
+
+def figure_inputs(run: Run, paper: str, figure: str) -> list[str]:
+    """The files that a figure has to wait for."""
+    spec = figure_spec(run, paper, figure)
+    sources = figure_sources(run, paper, figure)
+    files = [sources[name] for name in ("records", "exploration", "slices") if name in sources]
+    files += sources.get("tables", [])
+    for folders in sources.get("fields", {}).values():
+        files += folders.values()
+    if "folders" in sources:
+        files += batches_with(run, *_figure_cases(run, spec))
+    if "folder" in sources:
+        files += batches_with(run, *_first_training_case(run, spec))
+    return sorted(set(files))
+
+
+def _records(run: Run, paper: str, spec: dict[str, Any]) -> str:
+    return run.layout.paper_records(paper)
+
+
+def _folders(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, str]:
+    return case_folders(run, *_figure_cases(run, spec))
+
+
+def _fields(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return {row["method"]: fields_of_row(run, row) for row in spec["experiments"]}
+
+
+def _labels(run: Run, paper: str, spec: dict[str, Any]) -> dict[int, str]:
+    return run.catalog.dataset(_figure_cases(run, spec)[0]).spec["labels"]
+
+
+def _unit(run: Run, paper: str, spec: dict[str, Any]) -> str:
+    steps = run.catalog.dataset(_figure_cases(run, spec)[0]).spec["prepare"]
+    return "voxels" if {"unit_frame": {}} in steps else "mm"
+
+
+def _exploration(run: Run, paper: str, spec: dict[str, Any]) -> str:
+    return run.layout.exploration(spec["dataset"])
+
+
+def _slices(run: Run, paper: str, spec: dict[str, Any]) -> str:
+    return run.layout.slices(spec["dataset"])
+
+
+def _organ_tables(run: Run, paper: str, spec: dict[str, Any]) -> list[str]:
+    return [run.layout.noisy_labels(spec["dataset"])]
+
+
+def _limits(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return run.catalog.dataset(spec["dataset"]).spec["noisy_labels"]["limits"]
+
+
+def _network(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return run.catalog.method(spec["method"])["network"]
+
+
+def _shape(run: Run, paper: str, spec: dict[str, Any]) -> list[int]:
+    steps = run.catalog.dataset(spec["dataset"]).spec["prepare"]
+    return [v["shape"] for step in steps for v in step.values() if "shape" in (v or {})][-1]
+
+
+def _folder(run: Run, paper: str, spec: dict[str, Any]) -> str:
+    return next(iter(case_folders(run, *_first_training_case(run, spec)).values()))
+
+
+def _published(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, float]:
+    return _published_means(run, paper, spec, spec["metric"])
+
+
+def _published_of_metrics(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, dict]:
+    return {metric: _published_means(run, paper, spec, metric) for metric in spec["metrics"]}
+
+
+def _published_tre(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, dict]:
+    return {"tre": _published_means(run, paper, spec, "tre")}
+
+
+def _published_axes(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, dict]:
+    metrics = ("tre", "tre_x", "tre_y", "tre_z")
+    return {metric: _published_means(run, paper, spec, metric, within=True) for metric in metrics}
+
+
+def _published_means(
+    run: Run, paper: str, spec: dict[str, Any], metric: str, within: bool = False
+) -> dict[str, float]:
+    """Method to the published mean of a metric on the figure's dataset and split.
+
+    From the table that the figure names, else from all of the paper's; from columns of all labels,
+    or of those within a range.
+    """
+    first = spec["experiments"][0]
+    tables = run.catalog.paper(paper)["tables"]
+    return {
+        row["method"]: row["published"][name]
+        for table in ([tables[spec["table"]]] if "table" in spec else tables.values())
+        for name, column in table["columns"].items()
+        if column["metric"] == metric
+        and column["statistic"] == "mean"
+        and ("within" in column) == within
+        for row in table["rows"]
+        if all(row.get(key) == first[key] for key in ("dataset", "split"))
+        and "fixed" not in row
+        and name in row["published"]
+    }
+
+
+def _figure_cases(run: Run, spec: dict[str, Any]) -> tuple[str, list[str]]:
+    """(dataset, case ids) that a figure of images may draw."""
+    if not spec["experiments"]:
+        dataset = run.catalog.dataset(spec["dataset"])
+        return dataset.name, dataset.ids
+    first = spec["experiments"][0]
+    pairs = run.catalog.dataset(first["dataset"]).pairs(first["split"])
+    return first["dataset"], cases_of(pairs)
+
+
+def _first_training_case(run: Run, spec: dict[str, Any]) -> tuple[str, list[str]]:
+    """(dataset, [case id]) that synthetic fields are shown on; of folds, each case trains."""
+    dataset = run.catalog.dataset(spec["dataset"])
+    splits = ["train"] if "train" in dataset.splits else dataset.splits
+    return dataset.name, dataset.split(*splits)[:1]
+
+
+# What a kind of figure may ask for; its first figure to ask something new adds a line here.
+SOURCES: dict[str, Callable[[Run, str, dict[str, Any]], Any]] = {
+    "case folder": _folder,
+    "case folders": _folders,
+    "exploration": _exploration,
+    "fields": _fields,
+    "grid shape": _shape,
+    "labels": _labels,
+    "limits of organs": _limits,
+    "network": _network,
+    "published": _published,
+    "published, each axis": _published_axes,
+    "published, each metric": _published_of_metrics,
+    "published, landmarks": _published_tre,
+    "records": _records,
+    "slices": _slices,
+    "tables of organs": _organ_tables,
+    "unit": _unit,
+}

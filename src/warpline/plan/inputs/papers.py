@@ -1,0 +1,135 @@
+"""What tables, figures, captions and the page of results need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warpline.plan.experiments import measured
+from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES, TABLE_FORMATS
+from warpline.plan.run import Run
+from warpline.plan.trainings import labelled_by, network_method, pretraining
+
+
+def tables_of(run: Run, paper: str) -> list[str]:
+    """All files of a paper's tables."""
+    return [
+        run.layout.table(paper, table, suffix)
+        for table in run.catalog.paper(paper)["tables"]
+        for suffix in TABLE_FORMATS
+    ]
+
+
+def figures_of(run: Run, paper: str) -> list[str]:
+    """All files of a paper's figures, learning curves included."""
+    names = [*run.catalog.paper(paper)["figures"]]
+    if trainings_of(run, paper):
+        names.append(LEARNING_CURVES)
+    return [run.layout.figure(paper, name, suffix) for name in names for suffix in FIGURE_FORMATS]
+
+
+def explorations_of(run: Run, paper: str) -> list[str]:
+    """The figures of what a paper's datasets hold."""
+    return [
+        run.layout.figure(paper, name, "png")
+        for name, figure in run.catalog.paper(paper)["figures"].items()
+        if figure["kind"] == "exploration"
+    ]
+
+
+def everything(run: Run) -> dict[str, list[str]]:
+    """The tables, figures and descriptions of trainings of all papers, as named inputs."""
+    papers = run.catalog.papers
+    return {
+        "tables": [table for paper in papers for table in tables_of(run, paper)],
+        "figures": [figure for paper in papers for figure in figures_of(run, paper)],
+        "sidecars": [
+            run.layout.sidecar(*training)
+            for paper in papers
+            for training in trainings_of(run, paper)
+        ],
+    }
+
+
+def paper_specs(run: Run) -> dict[str, dict[str, Any]]:
+    """All papers and studies of the run, by name."""
+    return {paper: run.catalog.paper(paper) for paper in run.catalog.papers}
+
+
+def paper_trainings(run: Run) -> dict[str, list[tuple[str, str]]]:
+    """The networks behind each paper."""
+    return {paper: trainings_of(run, paper) for paper in run.catalog.papers}
+
+
+def paper_values(run: Run) -> dict[str, dict[str, str]]:
+    """What the captions of each paper may quote of this run."""
+    return {paper: run_values(run, paper) for paper in run.catalog.papers}
+
+
+def trainings_of(run: Run, paper: str) -> list[tuple[str, str]]:
+    """(dataset, method) of every network behind a paper's experiments.
+
+    What it is pretrained with, and the segmenters of labels that it is trained on, included.
+    """
+    found: list[tuple[str, str]] = []
+    waiting = [(e.dataset, e.method) for e in measured(run.catalog, paper)]
+    while waiting:
+        dataset, method = waiting.pop(0)
+        network = network_method(run.catalog, method)
+        if network is not None and (dataset, network) not in found:
+            found.append((dataset, network))
+            before = [pretraining(run.catalog, dataset, network), labelled_by(run.catalog, dataset)]
+            waiting += [other for other in before if other]
+    return found
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+
+def table_spec(run: Run, paper: str, table: str) -> dict[str, Any]:
+    """A table's entry in the paper file."""
+    return run.catalog.paper(paper)["tables"][table]
+
+
+def run_values(run: Run, paper: str) -> dict[str, str]:
+    """What captions may quote of this run."""
+    seeds = {run.catalog.method(method)["seed"] for _, method in trainings_of(run, paper)}
+    return {
+        "scale": run.catalog.scale,
+        "device": run.catalog.device,
+        "seed": ", ".join(map(str, sorted(seeds))) or "–",
+        "weights": _weights_in_words(run, paper),
+    }
+
+
+def _weights_in_words(run: Run, paper: str) -> str:
+    """The weights of the losses at this run's scale, which may differ from the published ones."""
+    parts = []
+    for _, name in trainings_of(run, paper):
+        method = run.catalog.method(name)
+        if "regularisation" not in method["loss"]:
+            continue
+        weights = [f"{method['loss']['regularisation']['weight']:g}"]
+        dice = method["loss"].get("dice", {}).get("weight", 0)
+        weights += [f"{dice:g}"] if dice else []
+        parts.append(f"{method['title']}: {' and '.join(weights)}")
+    if not parts:
+        return ""
+    listed = "; ".join(dict.fromkeys(parts))
+    return f"Weights of regularity (and Dice) in this run: {listed}."
+
+
+def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
+    """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
+    trainings = trainings_of(run, paper)
+    several = len({dataset for dataset, _ in trainings}) > 1
+    found: dict[str, list[str]] = {}
+    for dataset, method in trainings:
+        place = f", {run.catalog.dataset(dataset).spec['title']}" if several else ""
+        title = f"{run.catalog.method(method)['title']}{place}"
+        found.setdefault(title, []).append(run.layout.history(dataset, method))
+    return found
+
+
+def histories(run: Run, paper: str) -> list[str]:
+    """The logs of all of a paper's trainings."""
+    return [run.layout.history(*training) for training in trainings_of(run, paper)]

@@ -1,0 +1,125 @@
+"""What a registration job handles, and where fields lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from warpline.plan.experiments import (
+    Experiment,
+    experiments_of,
+    initial_experiment,
+    registration_batches,
+)
+from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.pairs import ATLAS, Pair, pair_name
+from warpline.plan.run import Run
+from warpline.plan.trainings import embedding_method, network_method
+
+
+def fields_by_pair(run: Run, experiment: Experiment) -> dict[str, str]:
+    """Folder of every pair's field, by the pair's name."""
+    place = (experiment.dataset, experiment.method, experiment.split)
+    return {
+        pair_name(pair): run.layout.fields(*place, batch)
+        for batch, pairs in registration_batches(run.catalog, experiment).items()
+        for pair in pairs
+    }
+
+
+def fields_of_row(run: Run, row: Mapping[str, Any]) -> dict[str, str]:
+    """Folder of every pair's field of a row, which may be of several experiments."""
+    return {
+        pair: folder
+        for experiment in experiments_of(run.catalog, row)
+        for pair, folder in fields_by_pair(run, experiment).items()
+    }
+
+
+def pairs_in_batch(run: Run, dataset: str, method: str, split: str, batch: str) -> list[Pair]:
+    """The pairs that one job registers."""
+    return registration_batches(run.catalog, Experiment(dataset, method, split))[batch]
+
+
+def _cases_to_register(run: Run, dataset: str, method: str, split: str, batch: str) -> list[str]:
+    cases = cases_of(pairs_in_batch(run, dataset, method, split, batch))
+    through = run.catalog.method(method)["kind"] == "through_atlas"
+    return [*cases, ATLAS] if through else cases
+
+
+def registration_inputs(run: Run, dataset: str, method: str, split: str, batch: str) -> list[str]:
+    """The batches of cases that a registration job has to wait for."""
+    return batches_with(run, dataset, _cases_to_register(run, dataset, method, split, batch))
+
+
+def registration_folders(
+    run: Run, dataset: str, method: str, split: str, batch: str
+) -> dict[str, str]:
+    """Folder of every case that a registration job reads."""
+    return case_folders(run, dataset, _cases_to_register(run, dataset, method, split, batch))
+
+
+def method_spec(run: Run, method: str) -> dict[str, Any]:
+    """A method's file."""
+    return run.catalog.method(method)
+
+
+def network_recipe(run: Run, method: str) -> dict[str, Any] | None:
+    """The recipe whose network a method runs, if any."""
+    name = network_method(run.catalog, method)
+    return run.catalog.method(name) if name else None
+
+
+def trained_weights(run: Run, dataset: str, method: str) -> str | list[str]:
+    """The weights that a method runs with, if any."""
+    name = network_method(run.catalog, method)
+    return run.layout.weights(dataset, name) if name else []
+
+
+def learned_embedding(run: Run, dataset: str, method: str) -> str | list[str]:
+    """The embedding of displacements that a method registers in, if any."""
+    if run.catalog.method(method)["kind"] != "embedding":
+        return []
+    return run.layout.embedding(dataset, embedding_method(run.catalog, method))
+
+
+def parameter_files(run: Run, method: str) -> list[str]:
+    """elastix' parameter files of a method."""
+    return [run.project_file(path) for path in run.catalog.method(method)["parameter_files"]]
+
+
+def initial_registrations(
+    run: Run, dataset: str, method: str, split: str, batch: str
+) -> dict[str, str]:
+    """Folder of the field before a method's own of each pair, by the pair's name."""
+    initial = initial_experiment(run.catalog, Experiment(dataset, method, split))
+    if initial is None:
+        return {}
+    fields = fields_by_pair(run, initial)
+    names = [pair_name(pair) for pair in pairs_in_batch(run, dataset, method, split, batch)]
+    return {name: fields[name] for name in names}
+
+
+def initial_folders(run: Run, dataset: str, method: str, split: str, batch: str) -> list[str]:
+    """The folders of these fields, each once."""
+    return sorted(set(initial_registrations(run, dataset, method, split, batch).values()))
+
+
+def method_gpus(run: Run, method: str) -> int:
+    """GPUs of a registration: only networks use one."""
+    return run.gpus if network_method(run.catalog, method) else 0
+
+
+def method_device(run: Run, method: str) -> str:
+    """The device of a registration."""
+    return run.catalog.device if network_method(run.catalog, method) else "cpu"
+
+
+def registration_code(run: Run, method: str) -> str:
+    """Fingerprint of the registration by one kind of method, with its network if it has one."""
+    recipe, kind = network_recipe(run, method), run.catalog.method(method)["kind"]
+    if recipe is None:
+        return run.code("register.py", f"warpline.registration.baselines.{kind}")
+    place = "embedding.registrar" if kind == "embedding" else kind
+    network = f"warpline.networks.{recipe['network']['name']}"
+    return run.code("register.py", f"warpline.registration.{place}", network)

@@ -1,0 +1,103 @@
+"""The files of ``config/``, each laid over what it extends, at a run's scale, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from warpline.errors import WarplineError
+from warpline.plan.config import at_scale, merge, read_yaml, validate
+from warpline.registry import suggestion
+
+
+class ConfigFiles:
+    """The run's configuration and the files that it lays its overrides over.
+
+    Parameters
+    ----------
+    config
+        The merged configuration (files and command line).
+    root
+        The project's folder, with ``config/`` and ``workflow/schemas/``.
+
+    Raises
+    ------
+    WarplineError
+        If the configuration is not valid, or overrides what is not there.
+    """
+
+    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike):
+        self.root = Path(root)
+        self._schemas: dict[str, dict[str, Any]] = {}
+        self.config = validate(config, self.schema("config"), "config/config.yaml and --config")
+        self.scale: str = self.config["scale"]
+        for kind, changes in self.config["override"].items():
+            for name in changes:
+                self.path(kind, name, f"key 'override.{kind}' of the configuration")
+        for name in self.config["studies"]:
+            if name in self.known("papers"):
+                raise WarplineError(
+                    f"The study '{name}' has the name of a paper.",
+                    where="key 'studies' of the configuration",
+                    do="Give it another name.",
+                )
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """The JSON schema of a kind of file."""
+        if name not in self._schemas:
+            path = self.root / "workflow" / "schemas" / f"{name}.schema.yaml"
+            self._schemas[name] = read_yaml(path)
+        return self._schemas[name]
+
+    def known(self, kind: str) -> list[str]:
+        """The names of the files of config/<kind>."""
+        return sorted(path.stem for path in (self.root / "config" / kind).glob("*.yaml"))
+
+    def path(self, kind: str, name: str, where: object = None) -> Path:
+        """The file of config/<kind> with this name; `where` is what names it, for the error."""
+        path = self.root / "config" / kind / f"{name}.yaml"
+        if not path.exists():
+            raise WarplineError(
+                f"There is no '{name}' in config/{kind}.",
+                where=where or path,
+                do=suggestion(name, self.known(kind)),
+            )
+        return path
+
+    def raw(self, kind: str, name: str, children: tuple[str, ...] = ()) -> dict[str, Any]:
+        """A file of config/<kind> laid over the one that it extends, under this run's override."""
+        if name in children:
+            raise WarplineError(
+                f"The key 'extends' goes in a circle: {' → '.join([*children, name])}.",
+                where=self.path(kind, name),
+            )
+        child = self.path(kind, children[-1]) if children else None
+        raw = read_yaml(self.path(kind, name, where=child))
+        if "extends" in raw:
+            raw = merge(self.raw(kind, raw["extends"], (*children, name)), raw)
+        return _overridden(raw, self.config["override"][kind].get(name) or {})
+
+    def load(self, kind: str, name: str, schema: str) -> dict[str, Any]:
+        """A file of config/<kind> validated as it is at this run's scale."""
+        raw = self.raw(kind, name)
+        if "extends" in raw:
+            # So that its own file is blamed for its errors.
+            self.load(kind, raw["extends"], schema)
+        where = f"config/{kind}/{name}.yaml (scale {self.scale})"
+        checked = validate(raw, self.schema(schema), where)
+        for other in checked["scales"]:
+            place = f"config/{kind}/{name}.yaml (scale {other})"
+            validate(at_scale(raw, other), self.schema(schema), place)
+        value = validate(at_scale(raw, self.scale), self.schema(schema), where)
+        value.pop("scales", None)
+        value.pop("extends", None)
+        return value
+
+
+def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A file under an override, which wins over the file's own scales too."""
+    plain = {key: value for key, value in override.items() if key != "scales"}
+    scales = {name: merge(part, plain) for name, part in (raw.get("scales") or {}).items()}
+    return merge({**raw, **({"scales": scales} if scales else {})}, override)

@@ -1,0 +1,114 @@
+"""Methods: baselines, recipes, and what makes use of them, by the names of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from warpline.errors import WarplineError
+from warpline.plan.loading import ConfigFiles
+
+# Between a recipe and the fold that it is not trained on: <recipe>@<fold> is a method of its own.
+HELD_OUT = "@"
+NEEDED_KEYS = {
+    "network": ("network", "loss", "training"),
+    "through_atlas": ("method",),
+    "embedding": ("method", "embedding"),
+}
+# What may differ between embeddings of which one is the beginning of the other.
+AFTER_THE_SEARCH = ("components", "neighbours", "strength", "temperature", "corrections")
+
+
+class Methods:
+    """The methods of config/methods, each read when asked for and checked when read."""
+
+    def __init__(self, files: ConfigFiles):
+        self.files = files
+        self._methods: dict[str, dict[str, Any]] = {}
+
+    def get(self, name: str) -> dict[str, Any]:
+        """A method by the name of its file; a recipe that leaves out a fold is still the recipe.
+
+        Raises
+        ------
+        WarplineError
+            If there is none, or it is not valid.
+        """
+        name = name.partition(HELD_OUT)[0]
+        if name not in self._methods:
+            spec = self.files.load("methods", name, "method")
+            for key in NEEDED_KEYS.get(spec["kind"], ()):
+                if key not in spec:
+                    raise WarplineError(
+                        f"A method of kind '{spec['kind']}' needs the key '{key}'.",
+                        where=f"config/methods/{name}.yaml",
+                    )
+            if "method" in spec and self.get(spec["method"])["kind"] != "network":
+                raise WarplineError(
+                    f"The method '{spec['method']}' is no trained network.",
+                    where=f"config/methods/{name}.yaml, key 'method'",
+                )
+            self._check_initial(spec, name)
+            self._check_learned_by(spec, name)
+            self._methods[name] = {**spec, "seed": spec["seed"] + self.files.config["seed"]}
+        return self._methods[name]
+
+    def _check_initial(self, spec: Mapping[str, Any], name: str) -> None:
+        """Refuse an initial registration that is no baseline, or has one of its own."""
+        if spec["initial"] is None:
+            return
+        where = f"config/methods/{name}.yaml, key 'initial'"
+        if spec["kind"] == "through_atlas":
+            raise WarplineError("This method can have no initial registration.", where=where)
+        self.files.path("methods", spec["initial"], where)
+        initial = self.files.load("methods", spec["initial"], "method")
+        if "network" in initial or "method" in initial or initial["initial"] is not None:
+            raise WarplineError(
+                f"The initial registration '{spec['initial']}' is no baseline of a single step.",
+                where=where,
+                do="Name one of kind affine or elastix, such as sokooti2017-affine.",
+            )
+
+    def _check_learned_by(self, spec: Mapping[str, Any], name: str) -> None:
+        """Refuse the embedding of a method that searches otherwise or has too few components."""
+        if "learned_by" not in spec:
+            return
+        where = f"config/methods/{name}.yaml, key 'learned_by'"
+        other = self.get(spec["learned_by"])
+        if spec["kind"] != "embedding" or other["kind"] != "embedding" or "learned_by" in other:
+            raise WarplineError(
+                f"The method '{spec['learned_by']}' learns no embedding that this one could use.",
+                where=where,
+                do="Both must be of kind embedding, and the other one learn its own.",
+            )
+        own, theirs = (
+            search_settings(s["embedding"]) | {"method": s["method"]} for s in (spec, other)
+        )
+        different = sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
+        if own != theirs:
+            raise WarplineError(
+                f"The search of '{spec['learned_by']}' is another one: {', '.join(different)}.",
+                where=where,
+                do="Give both the same values, or take this key out.",
+            )
+        most, asked = (s["embedding"]["components"] for s in (other, spec))
+        if asked > most:
+            raise WarplineError(
+                f"The embedding of '{spec['learned_by']}' has {most} components, not {asked}.",
+                where=where,
+                do="Ask for fewer, or take this key out.",
+            )
+
+    def check_objective(self, method: str, objective: str, where: str) -> None:
+        """Refuse a method that is not trained for `objective`."""
+        if self.get(method).get("training", {}).get("objective") != objective:
+            raise WarplineError(
+                f"The method '{method}' is not trained for '{objective}'.",
+                where=where,
+                do=f"Name a recipe with 'objective: {objective}'.",
+            )
+
+
+def search_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What an embedding's displacements are searched with."""
+    return {key: value for key, value in settings.items() if key not in AFTER_THE_SEARCH}

@@ -1,0 +1,53 @@
+"""Rows of tables that a paper's file does not name one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from warpline.plan.datasets import Datasets
+from warpline.plan.methods import Methods
+from warpline.plan.splits import split_and_suffix
+
+
+def extra_rows(rows: list[dict], extra: Sequence[str], methods: Methods) -> list[dict]:
+    """Rows for the configuration's extra methods on every dataset and split of a table."""
+    runs = [row for row in rows if "method" in row and not split_and_suffix(row["split"])[1]]
+    places = dict.fromkeys((row["dataset"], row["split"], row["set"]) for row in runs)
+    present = {(row["method"], row["dataset"], row["split"]) for row in runs}
+    return [
+        {
+            "id": f"{method}-{dataset}-{split}",
+            "title": methods.get(method)["title"],
+            "set": name,
+            "dataset": dataset,
+            "method": method,
+            "split": split,
+            "published": {},
+        }
+        for dataset, split, name in places
+        for method in extra
+        if (method, dataset, split) not in present
+    ]
+
+
+def pair_rows(rows: list[dict], datasets: Datasets) -> Iterator[dict]:
+    """Every row for one pair after the other; those that are only published stand as such."""
+    pairs = [
+        datasets.get(row["dataset"]).pairs(row["split"]) if "method" in row else [] for row in rows
+    ]
+    published = [row.get("published_pairs", {}) for row in rows]
+    number = max(
+        *map(len, pairs),
+        *(len(values) for columns in published for values in columns.values()),
+        0,
+    )
+    for i in range(number):
+        for row, own, columns in zip(rows, pairs, published, strict=True):
+            values = {name: column[i] for name, column in columns.items() if i < len(column)}
+            entry = {"id": row["id"], "title": row["title"], "published": values}
+            entry["set"] = f"Pair {i + 1}"
+            if i < len(own):
+                entry |= {key: row[key] for key in ("dataset", "method", "split")}
+                entry["fixed"], entry["moving"] = own[i]
+            if i < len(own) or values:
+                yield entry

@@ -1,0 +1,69 @@
+"""A run of the workflow: what it consists of, where its results lie, which code makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warpline.plan.catalog import Catalog
+from warpline.plan.experiments import Experiment, measured, registration_batches, registrations
+from warpline.plan.fingerprint import code_version
+from warpline.plan.layout import Layout
+
+
+class Run:
+    """What the rules of the workflow ask; see `warpline.plan.inputs`.
+
+    Parameters
+    ----------
+    config
+        The merged configuration (files and command line).
+    root
+        The project's folder.
+
+    Raises
+    ------
+    WarplineError
+        If anything that the run names is not there or not valid: before any job.
+    """
+
+    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike):
+        self.root = Path(root)
+        self.catalog = Catalog(config, root)
+        self.layout = Layout(self.catalog.config["results"])
+        self._versions: dict[tuple[str, ...], str] = {}
+        for paper in self.catalog.papers:
+            measured(self.catalog, paper)
+            for experiment in registrations(self.catalog, paper):
+                registration_batches(self.catalog, experiment)
+
+    @cached_property
+    def experiments(self) -> list[Experiment]:
+        """The registrations of all papers and studies, each once."""
+        catalog = self.catalog
+        return list(dict.fromkeys(e for p in catalog.papers for e in registrations(catalog, p)))
+
+    def code(self, script: str, *definitions: str) -> str:
+        """Fingerprint of a script and the library code that it runs.
+
+        Parameters
+        ----------
+        definitions
+            What is chosen by name at run time: ``package.module`` or ``package.module:name``.
+        """
+        key = (script, *definitions)
+        if key not in self._versions:
+            self._versions[key] = code_version(self.root / "scripts" / script, *definitions)
+        return self._versions[key]
+
+    def project_file(self, path: str | os.PathLike) -> str:
+        """A file of the project as an input: relative, so that the project may move."""
+        return os.path.relpath(self.root / path)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of a job whose network can use one."""
+        return 1 if self.catalog.device == "cuda" else 0

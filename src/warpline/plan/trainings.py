@@ -1,0 +1,111 @@
+"""Trainings: what a recipe learns from on a dataset, and which weights a method runs with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warpline.errors import WarplineError
+from warpline.plan.catalog import Catalog
+from warpline.plan.folds import without_fold
+from warpline.plan.methods import HELD_OUT, search_settings
+from warpline.plan.pairs import ATLAS, Pair
+
+
+def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
+    """A method as it is trained on a dataset.
+
+    ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
+    split, the fold after the one held out, in a circle, takes its place and trains nothing.
+    With ``pairing: split`` the key ``training.pairs`` has the pairs of the training splits.
+    """
+    spec = catalog.method(method)
+    _, marked, held_out = method.partition(HELD_OUT)
+    if marked:
+        spec = without_fold(catalog, dataset, method, held_out)
+    if spec.get("training", {}).get("pairing") == "split":
+        data, splits = catalog.dataset(dataset), spec["training"]["splits"]
+        pairs = [pair for split in splits for pair in data.pairs(split)]
+        spec = {**spec, "training": {**spec["training"], "pairs": pairs}}
+    return spec
+
+
+def training_cases(catalog: Catalog, dataset: str, method: str) -> tuple[list[str], list[Pair]]:
+    """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset.
+
+    What learns from single cases validates on pairs of a case and itself.
+    """
+    data, training = catalog.dataset(dataset), recipe(catalog, dataset, method)["training"]
+    validation = training["validation"]
+    pairs: list[Pair] = []
+    if training["objective"] != "registration":
+        if validation["split"] in data.splits:
+            pairs = [(case, case) for case in data.split(validation["split"])]
+    elif validation["split"] is not None and validation["split"] in data.spec["pairs"]:
+        pairs = data.pairs(validation["split"])[: validation["pairs"]]
+    cases = data.split(*training["splits"])
+    if training["pairing"] == "atlas":
+        data.atlas_candidates()
+        cases.append(ATLAS)
+    return cases, pairs
+
+
+def labelled_by(catalog: Catalog, dataset: str) -> tuple[str, str] | None:
+    """(dataset, method) of the segmenter that gives a dataset its noisy labels, if any."""
+    noisy = catalog.dataset(dataset).spec["noisy_labels"]
+    return (noisy["dataset"], noisy["method"]) if noisy else None
+
+
+def network_method(catalog: Catalog, method: str) -> str | None:
+    """The method whose trained weights a method uses: itself, another or none.
+
+    What leaves out a fold uses weights that left it out too.
+    """
+    spec = catalog.method(method)
+    if spec["kind"] == "network" or "method" not in spec:
+        return method if spec["kind"] == "network" else None
+    return spec["method"] + method.removeprefix(method.partition(HELD_OUT)[0])
+
+
+def embedding_method(catalog: Catalog, method: str) -> str:
+    """The method whose embedding a method of kind embedding uses: its own or another's."""
+    name, mark, fold = method.partition(HELD_OUT)
+    return catalog.method(method).get("learned_by", name) + mark + fold
+
+
+def embedding_settings(catalog: Catalog, method: str) -> dict[str, Any]:
+    """What an embedding is learned with: its search and its number of components."""
+    settings = catalog.method(method)["embedding"]
+    return {**search_settings(settings), "components": settings["components"]}
+
+
+def embedding_pairs(catalog: Catalog, dataset: str, method: str) -> list[Pair]:
+    """The pairs that an embedding is learned on: those of the splits its network trains on.
+
+    Raises
+    ------
+    WarplineError
+        If the dataset pairs none of these splits.
+    """
+    data = catalog.dataset(dataset)
+    splits = recipe(catalog, dataset, network_method(catalog, method))["training"]["splits"]
+    paired = [split for split in splits if split in data.spec["pairs"]]
+    if not paired:
+        raise WarplineError(
+            f"The dataset '{dataset}' has no pairs to learn the embedding '{method}' on.",
+            where=f"config/datasets/{dataset}.yaml, key 'pairs'",
+            do=f"Add pairs for: {', '.join(splits)}.",
+        )
+    return [pair for split in paired for pair in data.pairs(split)]
+
+
+def pretraining(catalog: Catalog, dataset: str, method: str) -> tuple[str, str] | None:
+    """(dataset, method) whose weights a recipe starts from, if any.
+
+    What leaves out a fold starts from weights that left it out too.
+    """
+    pretrain = catalog.method(method)["pretrain"]
+    if pretrain is None:
+        return None
+    before = pretrain.get("dataset", dataset)
+    fold = method.removeprefix(method.partition(HELD_OUT)[0]) if before == dataset else ""
+    return before, pretrain["method"] + fold

@@ -1,0 +1,107 @@
+"""Registering a batch of pairs: their fields, what each cost and what is told of each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from warpline.cases.atlas import without_self
+from warpline.cases.case import Case, read_case
+from warpline.fields.io import read_field, write_field
+from warpline.fields.physical import DisplacementField
+from warpline.files import atomic_folder
+from warpline.images.files import write_image
+from warpline.plan.pairs import Pair, pair_name
+from warpline.provenance.record import peak_memory
+from warpline.registration.initial import resample_moving
+from warpline.registration.registrar import Diagnostics, Registrar
+
+TABLE = "registrations.csv"
+
+
+def register_batch(
+    registrar: Registrar,
+    pairs: Sequence[Pair],
+    folders: Mapping[str, str],
+    target: str | os.PathLike,
+    initial: Mapping[str, str] | None = None,
+) -> None:
+    """Register pairs into a folder, which appears when all of them are done.
+
+    It holds each pair's field ``<fixed>__<moving>.nii.gz``, the arrays (``.npz``) and images
+    (``-<name>.nii.gz``) of its diagnostics, and the table ``registrations.csv``: fixed, moving,
+    seconds, device, peak_memory (MiB, of the process so far), and the diagnostics' values.
+
+    Parameters
+    ----------
+    pairs
+        (fixed, moving) ids; that of the atlas with the case that it copies is left out.
+    folders
+        Of every case, and of the atlas where pairs hold it.
+    initial
+        Folder of the field of each pair's initial registration, by the pair's name. The registrar
+        gets the moving case as that leaves it, and the two fields are composed.
+
+    Raises
+    ------
+    WarplineError
+        If a case or a field cannot be read, or a registration fails; `target` is as it was.
+    """
+    pairs = without_self(pairs, folders, some=False)
+    rows: list[dict[str, Any]] = []
+    with atomic_folder(target) as folder:
+        for pair in pairs:
+            fixed, moving, first = read_pair(pair, folders, initial)
+            if not rows and registrar.warms_up:
+                registrar.register(fixed, moving)
+            # Without the initial registration, as published.
+            started = time.perf_counter()
+            result = registrar.register(fixed, moving)
+            seconds = time.perf_counter() - started
+            field = result.field if first is None else first.compose(result.field)
+            write_field(folder / f"{pair_name(pair)}.nii.gz", field)
+            write_diagnostics(folder, pair, result.diagnostics)
+            row = dict(zip(("fixed", "moving"), pair, strict=True)) | {"seconds": seconds}
+            row |= {"device": registrar.device, "peak_memory": peak_memory()}
+            rows.append(row | dict(result.diagnostics.values))
+            done = f"{len(rows)}/{len(pairs)}"
+            print(f"{' <- '.join(pair)}: {seconds:.2f} s ({done})", flush=True)
+        if registrar.examines:
+            # Afterwards: the memory of the above is that of the registrations alone.
+            for pair, row in zip(pairs, rows, strict=True):
+                fixed, moving, _ = read_pair(pair, folders, initial)
+                found = registrar.examine(fixed, moving)
+                write_diagnostics(folder, pair, found)
+                row |= found.values
+        columns = None if rows else ["fixed", "moving"]
+        pd.DataFrame(rows, columns=columns).to_csv(folder / TABLE, index=False)
+
+
+def read_pair(
+    pair: Pair, folders: Mapping[str, str], initial: Mapping[str, str] | None = None
+) -> tuple[Case, Case, DisplacementField | None]:
+    """The fixed case, the moving one as its initial registration leaves it, and the latter's field.
+
+    Without an initial registration the moving case is as it was, and there is no field.
+    """
+    fixed, moving = (read_case(folders[case]) for case in pair)
+    if not initial:
+        return fixed, moving, None
+    name = pair_name(pair)
+    first = read_field(Path(initial[name]) / f"{name}.nii.gz")
+    return fixed, resample_moving(moving, first), first
+
+
+def write_diagnostics(folder: Path, pair: Pair, diagnostics: Diagnostics) -> None:
+    """Write the arrays and images of a pair's diagnostics beside its field."""
+    name = pair_name(pair)
+    if diagnostics.arrays:
+        np.savez_compressed(folder / f"{name}.npz", **diagnostics.arrays)
+    for part, image in diagnostics.images.items():
+        write_image(folder / f"{name}-{part}.nii.gz", image)

@@ -1,0 +1,56 @@
+"""How a pair is registered by displacement embeddings.
+
+Hansen & Heinrich 2020; what the paper leaves open are the values of `Settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a pair is registered.
+
+    Attributes
+    ----------
+    keypoints, erosion
+        How many are asked for, and how many voxels inside the mask; see `keypoints`.
+    components
+        Dimensions of the embedding; None takes the maps as they are.
+    radius, step, patch
+        Of the search, in feature voxels; see `displacement_maps`.
+    share
+        Brings all maps to one scale, see `equalise`; None takes them as they are.
+    shift, draws
+        The embedding is learned from `draws` searches at each keypoint, with their middles up to
+        `shift` feature voxels along each axis beside it, at random.
+    neighbours, strength
+        Of the graph, and λ of the diffusion.
+    temperature
+        Of the soft-argmin, in units of each map's depth, see `to_one_depth`.
+    shape, margin
+        Both lungs' boxes, with `margin` mm on each side, are resampled to `shape` (z, y, x).
+    align_boxes
+        Start from the affine map of one box onto the other; otherwise both images are seen in the
+        fixed lungs' box.
+    corrections
+        Of the dense field, see `densify`.
+    """
+
+    keypoints: int = 1500
+    erosion: int = 3
+    components: int | None = 512
+    radius: int = 10
+    step: float = 1.0
+    patch: int = 3
+    share: float | None = 0.005
+    shift: int = 3
+    draws: int = 4
+    neighbours: int = 10
+    strength: float = 0.2
+    temperature: float = 0.02
+    shape: tuple[int, int, int] = (192, 160, 192)
+    margin: float = 6.0
+    align_boxes: bool = True
+    corrections: int = 1

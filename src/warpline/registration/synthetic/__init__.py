@@ -1,0 +1,1 @@
+"""Synthetic pairs, whose field is known, and patches drawn from them."""
