@@ -432,6 +432,39 @@ def test_few_cases_are_told(records, spec):
     assert note not in to_markdown(Table(built.frame.assign(independent=10), built.spec))
 
 
+def test_labels_that_warping_lost_and_labels_that_a_case_lacks_are_told(records, spec):
+    lost = [
+        tidy(
+            [row("vanished", value, "", "head")], "hippocampus", "baseline", "val", f"f{k}", f"m{k}"
+        )
+        for k, n in enumerate((0.0, 1.0, 1.0))
+    ]
+    frame = build(pd.concat([records, *lost]), spec).set_index("row")
+    assert frame.loc["baseline", "vanished"] == 2
+    assert math.isnan(frame.loc["unregistered", "vanished"])
+    assert frame["dice_left_out"].tolist() == [1, 1, 0]
+    assert frame["hd95_left_out"].tolist() == [0, 0, 0]
+    text = to_markdown(Table(frame.reset_index(), {**spec, "caption": ""}))
+    assert "as distance; their number: Baseline & <more> 2." in text
+    assert "lacks are left out; pairs that this concerns: Dice 1, Dice30 1." in text
+
+
+def test_leaving_out_a_label_wins_nothing(records, spec):
+    """The rival without its worst label has the better mean, and is not the best."""
+    records["method"] = records["method"].replace({"identity": "rival"})
+    spec["rows"][0]["method"] = "rival"
+    spec["reference"] = None
+    own = (records["method"] == "rival") & (records["metric"] == "dice")
+    records.loc[own, "value"] = records.loc[own, "value"] + 0.5
+    whole = to_html(Table(build(records, spec), {**spec, "caption": ""}))
+    assert "<strong>0.867</strong>" in whole
+    records.loc[own & (records["fixed"] == "f0") & (records["label"] == "tail"), "value"] = math.nan
+    built = Table(build(records, spec), {**spec, "caption": ""})
+    assert built.frame["dice_left_out"].tolist() == [2, 1, 0]
+    assert built.frame["dice"][0] > built.frame["dice"][1]
+    assert "<strong>0." not in to_html(built)  # the other has no rival
+
+
 def test_fewer_values_than_pairs_are_told(records, spec):
     gone = (records["method"] == "identity") & (records["fixed"] == "f0")
     records = records[~(gone & (records["metric"] == "hd95_voxels"))]
