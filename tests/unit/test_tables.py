@@ -434,9 +434,7 @@ def test_few_cases_are_told(records, spec):
 
 def test_labels_that_warping_lost_and_labels_that_a_case_lacks_are_told(records, spec):
     lost = [
-        tidy(
-            [row("vanished", value, "", "head")], "hippocampus", "baseline", "val", f"f{k}", f"m{k}"
-        )
+        tidy([row("vanished", n, "", "head")], "hippocampus", "baseline", "val", f"f{k}", f"m{k}")
         for k, n in enumerate((0.0, 1.0, 1.0))
     ]
     frame = build(pd.concat([records, *lost]), spec).set_index("row")
