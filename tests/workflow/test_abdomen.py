@@ -93,10 +93,7 @@ def pancreas_by_hand(project, provider: str) -> dict:
     from_hand = {"sources": [f"folder:{BY_HAND}"], "checksums": []}
     archives = ("TCIA_pancreas_labels-02-05-2017-1.zip", "label_tciapancreasct_multiorgan.tar.gz",
                 "cropping.csv")  # fmt: skip
-    # The archive's interface is this machine's server.
-    sources = [f"tcia:Pancreas-CT@{interface}", f"folder:{BY_HAND}/tcia-pancreas"]
     return {
-        "per_case": {"images": {"sources": sources}},
         "archives": dict.fromkeys(archives, from_hand),
         # In place of the archive's interface, which the tests of the download try.
         "per_case": {

@@ -45,17 +45,28 @@ wildcard_constraints:
     figure=r"[A-Za-z0-9_-]+",
 
 
-def ask(question):
-    """What a function of warpline.plan.inputs answers to a job's wildcards."""
-    names = list(inspect.signature(question).parameters)[1:]
+def ask(question, **known):
+    """What a function of warpline.plan.inputs answers to a job's wildcards, and what is known."""
+    names = [*inspect.signature(question).parameters][1:]
 
     def answer(wildcards):
         try:
-            return question(run, *(wildcards[name] for name in names))
+            return question(run, *(known.get(n) or wildcards[n] for n in names))
         except WarplineError as error:
             raise WorkflowError(str(error)) from None
 
     return answer
+
+
+def in_report(files, caption, paper, subcategory):
+    """Outputs that a job remakes one by one, as Snakemake's report shows them."""
+    shown = dict(
+        caption=f"../report/{caption}.rst", category=paper, subcategory=subcategory
+    )
+    return [
+        update(report(file, **shown, labels={"file": Path(file).name}))
+        for file in files
+    ]
 
 
 def growing(amount):

@@ -1,4 +1,4 @@
-# Displacement fields → one tidy record file an experiment; the records of a paper in one file.
+# Displacement fields → one tidy record file an experiment.
 
 
 rule evaluate:
@@ -84,27 +84,6 @@ rule evaluate_segmentation:
         code=ask(evaluate.segmentation_code),
     script:
         "../../scripts/evaluate_segmentation.py"
-
-
-rule collect:
-    input:
-        ask(evaluate.records_of),
-    output:
-        layout.paper_records("{paper}"),
-    log:
-        layout.log("collect/{paper}"),
-    benchmark:
-        layout.benchmark("collect/{paper}")
-    conda:
-        "../../envs/imaging.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        names=ask(evaluate.names_of_records),
-        code=run.code("collect.py"),
-    script:
-        "../../scripts/collect.py"
 
 
 # Not part of any paper: ask for results/submissions/<dataset>/<method>/<split>.zip by its name.

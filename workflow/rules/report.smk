@@ -1,102 +1,69 @@
-# Records → tables and figures → one papers. Nothing here needs a GPU; tables need records alone.
+# Records → tables and figures → one page. Nothing here needs a GPU; tables need records alone. All
+# tables of a paper are one job, and all its figures: each makes anew only what has changed.
 
+for paper in run.catalog.papers:
 
-rule table:
-    input:
-        layout.paper_records("{paper}"),
-    output:
-        csv=report(
-            layout.table("{paper}", "{table}", "csv"),
-            caption="../report/table.rst",
-            category="{paper}",
-            subcategory="Tables",
-            labels={"table": "{table}", "format": "CSV"},
-        ),
-        md=layout.table("{paper}", "{table}", "md"),
-        tex=layout.table("{paper}", "{table}", "tex"),
-        html=report(
-            layout.table("{paper}", "{table}", "html"),
-            caption="../report/table.rst",
-            category="{paper}",
-            subcategory="Tables",
-            labels={"table": "{table}", "format": "HTML"},
-        ),
-    log:
-        layout.log("table/{paper}/{table}"),
-    benchmark:
-        layout.benchmark("table/{paper}/{table}")
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        table=ask(papers.table_spec),
-        values=ask(papers.run_values),
-        code=run.code("table.py"),
-    script:
-        "../../scripts/table.py"
+    rule:
+        name:
+            f"{paper}_tables"
+        input:
+            records=ask(evaluate.records_of, paper=paper),
+            templates=papers.table_templates(run),
+        output:
+            in_report(papers.tables_of(run, paper), "table", paper, "Tables"),
+            records=layout.paper_records(paper),
+        log:
+            layout.log(f"{paper}/tables"),
+        benchmark:
+            layout.benchmark(f"{paper}/tables")
+        conda:
+            "../../envs/report.yaml"
+        resources:
+            mem_mb=growing(1000),
+            runtime=growing(10),
+        params:
+            names=ask(evaluate.names_of_records, paper=paper),
+            tables=ask(papers.table_specs, paper=paper),
+            files=ask(papers.table_files, paper=paper),
+            values=ask(papers.run_values, paper=paper),
+            memory=layout.memory(paper, "tables"),
+            results=settings["results"],
+            code=run.code("tables.py"),
+        script:
+            "../../scripts/tables.py"
 
+    if papers.figures_of(run, paper):
 
-rule figure:
-    input:
-        ask(figures.figure_inputs),
-    output:
-        png=report(
-            layout.figure("{paper}", "{figure}", "png"),
-            caption="../report/figure.rst",
-            category="{paper}",
-            subcategory="Figures",
-            labels={"figure": "{figure}"},
-        ),
-        svg=layout.figure("{paper}", "{figure}", "svg"),
-    log:
-        layout.log("figure/{paper}/{figure}"),
-    benchmark:
-        layout.benchmark("figure/{paper}/{figure}")
-    wildcard_constraints:
-        figure=r"(?!learning_curves)[A-Za-z0-9_-]+",
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
-    params:
-        figure=ask(figures.figure_spec),
-        sources=ask(figures.figure_sources),
-        values=ask(papers.run_values),
-        code=ask(figures.figure_code),
-    script:
-        "../../scripts/figure.py"
-
-
-rule learning_curves:
-    input:
-        ask(papers.histories),
-    output:
-        png=report(
-            layout.figure("{paper}", "learning_curves", "png"),
-            caption="../report/learning_curves.rst",
-            category="{paper}",
-            subcategory="Training",
-            labels={"figure": "learning curves"},
-        ),
-        svg=layout.figure("{paper}", "learning_curves", "svg"),
-    log:
-        layout.log("learning_curves/{paper}"),
-    benchmark:
-        layout.benchmark("learning_curves/{paper}")
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        logs=ask(papers.learning_curve_logs),
-        values=ask(papers.run_values),
-        code=run.code("curves.py"),
-    script:
-        "../../scripts/curves.py"
+        rule:
+            name:
+                f"{paper}_figures"
+            input:
+                ask(figures.figure_inputs, paper=paper),
+            output:
+                in_report(figures.figure_files(run, paper), "figure", paper, "Figures"),
+                in_report(
+                    figures.curve_files(run, paper),
+                    "learning_curves",
+                    paper,
+                    "Training",
+                ),
+            log:
+                layout.log(f"{paper}/figures"),
+            benchmark:
+                layout.benchmark(f"{paper}/figures")
+            conda:
+                "../../envs/report.yaml"
+            resources:
+                mem_mb=growing(2000),
+                runtime=growing(30),
+            params:
+                figures=ask(figures.figure_pieces, paper=paper),
+                values=ask(papers.run_values, paper=paper),
+                memory=layout.memory(paper, "figures"),
+                results=settings["results"],
+                code=ask(figures.drawing_code, paper=paper),
+            script:
+                "../../scripts/figures.py"
 
 
 rule report_page:

@@ -1,8 +1,8 @@
-"""Records of several experiments under one name: the folds of a cross-validation."""
+"""Records of several experiments in one, under the names by which rows look for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -26,3 +26,11 @@ def under_names(records: pd.DataFrame, names: Iterable[tuple[str, str]]) -> pd.D
     return pd.concat(
         [records.assign(method=method, split=split) for method, split in names], ignore_index=True
     )
+
+
+def pool_records(
+    frames: Iterable[pd.DataFrame], names: Sequence[Iterable[tuple[str, str]]]
+) -> pd.DataFrame:
+    """The records of several experiments in one table, each under its own `names`."""
+    pooled = [under_names(frame, own) for frame, own in zip(frames, names, strict=True)]
+    return pd.concat(pooled, ignore_index=True)

@@ -136,6 +136,10 @@ class Layout:
         """A figure in one format."""
         return f"{self.results}/{paper}/figures/{figure}.{suffix}"
 
+    def memory(self, paper: str, kind: str) -> str:
+        """What a paper's tables or figures were made from, so that only what changed is redone."""
+        return f"{self.results}/state/{paper}/{kind}.json"
+
     @property
     def report(self) -> str:
         """The page of all tables and figures."""

@@ -123,7 +123,9 @@ def record_job(snakemake: Any, *settings: str) -> Iterator[dict[str, Any]]:
     Yields
     ------
     dict
-        Further entries of the record, to be filled by the job.
+        Further entries of the record, to be filled by the job. The entry ``apart`` is none itself:
+        by output it has the ``settings`` and ``inputs`` of an output that has some of its own, and
+        None for one that was left as it was, whose record stays too.
     """
     results = Path(snakemake.config.get("results", "results"))
     started, clock = time.time(), time.monotonic()
@@ -132,7 +134,9 @@ def record_job(snakemake: Any, *settings: str) -> Iterator[dict[str, Any]]:
     }
     more: dict[str, Any] = {}
     yield more
-    outputs = {_relative(path, results): path for path in snakemake.output}
+    apart = more.pop("apart", {})
+    kept = {path for path, own in apart.items() if own is None}
+    outputs = {_relative(path, results): path for path in snakemake.output if path not in kept}
     entries = record(
         device(),
         time.monotonic() - clock,
@@ -146,8 +150,12 @@ def record_job(snakemake: Any, *settings: str) -> Iterator[dict[str, Any]]:
         log=_relative(snakemake.log[0], results),
         **more,
     )
-    for name in outputs:
-        write_json(record_path(results, name), entries)
+    for name, path in outputs.items():
+        own = dict(apart.get(path) or {})
+        if "inputs" in own:
+            names = [_relative(source, results) for source in own["inputs"]]
+            own["inputs"] = {source: inputs[source] for source in names if source in inputs}
+        write_json(record_path(results, name), entries | own)
 
 
 @contextmanager

@@ -6,32 +6,69 @@ from collections.abc import Callable
 from typing import Any
 
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.papers import histories, learning_curve_logs, trainings_of
 from warpline.plan.inputs.register import fields_of_row
 from warpline.plan.kinds import FIGURES
+from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
 from warpline.plan.run import Run
 
 
-def figure_spec(run: Run, paper: str, figure: str) -> dict[str, Any]:
-    """A figure's entry in the paper file."""
-    return run.catalog.paper(paper)["figures"][figure]
+def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
+    """What each figure of a paper is drawn from, by what code, and its files; learning curves too.
+
+    Each has ``spec``, ``sources``, ``inputs``, ``code`` and ``files``.
+    """
+    pieces = {}
+    for name, spec in run.catalog.paper(paper)["figures"].items():
+        kind = FIGURES[spec["kind"]]
+        sources = {key: SOURCES[asked](run, paper, spec) for key, asked in kind.sources.items()}
+        pieces[name] = {
+            "spec": spec,
+            "sources": sources,
+            "inputs": _inputs(run, spec, sources),
+            "code": run.code("figures.py", kind.draw),
+        }
+    if trainings_of(run, paper):
+        pieces[LEARNING_CURVES] = {
+            "spec": {"kind": LEARNING_CURVES},
+            "sources": learning_curve_logs(run, paper),
+            "inputs": histories(run, paper),
+            "code": run.code("figures.py", "warpline.figures.learning"),
+        }
+    for name, piece in pieces.items():
+        piece["files"] = [run.layout.figure(paper, name, suffix) for suffix in FIGURE_FORMATS]
+    return pieces
 
 
-def figure_code(run: Run, paper: str, figure: str) -> str:
-    """Fingerprint of the drawing of this kind of figure."""
-    return run.code("figure.py", FIGURES[figure_spec(run, paper, figure)["kind"]].draw)
+def figure_inputs(run: Run, paper: str) -> list[str]:
+    """The files that a paper's figures have to wait for."""
+    pieces = figure_pieces(run, paper).values()
+    return sorted({path for piece in pieces for path in piece["inputs"]})
 
 
-def figure_sources(run: Run, paper: str, figure: str) -> dict[str, Any]:
-    """What this kind of figure draws from, as its `draw` takes it."""
-    spec = figure_spec(run, paper, figure)
-    wanted = FIGURES[spec["kind"]].sources
-    return {name: SOURCES[question](run, paper, spec) for name, question in wanted.items()}
+def figure_files(run: Run, paper: str) -> list[str]:
+    """All files of a paper's figures but the learning curves."""
+    return [
+        run.layout.figure(paper, name, suffix)
+        for name in run.catalog.paper(paper)["figures"]
+        for suffix in FIGURE_FORMATS
+    ]
 
 
-def figure_inputs(run: Run, paper: str, figure: str) -> list[str]:
-    """The files that a figure has to wait for."""
-    spec = figure_spec(run, paper, figure)
-    sources = figure_sources(run, paper, figure)
+def curve_files(run: Run, paper: str) -> list[str]:
+    """The files of a paper's learning curves, if any of its methods is trained."""
+    if not trainings_of(run, paper):
+        return []
+    return [run.layout.figure(paper, LEARNING_CURVES, suffix) for suffix in FIGURE_FORMATS]
+
+
+def drawing_code(run: Run, paper: str) -> list[str]:
+    """Fingerprints of the drawing of a paper's figures."""
+    return sorted({piece["code"] for piece in figure_pieces(run, paper).values()})
+
+
+def _inputs(run: Run, spec: dict[str, Any], sources: dict[str, Any]) -> list[str]:
+    """The files and folders that a figure is drawn from."""
     files = [sources[name] for name in ("records", "exploration", "slices") if name in sources]
     files += sources.get("tables", [])
     for folders in sources.get("fields", {}).values():

@@ -12,11 +12,7 @@ from warpline.plan.trainings import labelled_by, network_method, pretraining
 
 def tables_of(run: Run, paper: str) -> list[str]:
     """All files of a paper's tables."""
-    return [
-        run.layout.table(paper, table, suffix)
-        for table in run.catalog.paper(paper)["tables"]
-        for suffix in TABLE_FORMATS
-    ]
+    return [path for files in table_files(run, paper).values() for path in files]
 
 
 def figures_of(run: Run, paper: str) -> list[str]:
@@ -85,9 +81,22 @@ def trainings_of(run: Run, paper: str) -> list[tuple[str, str]]:
 # Tables ---------------------------------------------------------------------------------------
 
 
-def table_spec(run: Run, paper: str, table: str) -> dict[str, Any]:
-    """A table's entry in the paper file."""
-    return run.catalog.paper(paper)["tables"][table]
+def table_specs(run: Run, paper: str) -> dict[str, dict[str, Any]]:
+    """The entries of a paper's tables."""
+    return run.catalog.paper(paper)["tables"]
+
+
+def table_files(run: Run, paper: str) -> dict[str, list[str]]:
+    """The files of each table of a paper."""
+    return {
+        table: [run.layout.table(paper, table, suffix) for suffix in TABLE_FORMATS]
+        for table in table_specs(run, paper)
+    }
+
+
+def table_templates(run: Run) -> list[str]:
+    """The templates that tables are written by."""
+    return [run.project_file(f"workflow/report/table.{suffix}.j2") for suffix in ("html", "tex")]
 
 
 def run_values(run: Run, paper: str) -> dict[str, str]:

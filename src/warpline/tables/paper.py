@@ -1,0 +1,28 @@
+"""A table of a paper, from its records to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warpline.tables import Table, build, write_all
+
+
+def write_table(
+    records: pd.DataFrame, spec: Mapping[str, Any], values: Mapping[str, Any], target: Path
+) -> None:
+    """Make a table from a paper's records and write it in four formats.
+
+    Parameters
+    ----------
+    spec
+        The table's entry in the paper file.
+    values
+        What its caption may quote of the run.
+    target
+        Path of one of the formats.
+    """
+    write_all(Table(build(records, spec), spec, values), target.parent, target.stem)
