@@ -380,4 +380,4 @@ def test_content_and_state(tmp_path):
 
 def test_every_script_keeps_a_record():
     for path in sorted((ROOT / "scripts").glob("*.py")):
-        assert "keep(snakemake" in path.read_text(encoding="utf-8"), path.name
+        assert "with recorded_job(snakemake" in path.read_text(encoding="utf-8"), path.name
