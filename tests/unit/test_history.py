@@ -152,7 +152,7 @@ def test_the_summary_adds_up_what_the_jobs_took(results):
     paths = sorted(p.name for p in (results / "provenance").rglob("*.json"))
     assert len(paths) == 7
     assert summary["jobs"] == dict.fromkeys(
-        ("table", "evaluate", "register", "prepare", "train", "fetch"), 1
+        ("paper_tables", "evaluate", "register", "prepare", "train", "fetch"), 1
     )
     assert summary["seeds"] == {"scans/net": 5}
     assert summary["devices"] == ["cpu"]
@@ -303,8 +303,8 @@ def test_the_page_holds_what_is_asked_of_it(results):
         "records/scans/net/val.parquet",
         "fields/scans/net/val/all",
         "models/scans/net/weights.safetensors",
-        "data/scans/canonical",
-        "data/scans/canonical",
+        "data/scans/prepared",
+        "data/scans/prepared",
     ]
     assert "data/scans/verified/a.zip  fetch" in told(TABLE, "--full")
 
