@@ -7,8 +7,14 @@ import json
 from typing import Any
 
 from warpline.plan.experiments import initial_experiments
-from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.cases import (
+    batches_with,
+    case_folders,
+    cases_of,
+    network_definitions,
+)
 from warpline.plan.inputs.register import fields_by_pair
+from warpline.plan.kinds import REGULARISERS, SIMILARITIES
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import (
@@ -69,10 +75,14 @@ def initial_fields(run: Run, dataset: str, method: str) -> dict[str, str]:
 
 
 def training_code(run: Run, method: str) -> str:
-    """Fingerprint of the training with the recipe's network and objective."""
+    """Fingerprint of the training with the recipe's network, objective and loss."""
     spec = run.catalog.method(method)
-    network, objective = spec["network"]["name"], spec["training"]["objective"]
-    return run.code("train.py", f"warpline.networks.{network}", f"warpline.training.{objective}")
+    objective, loss = spec["training"]["objective"], spec["loss"]
+    chosen = [*network_definitions(spec), f"warpline.training.{objective}"]
+    if objective == "registration":
+        chosen.append(SIMILARITIES[loss["similarity"]["name"]])
+        chosen.append(REGULARISERS[loss["regularisation"]["name"]])
+    return run.code("train.py", *chosen)
 
 
 def state_folder(run: Run, dataset: str, method: str) -> str:
@@ -133,4 +143,4 @@ def embedded_folders(run: Run, dataset: str, method: str) -> dict[str, str]:
 def embedding_code(run: Run, method: str) -> str:
     """Fingerprint of the learning of an embedding with its features' network."""
     spec = run.catalog.method(network_method(run.catalog, method))
-    return run.code("embed.py", f"warpline.networks.{spec['network']['name']}")
+    return run.code("embed.py", *network_definitions(spec))
