@@ -25,6 +25,7 @@ from warpline.plan.trainings import (
     pretraining,
     recipe,
     training_cases,
+    training_pairs,
 )
 
 
@@ -33,14 +34,17 @@ def training_recipe(run: Run, dataset: str, method: str) -> dict[str, Any]:
     return recipe(run.catalog, dataset, method)
 
 
-def learned_cases(run: Run, dataset: str, method: str) -> list[str]:
-    """The cases that a training learns from."""
-    return training_cases(run.catalog, dataset, method)[0]
-
-
-def watched_pairs(run: Run, dataset: str, method: str) -> list[Pair]:
-    """The pairs that a training is validated on."""
-    return training_cases(run.catalog, dataset, method)[1]
+def training_material(run: Run, dataset: str, method: str) -> dict[str, Any]:
+    """What a training is given: the attributes of `warpline.training.material.Material`."""
+    cases, validation = training_cases(run.catalog, dataset, method)
+    return {
+        "folders": case_folders(run, dataset, [*cases, *cases_of(validation)]),
+        "cases": cases,
+        "validation": validation,
+        "labels": run.catalog.dataset(dataset).spec["labels"],
+        "pairs": training_pairs(run.catalog, dataset, method),
+        "initial": initial_fields(run, dataset, method),
+    }
 
 
 def training_inputs(run: Run, dataset: str, method: str) -> list[str]:
@@ -56,19 +60,12 @@ def pretrained_weights(run: Run, dataset: str, method: str) -> dict[str, str]:
     return {"pretrained": run.layout.weights(*before)} if before else {}
 
 
-def training_folders(run: Run, dataset: str, method: str) -> dict[str, str]:
-    """Folder of every case, and by the pair's name of every initial field."""
-    cases, pairs = training_cases(run.catalog, dataset, method)
-    folders = case_folders(run, dataset, [*cases, *cases_of(pairs)])
-    return folders | initial_fields(run, dataset, method)
-
-
 def initial_fields(run: Run, dataset: str, method: str) -> dict[str, str]:
     """Folder of the initial registration of each pair that a training uses, by the pair's name."""
     experiments = initial_experiments(run.catalog, dataset, method)
     if not experiments:
         return {}
-    learned = recipe(run.catalog, dataset, method)["training"]["pairs"]
+    learned = training_pairs(run.catalog, dataset, method) or []
     watched = training_cases(run.catalog, dataset, method)[1]
     fields = {k: v for e in experiments for k, v in fields_by_pair(run, e).items()}
     return {pair_name(pair): fields[pair_name(pair)] for pair in [*learned, *watched]}
@@ -90,9 +87,8 @@ def state_folder(run: Run, dataset: str, method: str) -> str:
     before = pretraining(run.catalog, dataset, method)
     course = [
         recipe(run.catalog, dataset, method),
-        training_cases(run.catalog, dataset, method),
+        training_material(run, dataset, method),
         _dataset_in_full(run, dataset),
-        training_folders(run, dataset, method),
         before and [recipe(run.catalog, *before), _dataset_in_full(run, before[0])],
         training_code(run, method),
         run.catalog.device,
