@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchSettings:
     """How the displacement maps of a pair are found, and how many dimensions tell them apart.
 
     Attributes
@@ -47,7 +47,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Settings(Search):
+class Settings(SearchSettings):
     """How a pair is registered: the search, and what is made of its maps.
 
     Attributes
