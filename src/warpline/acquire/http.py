@@ -41,6 +41,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def whole_number(text: str) -> int | None:
+    """The number that a header holds; None for anything else, ``²`` or a thousand digits say."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def check_url(url: str, came_from: str | None = None) -> None:
     """Refuse addresses over which a file could be changed on its way.
 
@@ -91,7 +96,10 @@ def get(
             if not response.is_redirect:
                 yield response
                 return
-            target = urljoin(url, response.headers["Location"])
+            try:
+                target = urljoin(url, response.headers["Location"])
+            except ValueError as error:
+                raise SourceFailed(f"redirects to no valid address ({error})") from error
             check_url(target, came_from=url)
             url = target
     raise SourceFailed(f"more than {MOST_REDIRECTS} redirects")
@@ -108,7 +116,7 @@ def check_status(response: requests.Response, patience: Patience) -> None:
     status = f"HTTP {response.status_code} {response.reason}".strip()
     if response.status_code in (408, 429) or response.status_code >= 500:
         asked = response.headers.get("Retry-After", "")
-        wait = float(asked) if asked.isdigit() else None
+        wait = whole_number(asked)
         if wait is not None and wait > patience.longest_wait:
             raise SourceFailed(f"{status}; it asks to come back in {wait:.0f} s")
         raise TryAgain(status, wait)
@@ -140,7 +148,7 @@ def read_json(address: str, what: str, name: str, patience: Patience) -> tuple[A
             raise SourceFailed(f"{address} does not list {what}: {error}") from error
     try:
         return json.loads(answer), answer
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceFailed(
             f"{address} answers with something else than JSON{excerpt(answer)}"
         ) from error

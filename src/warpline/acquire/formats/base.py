@@ -112,7 +112,7 @@ def read_description(path: Path) -> dict[str, Any]:
     """A provider's JSON description of its dataset, checked for a list of training cases."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WarplineError(
             f"The dataset's description is not valid JSON ({error}).",
             where=path,
