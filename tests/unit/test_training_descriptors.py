@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from schema_tools import sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -18,7 +19,7 @@ from warpline.training.loop import train
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
-FEW = Sampling(crop=8, crops=6, validation_crops=3, in_memory=2)
+FEW = Sampling(**sampling_of("descriptors", crop=8, crops=6, validation_crops=3, in_memory=2))
 NARROW = {"encoder": [4, 4, 4], "decoder": [4, 4], "low": 0.0, "high": 1.0}
 
 
@@ -134,7 +135,7 @@ def recipe(**changes) -> dict:
         "training": {
             "objective": "descriptors",
             "batch_size": 4,
-            "sampling": {"crop": 16, "crops": 8, "validation_crops": 2},
+            "sampling": sampling_of("descriptors", crop=16, crops=8, validation_crops=2),
         },
     } | changes
 

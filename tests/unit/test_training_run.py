@@ -139,7 +139,7 @@ def test_a_disk_that_is_full_when_a_training_is_written_loses_nothing(
     assert not state.parent.exists()
 
 
-def test_a_state_of_other_scans_or_roles_is_not_taken_up(folders, tmp_path, monkeypatch):
+def test_a_state_of_other_scans_or_roles_is_not_taken_up(folders, tmp_path, monkeypatch, capsys):
     """Training and validation changed about, or a scan that was replaced."""
 
     def interrupted(name: str, **changes) -> tuple[bytes, str]:
@@ -151,7 +151,7 @@ def test_a_state_of_other_scans_or_roles_is_not_taken_up(folders, tmp_path, monk
         if "scan" in changes:
             write_case(folders["c1"], blob_case("c1", changes.pop("scan")))
         weights = Path(run(folders, results, **changes)["weights"]).read_bytes()
-        return weights, (results / "train.log").read_text()
+        return weights, capsys.readouterr().out
 
     about = {"cases": ["c1", "c2"], "pairs": [("c0", "c1")]}
     weights, log = interrupted("about", **about)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schema_tools import sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -24,7 +25,7 @@ from warpline.training.segmentation import Sampling, SegmentationObjective
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
-FEW = Sampling(crop=8, crops=6, centred=0.5, in_memory=2)
+FEW = Sampling(**sampling_of("segmentation", crop=8, crops=6, centred=0.5, in_memory=2))
 LIVER, SPLEEN = 6, 1
 
 
@@ -137,7 +138,7 @@ def test_crops_lie_about_annotated_organs_or_anywhere():
 
 def test_organs_are_equally_likely_however_large():
     both = [case("a", annotated=None)]
-    sampling = Sampling(crop=2, crops=300, centred=1.0)
+    sampling = replace(FEW, crop=2, crops=300, centred=1.0)
     one = SegmentationObjective(
         both, [], [LIVER, SPLEEN], batch_size=300, sampling=sampling, seed=0
     )
@@ -220,7 +221,7 @@ def recipe(**changes) -> dict:
         "training": {
             "objective": "segmentation",
             "batch_size": 4,
-            "sampling": {"crop": 16, "crops": 2, "in_memory": 4},
+            "sampling": sampling_of("segmentation", crop=16, crops=2, in_memory=4),
         },
     } | changes
 
@@ -287,7 +288,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
     def started():
         torch.manual_seed(0)
         network = networks.build("estienne2020_segmenter", NARROW | {"channels": [4, 4]})
-        sampling = Sampling(crop=8, crops=2, in_memory=2)
+        sampling = Sampling(**sampling_of("segmentation", crop=8, crops=2, in_memory=2))
         return network, SegmentationObjective(
             cases, cases[:1], [LIVER, SPLEEN], batch_size=2, sampling=sampling, seed=3
         )

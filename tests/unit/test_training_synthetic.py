@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from schema_tools import sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -32,7 +33,9 @@ NARROW = {
     "air": 0.0,
     "span": 1.0,
 }
-FEW = Sampling(fields=3, patches=12, validation_patches=6, noise=0.0, in_memory=2)
+FEW = Sampling(
+    **sampling_of("synthetic", fields=3, patches=12, validation_patches=6, noise=0.0, in_memory=2)
+)
 
 
 def lung_case(name: str, seed: int, spacing=(1.0, 1.0, 1.0)) -> Case:
@@ -388,6 +391,7 @@ def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
 
 def recipe(**training) -> dict:
     sampling = {"fields": 2, "patches": 8, "frequencies": ["high"], "in_memory": 2}
+    sampling = sampling_of("synthetic", **sampling)
     return {
         "network": {"name": "sokooti2017", "parameters": NARROW},
         "loss": {"error": {"name": "huber", "delta": 0.5}},
@@ -404,7 +408,9 @@ def test_a_recipe_names_the_objective(tmp_path):
     arguments = (narrow_network(), folders, ["a", "b"], [("v", "b"), ("b", "v")], {}, "cpu")
     one = objectives.build(recipe(), *arguments)
     assert isinstance(one, SyntheticObjective)
-    assert one.sampling == Sampling(fields=2, patches=8, frequencies=["high"], in_memory=2)
+    assert one.sampling == Sampling(
+        **sampling_of("synthetic", fields=2, patches=8, frequencies=["high"], in_memory=2)
+    )
     assert [case.id for case in one.validation] == ["b", "v"]
     assert one.steps_per_epoch == 2 * 2 * 8 * 4 // 4
     assert one.batch(3).patches.moving.shape == (4, 1, 29, 29, 29)

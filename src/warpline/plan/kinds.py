@@ -23,6 +23,18 @@ STEPS = {
     for name in names
 }
 
+# Methods, by ``kind``: who registers by one neither loads the others nor depends on their code.
+_BASELINE = "warpline.registration.baselines:Baseline"
+REGISTRARS = {
+    "identity": _BASELINE,
+    "affine": _BASELINE,
+    "elastix": _BASELINE,
+    "syn": _BASELINE,
+    "network": "warpline.registration.network:NetworkRegistrar",
+    "through_atlas": "warpline.registration.through_atlas:AtlasRegistrar",
+    "embedding": "warpline.registration.embedding.registrar:EmbeddingRegistrar",
+}
+
 # Generated datasets, by ``phantom.kind``.
 PHANTOMS = {
     "abdomen": "warpline.phantoms.providers.learn2reg:write_abdomen",

@@ -46,12 +46,12 @@ class Sampling:
         Of the descriptor, see `warpline.registration.embedding.descriptors.mind_ssc`.
     """
 
-    crop: int = 64
-    crops: int = 16
-    validation_crops: int = 8
-    in_memory: int = 4
-    radius: int = 1
-    dilation: int = 2
+    crop: int
+    crops: int
+    validation_crops: int
+    in_memory: int
+    radius: int
+    dilation: int
 
 
 @dataclass
@@ -206,7 +206,7 @@ def from_recipe(
         CaseFolders(folders, validation, steps),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
-        sampling=Sampling(**training.get("sampling", {})),
+        sampling=Sampling(**training["sampling"]),
         seed=recipe["seed"],
         device=device,
     )

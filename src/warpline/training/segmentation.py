@@ -44,10 +44,10 @@ class Sampling:
         Cases in memory at a time, among which a batch is mixed.
     """
 
-    crop: int = 144
-    crops: int = 1
-    centred: float = 0.5
-    in_memory: int = 12
+    crop: int
+    crops: int
+    centred: float
+    in_memory: int
 
 
 @dataclass
@@ -225,7 +225,7 @@ def from_recipe(
         CaseFolders(folders, validation, steps),
         organ_numbers(network),
         batch_size=training["batch_size"],
-        sampling=Sampling(**training.get("sampling", {})),
+        sampling=Sampling(**training["sampling"]),
         seed=recipe["seed"],
         device=device,
     )

@@ -206,7 +206,7 @@ def from_recipe(
             do="Use the network sokooti2017, or 'objective: registration'.",
         )
     training = recipe["training"]
-    sampling = Sampling(**training.get("sampling", {}))
+    sampling = Sampling(**training["sampling"])
     if training["batch_size"] * sampling.block**3 < 2:
         raise WarplineError(
             "A batch of one patch has no statistics to normalise by.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from warpline.plan.experiments import Experiment, measured, rows_served
+from warpline.plan.experiments import Experiment, is_whole, measured, rows_served
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.pairs import Pair
 from warpline.plan.run import Run
-from warpline.plan.splits import SEGMENTED, SYNTHETIC
+from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
 from warpline.plan.trainings import network_method
 
 
@@ -67,6 +67,15 @@ def training_sidecar(run: Run, dataset: str, method: str) -> str | list[str]:
     return run.layout.sidecar(dataset, name) if name else []
 
 
+def evaluation_settings(run: Run, dataset: str, method: str, split: str) -> dict[str, Any]:
+    """What an experiment is measured with."""
+    return {
+        "experiment": experiment_entry(run, dataset, method, split),
+        "fields": experiment_fields(run, dataset, method, split),
+        "labels": labels(run, dataset),
+    }
+
+
 # Single cases ---------------------------------------------------------------------------------
 
 
@@ -108,6 +117,14 @@ def segmentation_code(run: Run, method: str) -> str:
 def records_of(run: Run, paper: str) -> list[str]:
     """The records of everything that is measured for a paper."""
     return [run.layout.records(e.dataset, e.method, e.split) for e in measured(run.catalog, paper)]
+
+
+def _records_of(run: Run, experiment: Experiment) -> str:
+    place = (experiment.dataset, experiment.method, experiment.split)
+    registered = not split_and_suffix(experiment.split)[1]
+    if registered and is_whole(run.catalog, experiment):
+        return run.layout.whole_records(*place)
+    return run.layout.records(*place)
 
 
 def names_of_records(run: Run, paper: str) -> list[Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from warpline.plan.experiments import trainings_of
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
-from warpline.plan.inputs.papers import histories, learning_curve_logs, trainings_of
+from warpline.plan.inputs.papers import histories, learning_curve_logs
 from warpline.plan.inputs.register import fields_of_row
 from warpline.plan.kinds import FIGURES
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
@@ -28,7 +29,7 @@ def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
             "inputs": _inputs(run, spec, sources),
             "code": run.code("figures.py", kind.draw),
         }
-    if trainings_of(run, paper):
+    if trainings_of(run.catalog, paper):
         pieces[LEARNING_CURVES] = {
             "spec": {"kind": LEARNING_CURVES},
             "sources": learning_curve_logs(run, paper),
@@ -57,7 +58,7 @@ def figure_files(run: Run, paper: str) -> list[str]:
 
 def curve_files(run: Run, paper: str) -> list[str]:
     """The files of a paper's learning curves, if any of its methods is trained."""
-    if not trainings_of(run, paper):
+    if not trainings_of(run.catalog, paper):
         return []
     return [run.layout.figure(paper, LEARNING_CURVES, suffix) for suffix in FIGURE_FORMATS]
 

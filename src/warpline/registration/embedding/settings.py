@@ -38,19 +38,19 @@ class Settings:
         Of the dense field, see `densify`.
     """
 
-    keypoints: int = 1500
-    erosion: int = 3
-    components: int | None = 512
-    radius: int = 10
-    step: float = 1.0
-    patch: int = 3
-    share: float | None = 0.005
-    shift: int = 3
-    draws: int = 4
-    neighbours: int = 10
-    strength: float = 0.2
-    temperature: float = 0.02
-    shape: tuple[int, int, int] = (192, 160, 192)
-    margin: float = 6.0
-    align_boxes: bool = True
-    corrections: int = 1
+    keypoints: int
+    erosion: int
+    components: int | None
+    radius: int
+    step: float
+    patch: int
+    share: float | None
+    shift: int
+    draws: int
+    neighbours: int
+    strength: float
+    temperature: float
+    shape: tuple[int, int, int]
+    margin: float
+    align_boxes: bool
+    corrections: int
