@@ -75,7 +75,8 @@ class Bounded(io.RawIOBase):
         try:
             return self._stream.seek(offset, whence)
         except OSError as error:
-            raise zipfile.BadZipFile(f"a header points to byte {offset}") from error
+            # An OSError still: zipfile looks by one for what an archive may lack.
+            raise OSError(f"a header points to byte {offset}") from error
 
     def tell(self) -> int:
         return self._stream.tell()

@@ -92,14 +92,13 @@ def get(
             raise SourceFailed(f"the secure connection failed ({error})") from error
         except requests.RequestException as error:
             raise TryAgain(f"no connection ({_innermost(error)})") from error
+        except ValueError as error:  # requests reads the address of a redirect
+            raise SourceFailed(f"redirects to no valid address ({error})") from error
         with response:
             if not response.is_redirect:
                 yield response
                 return
-            try:
-                target = urljoin(url, response.headers["Location"])
-            except ValueError as error:
-                raise SourceFailed(f"redirects to no valid address ({error})") from error
+            target = urljoin(url, response.headers["Location"])
             check_url(target, came_from=url)
             url = target
     raise SourceFailed(f"more than {MOST_REDIRECTS} redirects")

@@ -106,6 +106,7 @@ def source_spec(run: Run, dataset: str, batch: str) -> dict[str, Any]:
     if data.spec["per_case"] and not data.spec["folder"]:
         told["per_case"] = data.spec["per_case"]
         told["per_case_folder"] = per_case_folder(run, dataset)
+        told["per_case_digests"] = str(run.layout.fetched(dataset, batch))
     return {**told, "patients": data.patients_of(data.batches()[batch])}
 
 
