@@ -6,7 +6,8 @@ holds the unpacked archives, `dataset` is the dataset file's content, `case` a r
 what is in the file, `dataset` has ``patients``: all the sheet's rows of these cases' patients; and
 where files come case by case, ``per_case_folder`` with them and ``per_case_digests``, a file of
 their SHA-256 by place in it (see `base.fetched`).
-A new format is one more module and its line in `KNOWN`.
+A new format is one more module and its line in `KNOWN`; where a folder of own data may be of it,
+`warpline.plan.sources` must know which of its files belong to a case.
 """
 
 from __future__ import annotations
