@@ -67,7 +67,7 @@ def count_elastix(path: Path) -> int | None:
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         stream.readline()
         second = stream.readline().strip()
-    return int(second) if second.isdecimal() else None
+    return int(second) if second.isdecimal() and len(second) < 19 else None
 
 
 def _inside(grid: Grid, points: np.ndarray) -> np.ndarray:
@@ -173,7 +173,7 @@ def _read_lines(files: CaseFiles, case_id: str) -> pd.DataFrame:
         with files.landmarks.open(encoding="utf-8-sig", newline="") as stream:
             rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
         table = pd.DataFrame(rows, columns=["x", "y", "z"])
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise WarplineError(
             f"The landmarks of the case '{case_id}' cannot be read; lines of x, y, z are needed, "
             "separated by commas.",

@@ -12,8 +12,8 @@ indices grow to the left, the back and the feet. Landmarks are indices that coun
 from __future__ import annotations
 
 import math
+import os
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
@@ -160,7 +161,9 @@ def read_indices(path: Path | zipfile.Path, grid: Grid, case: str) -> np.ndarray
 def _content(path: Path | zipfile.Path) -> bytes:
     try:
         return path.read_bytes()
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (*CORRUPT, OSError) as error:
+        if isinstance(path, Path) or not is_corrupt(error):
+            raise
         raise WarplineError(
             f"The archive's member '{path.at}' is damaged ({error}).",
             where=path.root.filename,
@@ -287,8 +290,11 @@ def _candidates(folder: Path, pattern: str) -> list[Path | zipfile.Path]:
 
 def _members(archive: Path) -> Iterator[zipfile.Path]:
     try:
-        opened = zipfile.ZipFile(archive)
-    except zipfile.BadZipFile as error:
+        opened = zipfile.ZipFile(Bounded(archive.open("rb")))
+        opened.filename = os.fspath(archive)
+    except (*CORRUPT, OSError) as error:
+        if not is_corrupt(error):
+            raise
         raise WarplineError(
             f"The archive is truncated, or no zip ({error}).", where=archive, do="Fetch it again."
         ) from error
