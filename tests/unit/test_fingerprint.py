@@ -162,6 +162,7 @@ def test_the_frame_of_a_job_is_in_no_fingerprint():
         "warpline.devices",
         "warpline.errors",
         "warpline.jobs",
+        "warpline.plan.kinds",
         "warpline.progress",
         "warpline.provenance",
     }
@@ -183,4 +184,4 @@ def test_every_script_has_a_fingerprint_and_none_reaches_the_plan(script):
     assert int(version, 16) >= 0
     # What a job is asked is among its parameters; that it is asked otherwise changes nothing.
     plan = {name for name in modules_reached(script) if name.startswith("warpline.plan.")}
-    assert plan <= {"warpline.plan.pairs"}
+    assert plan <= {"warpline.plan.pairs", "warpline.plan.layout"}

@@ -26,6 +26,7 @@ FRAME = {
     "warpline.devices": "chooses the card, waits for it, and is part of a recipe as its device",
     "warpline.errors": "what an error says",
     "warpline.jobs": "the log, the number of threads, what is said on the terminal",
+    "warpline.plan.kinds": "which definition a name stands for; what a job uses of them is given",
     "warpline.progress": "lines and bars while a job works",
     "warpline.provenance": "tells how an output came to be, beside it",
 }

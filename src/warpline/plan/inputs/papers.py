@@ -32,9 +32,10 @@ def explorations_of(run: Run, paper: str) -> list[str]:
 
 
 def everything(run: Run) -> dict[str, list[str]]:
-    """The tables, figures and descriptions of trainings of all papers, as named inputs."""
+    """The tables, figures, explorations and descriptions of trainings of all papers."""
     papers = run.catalog.papers
     return {
+        "explorations": [path for paper in papers for path in explorations_of(run, paper)],
         "tables": [table for paper in papers for table in tables_of(run, paper)],
         "figures": [figure for paper in papers for figure in figures_of(run, paper)],
         "sidecars": [
