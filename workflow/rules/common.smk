@@ -37,7 +37,7 @@ CASES_FIRST, TRAININGS_FIRST = 10, 20
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_-]+(@[A-Za-z0-9]+)?",
+    method=r"[A-Za-z0-9_-]+(@[A-Za-z0-9]+)?(~[0-9]+)?",
     paper=r"[A-Za-z0-9_-]+",
     split=r"[A-Za-z0-9]+",
     batch=r"[A-Za-z0-9_.-]+",
