@@ -20,6 +20,7 @@ from warpline.registration.synthetic.pairs import SyntheticPair
 from warpline.registration.synthetic.patches import Batch, Sampling, draw_balanced
 from warpline.training import objectives
 from warpline.training.loop import train
+from warpline.training.material import Material
 from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)
@@ -405,7 +406,8 @@ def test_a_recipe_names_the_objective(tmp_path):
     for name in ("a", "b", "v"):
         folders[name] = str(tmp_path / name)
         write_case(folders[name], lung_case(name, 0))
-    arguments = (narrow_network(), folders, ["a", "b"], [("v", "b"), ("b", "v")], {}, "cpu")
+    material = Material(folders, ["a", "b"], [("v", "b"), ("b", "v")], {})
+    arguments = (narrow_network(), material, "cpu")
     one = objectives.build(recipe(), *arguments)
     assert isinstance(one, SyntheticObjective)
     assert one.sampling == Sampling(
@@ -423,8 +425,9 @@ def test_a_recipe_names_the_objective(tmp_path):
         objectives.build(recipe(batch_size=1), *arguments)
     write_case(tmp_path / "bare", replace(lung_case("bare", 0), mask=None))
     folders["bare"] = str(tmp_path / "bare")
+    bare = Material(folders, ["a", "bare"], [], {})
     with pytest.raises(WarplineError, match=r"no lung mask[\s\S]*case bare"):
-        objectives.build(recipe(), arguments[0], folders, ["a", "bare"], [], {}, "cpu")
+        objectives.build(recipe(), arguments[0], bare, "cpu")
 
 
 def test_bad_input():

@@ -29,6 +29,7 @@ for paper in run.catalog.papers:
             values=ask(papers.run_values, paper=paper),
             memory=layout.memory(paper, "tables"),
             results=settings["results"],
+            table_code=run.code(None, "warpline.tables.paper"),
             code=run.code("tables.py"),
         script:
             "../../scripts/tables.py"

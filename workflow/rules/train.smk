@@ -25,10 +25,7 @@ rule train:
         runtime=1440,  # the next attempt goes on from the last checkpoint
     params:
         recipe=ask(train.training_recipe),
-        folders=ask(train.training_folders),
-        cases=ask(train.learned_cases),
-        pairs=ask(train.watched_pairs),
-        labels=ask(evaluate.labels),
+        material=ask(train.training_material),
         state=ask(train.state_folder),
         device=run.catalog.device,
         code=ask(train.training_code),

@@ -54,23 +54,27 @@ class _Code:
     references: tuple[tuple[str, str | None], ...]
 
 
-def code_version(script: str | os.PathLike, *chosen: str) -> str:
+def code_version(script: str | os.PathLike | None, *chosen: str) -> str:
     """Fingerprint of a script and of the package's code that it reaches.
 
     Parameters
     ----------
+    script
+        None: only what is chosen.
     chosen
         What is chosen by name at run time: ``package.module`` for all of a module, or
         ``package.module:name`` for one definition.
     """
-    digest = hashlib.sha256(_script(Path(script)).outline.encode())
+    digest = hashlib.sha256()
+    if script is not None:
+        digest.update(_script(Path(script)).outline.encode())
     for module, name in sorted(definitions_reached(script, chosen)):
         digest.update(f"{module}:{name}\n{_definition(module, name).outline}".encode())
     return digest.hexdigest()[:16]
 
 
 def definitions_reached(
-    script: str | os.PathLike, chosen: Iterable[str] = ()
+    script: str | os.PathLike | None, chosen: Iterable[str] = ()
 ) -> set[tuple[str, str]]:
     """(module, name) of each definition that a script reaches; the name "" is a module's import.
 
@@ -79,7 +83,7 @@ def definitions_reached(
     chosen
         As in `code_version`.
     """
-    waiting = list(_script(Path(script)).references)
+    waiting = [] if script is None else list(_script(Path(script)).references)
     for entry in chosen:
         module, _, name = entry.partition(":")
         waiting.append((module, name or None))
@@ -275,9 +279,6 @@ def _path(module: str) -> Path | None:
     if base.with_suffix(".py").is_file():
         return base.with_suffix(".py")
     return base / "__init__.py" if (base / "__init__.py").is_file() else None
-
-
-# What counts ---------------------------------------------------------------------------------
 
 
 class _Quiet(ast.NodeTransformer):

@@ -16,18 +16,22 @@ def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
 
     ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
     split, the fold after the one held out, in a circle, takes its place and trains nothing.
-    ``<recipe>~<seed>`` has so much more as its seed. With ``pairing: split`` the key
-    ``training.pairs`` has the pairs of the training splits.
+    ``<recipe>~<seed>`` has so much more as its seed.
     """
     spec = catalog.method(method)
     held_out = unmarked(method)[1]
     if held_out:
         spec = without_fold(catalog, dataset, method, held_out)
-    if spec.get("training", {}).get("pairing") == "split":
-        data, splits = catalog.dataset(dataset), spec["training"]["splits"]
-        pairs = [pair for split in splits for pair in data.pairs(split)]
-        spec = {**spec, "training": {**spec["training"], "pairs": pairs}}
     return spec
+
+
+def training_pairs(catalog: Catalog, dataset: str, method: str) -> list[Pair] | None:
+    """The pairs that a recipe learns from, if it is given them: those of its training splits."""
+    training = recipe(catalog, dataset, method)["training"]
+    if training["pairing"] != "split":
+        return None
+    data = catalog.dataset(dataset)
+    return [pair for split in training["splits"] for pair in data.pairs(split)]
 
 
 def training_cases(catalog: Catalog, dataset: str, method: str) -> tuple[list[str], list[Pair]]:

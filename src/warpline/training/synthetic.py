@@ -16,7 +16,6 @@ from torch import nn
 from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
-from warpline.plan.pairs import Pair
 from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
 from warpline.registration.synthetic.patches import (
     DRAW,
@@ -33,6 +32,7 @@ from warpline.registration.synthetic.patches import (
     draw_patches,
     held_out_batches,
 )
+from warpline.training.material import Material
 from warpline.training.sampler import BlockSampler, Examples
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
@@ -177,10 +177,7 @@ class SyntheticObjective:
 def from_recipe(
     recipe: Mapping[str, Any],
     network: nn.Module,
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     device: torch.device,
 ) -> SyntheticObjective:
     """The objective of a recipe with ``objective: synthetic``; see `objectives.build`.
@@ -213,10 +210,9 @@ def from_recipe(
             where="training.batch_size of the recipe",
             do="Take at least two patches.",
         )
-    validation = sorted({case for pair in pairs for case in pair})
     return SyntheticObjective(
-        CaseFolders(folders, cases),
-        CaseFolders(folders, validation),
+        CaseFolders(material.folders, material.cases),
+        CaseFolders(material.folders, material.validation_cases),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
         sampling=sampling,

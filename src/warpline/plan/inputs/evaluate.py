@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from warpline.plan.experiments import Experiment, is_whole, measured, rows_served
-from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.cases import (
+    batches_with,
+    case_folders,
+    cases_of,
+    network_definitions,
+)
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.methods import unmarked
 from warpline.plan.pairs import Pair
@@ -102,14 +107,12 @@ def own_weights(run: Run, dataset: str, method: str) -> str:
 
 def synthetic_code(run: Run, method: str) -> str:
     """Fingerprint of the measurement on synthetic pairs with the recipe's network."""
-    network = run.catalog.method(method)["network"]["name"]
-    return run.code("evaluate_synthetic.py", f"warpline.networks.{network}")
+    return run.code("evaluate_synthetic.py", *network_definitions(run.catalog.method(method)))
 
 
 def segmentation_code(run: Run, method: str) -> str:
     """Fingerprint of the measurement of a segmenter with its network."""
-    network = run.catalog.method(method)["network"]["name"]
-    return run.code("evaluate_segmentation.py", f"warpline.networks.{network}")
+    return run.code("evaluate_segmentation.py", *network_definitions(run.catalog.method(method)))
 
 
 # A paper's records ----------------------------------------------------------------------------

@@ -11,7 +11,12 @@ from warpline.plan.experiments import (
     initial_experiment,
     registration_batches,
 )
-from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.cases import (
+    batches_with,
+    case_folders,
+    cases_of,
+    network_definitions,
+)
 from warpline.plan.kinds import REGISTRARS
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.plan.run import Run
@@ -123,7 +128,7 @@ def registration_code(run: Run, method: str) -> str:
     if recipe is None:
         chosen.append(f"warpline.registration.baselines.{kind}")
     else:
-        chosen.append(f"warpline.networks.{recipe['network']['name']}")
+        chosen += network_definitions(recipe)
     return run.code("register.py", *chosen)
 
 

@@ -1,6 +1,6 @@
 """How a pair is registered by displacement embeddings.
 
-Hansen & Heinrich 2020; what the paper leaves open are the values of `Settings`.
+Hansen & Heinrich 2020; what the paper leaves open are the values here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a pair is registered.
+class SearchSettings:
+    """How the displacement maps of a pair are found, and how many dimensions tell them apart.
 
     Attributes
     ----------
@@ -25,17 +25,11 @@ class Settings:
     shift, draws
         The embedding is learned from `draws` searches at each keypoint, with their middles up to
         `shift` feature voxels along each axis beside it, at random.
-    neighbours, strength
-        Of the graph, and λ of the diffusion.
-    temperature
-        Of the soft-argmin, in units of each map's depth, see `to_one_depth`.
     shape, margin
         Both lungs' boxes, with `margin` mm on each side, are resampled to `shape` (z, y, x).
     align_boxes
         Start from the affine map of one box onto the other; otherwise both images are seen in the
         fixed lungs' box.
-    corrections
-        Of the dense field, see `densify`.
     """
 
     keypoints: int
@@ -47,10 +41,26 @@ class Settings:
     share: float | None
     shift: int
     draws: int
-    neighbours: int
-    strength: float
-    temperature: float
     shape: tuple[int, int, int]
     margin: float
     align_boxes: bool
+
+
+@dataclass(frozen=True)
+class Settings(SearchSettings):
+    """How a pair is registered: the search, and what is made of its maps.
+
+    Attributes
+    ----------
+    neighbours, strength
+        Of the graph, and λ of the diffusion.
+    temperature
+        Of the soft-argmin, in units of each map's depth, see `to_one_depth`.
+    corrections
+        Of the dense field, see `densify`.
+    """
+
+    neighbours: int
+    strength: float
+    temperature: float
     corrections: int
