@@ -196,6 +196,28 @@ def test_a_comment_or_docstring_remakes_nothing(copy):
     assert "Nothing to be done" in copy.snakemake(*FILES, "--dry-run")
 
 
+def test_a_second_seed_trains_beside_the_first_and_is_pooled(copy):
+    study = {"datasets": ["tiny-chest"], "methods": ["identity", "tiny-network"], "seeds": 2}
+    copy.write("twice.yaml", {"studies": {"twice": study}})
+    before = (copy.folder / "results/models/tiny-chest/tiny-network/model.json").stat().st_mtime_ns
+    log = copy.snakemake("--configfile", "tiny.yaml", "twice.yaml", "--", "twice")
+    assert len(re.findall(r"^rule train:", log, re.MULTILINE)) == 1
+    assert len(re.findall(r"^rule register_and_evaluate:", log, re.MULTILINE)) == 1
+    first, second = (
+        copy.folder / f"results/models/tiny-chest/{name}/model.json"
+        for name in ("tiny-network", "tiny-network~1")
+    )
+    assert first.stat().st_mtime_ns == before
+    assert [json.loads(m.read_text())["recipe"]["seed"] for m in (first, second)] == [0, 1]
+    table = pd.read_csv(copy.folder / "results/twice/tables/table.csv").set_index("row")
+    assert table["seeds"].to_dict() == {"identity": 1, "tiny-network": 2}
+    records = pd.read_parquet(copy.folder / "results/twice/records.parquet")
+    own = records[(records["method"] == "tiny-network") & (records["metric"] == "dice")]
+    assert table.loc["tiny-network", "dice"] == pytest.approx(
+        own.groupby(["fixed", "moving", "seed"])["value"].mean().mean()
+    )
+
+
 def test_tables_are_remade_without_fields_or_images(copy):
     folder = copy.folder / "results"
     for part in ("fields", "data", "models", "phantom"):
