@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 
@@ -18,6 +17,8 @@ def stored_floats(path: str | os.PathLike) -> np.ndarray | None:
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         return None
+    import nibabel
+
     stored = nibabel.load(path).dataobj
     if stored.dtype.kind != "f":
         return None

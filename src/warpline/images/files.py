@@ -8,7 +8,6 @@ import os
 import zlib
 from pathlib import Path
 
-import nibabel
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
@@ -83,6 +82,8 @@ def _check_complete(path: Path) -> None:
         metaimage.check_complete(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         return
+    import nibabel
+
     try:
         stored = nibabel.load(path).dataobj
     except nibabel.filebasedimages.ImageFileError as error:

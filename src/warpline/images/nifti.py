@@ -9,7 +9,6 @@ import gzip
 import zlib
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 PIECE = 1 << 20
@@ -30,6 +29,8 @@ def read_plain(path: Path) -> np.ndarray | None:
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         return None
+    import nibabel
+
     try:
         stored = nibabel.load(path).dataobj
     except (nibabel.filebasedimages.ImageFileError, ValueError, EOFError, OSError, zlib.error):
