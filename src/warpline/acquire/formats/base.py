@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from warpline.acquire.shared import others, owner
 from warpline.errors import WarplineError
 from warpline.files import checksum
 from warpline.images.grid import Image
 from warpline.registry import suggestion
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUFFIX = ".nii.gz"
 

@@ -18,15 +18,17 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OFFSET = 1024  # a stored value is HU + 1024
 UNSEEN = -500  # stored values below are no tissue: -2000 is common outside the field of view
@@ -89,6 +91,8 @@ def read_scan(
     WarplineError
         If a file cannot be read, the volume is empty, or a landmark lies outside what is left.
     """
+    import pandas as pd
+
     stored = np.frombuffer(_content(image), dtype="<i2").reshape(grid.shape)
     filled = np.flatnonzero([bool((plane > 0).any()) for plane in stored])
     if not filled.size:
