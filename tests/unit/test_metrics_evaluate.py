@@ -67,6 +67,9 @@ def test_learn2reg_prints_the_same(reference, name):
     assert values(rows, "sdlogj_learn2reg")[""] == pytest.approx(
         expected["sdlogj_learn2reg"], **exact
     )
+    assert values(rows, "stdj_estienne2020")[""] == pytest.approx(
+        expected["stdj_estienne2020"], **exact
+    )
     assert values(rows, "folding_fraction")[""] == pytest.approx(
         expected["fraction_jacobian_nonpositive_interior"], **exact
     )
@@ -135,6 +138,9 @@ def test_learn2reg_counts_in_voxels_of_both_images(pair):
     j = 1 + (np.sin(x + 1) - np.sin(x - 1)) / 4
     assert values(rows, "sdlogj")[""] == pytest.approx(np.log(j).std(), rel=1e-5)
     assert values(rows, "sdlogj_learn2reg")[""] == pytest.approx(np.log(j / 8 + 3).std(), rel=1e-4)
+    assert values(rows, "stdj_estienne2020")[""] == pytest.approx(
+        np.log(j / 8 + 15).std(), rel=1e-3
+    )
 
 
 def test_labels_that_only_one_case_holds_do_not_count(pair):

@@ -121,7 +121,6 @@ def test_no_published_window_is_blank_on_organs():
     """Liver and spleen, −50 to 150 HU: read as (width, centre) two of the windows lie outside."""
     organs = torch.linspace(-50, 150, 9).reshape(1, 1, 1, 1, 9)
     seen = ct_windows(organs, published_windows())[0, :, 0, 0]
-    risen = seen[:, -1] - seen[:, 0]
     # 200 HU over widths of 400, 800 and 1000.
     torch.testing.assert_close(
         seen[:, -1] - seen[:, 0], torch.tensor([0.5, 0.25, 0.2]), atol=1e-6, rtol=0
@@ -129,9 +128,8 @@ def test_no_published_window_is_blank_on_organs():
 
 
 def test_published_windows_are_the_authors_channels():
-    file = Path(
-        os.environ.get("WARPLINE_REAL_DATA", ""), "reference/authors/estienne2020_windows.npz"
-    )
+    name = "reference/authors/estienne2020_windows.npz"
+    file = Path(os.environ.get("WARPLINE_REAL_DATA", ""), name)
     if "WARPLINE_REAL_DATA" not in os.environ or not file.exists():
         pytest.skip(f"WARPLINE_REAL_DATA does not name a folder with {name}")
     known = np.load(file)

@@ -123,6 +123,7 @@ def _smoothness(field: DisplacementField, moving: Grid) -> list[dict[str, Any]]:
     return [
         row("sdlogj", metrics.sdlogj(physical)),
         row("sdlogj_learn2reg", metrics.sdlogj_learn2reg(between_indices)),
+        row("stdj_estienne2020", metrics.stdj_estienne2020(between_indices)),
         row("folding_fraction", metrics.folding_fraction(physical)),
     ]
 
