@@ -155,6 +155,14 @@ def test_a_limited_sample_of_all_pairs_uses_every_case_equally_often(number, lim
     assert found == sorted(found)
 
 
+def test_overlaps_of_the_challenge_s_datasets_have_background_outside():
+    """Bouabid et al. warp by VoxelMorph's layer, which goes on with the border's value."""
+    catalog = Catalog({"scale": "paper"}, ROOT)
+    for name in ("hippocampus", "abdomen", "learn2reg-lung"):
+        assert catalog.dataset(name).spec["labels_outside"] == "background"
+    assert catalog.dataset("luna16").spec["labels_outside"] == "border"
+
+
 def test_the_seed_decides_a_limited_sample():
     cases = [f"c{k:02d}" for k in range(20)]
 

@@ -53,7 +53,10 @@ def reference_rows(folder, name):
         labels = Image(data[f"{prefix}_label"], grid)
         return Case(prefix, labels, labels, landmarks=landmarks)
 
-    return evaluate.evaluate_pair(case("fixed"), case("moving"), field, labels=LABELS), expected
+    rows = evaluate.evaluate_pair(
+        case("fixed"), case("moving"), field, labels=LABELS, outside="background"
+    )
+    return rows, expected
 
 
 @pytest.mark.parametrize("name", ["case0", "case1", "case2"])
@@ -123,6 +126,24 @@ def test_distances_in_mm_are_voxels_times_spacing(pair):
         "mm",
         "",
     )
+
+
+def test_what_comes_from_beyond_the_moving_labels_is_as_asked(pair):
+    """A label at the border, the field three voxels beyond it: smeared there, or gone."""
+    case, grid = pair
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[:, :, :2] = 1
+    case = Case("a", case.image, Image(labels, grid))
+    vectors = np.zeros((*grid.shape, 3), np.float32)
+    vectors[..., 0] = -6.0  # the content moves three voxels towards larger x
+    field = DisplacementField(vectors, grid)
+    smeared, background = (
+        values(evaluate.evaluate_pair(case, case, field, labels={1: "a"}, outside=outside), "dice")
+        for outside in ("border", "background")
+    )
+    # Fixed: x of 0 and 1. Moved: those and three more, or 3 and 4 alone.
+    assert smeared["a"] == pytest.approx(2 * 2 / (2 + 5))
+    assert background["a"] == 0
 
 
 def test_learn2reg_counts_in_voxels_of_both_images(pair):

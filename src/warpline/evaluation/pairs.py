@@ -24,6 +24,7 @@ def evaluate_pair(
     moving: Case,
     field: DisplacementField,
     labels: Mapping[int, str],
+    outside: str = "border",
 ) -> list[dict[str, Any]]:
     """Everything that can be measured of one registered pair.
 
@@ -34,6 +35,8 @@ def evaluate_pair(
     labels
         Label value → name, of the labels to compare. Where a case has no label map, the masks are
         compared instead, under the name ``mask``.
+    outside
+        Label of what comes from beyond the moving label map, see `DisplacementField.warp_labels`.
 
     Returns
     -------
@@ -56,9 +59,10 @@ def evaluate_pair(
             )
     rows = _intensities(fixed.image, field.warp_image(moving.image))
     if fixed.labels is not None and moving.labels is not None:
-        rows += _overlaps(fixed.labels, moving.labels, field, labels)
+        rows += _overlaps(fixed.labels, moving.labels, field, labels, outside)
     elif fixed.mask is not None and moving.mask is not None:
-        rows += _overlaps(_binary(fixed.mask), _binary(moving.mask), field, {1: MASK_LABEL})
+        masks = _binary(fixed.mask), _binary(moving.mask)
+        rows += _overlaps(*masks, field, {1: MASK_LABEL}, outside)
     rows += _smoothness(field, moving.grid)
     if fixed.landmarks is not None and moving.landmarks is not None:
         rows += _landmarks(fixed.landmarks, moving.landmarks, field, moving.grid)
@@ -81,9 +85,13 @@ def _binary(mask: Image) -> Image:
 
 
 def _overlaps(
-    fixed: Image, moving: Image, field: DisplacementField, labels: Mapping[int, str]
+    fixed: Image,
+    moving: Image,
+    field: DisplacementField,
+    labels: Mapping[int, str],
+    outside: str,
 ) -> list[dict[str, Any]]:
-    warped = field.warp_labels(moving).array
+    warped = field.warp_labels(moving, outside).array
     shared = [
         label for label in labels if (fixed.array == label).any() and (moving.array == label).any()
     ]

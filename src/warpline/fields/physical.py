@@ -17,6 +17,8 @@ from warpline.images.grid import Grid, Image
 SLAB = 2_000_000
 # A cubic spline's prefilter forgets a voxel by 0.27 per step: 24 voxels are beyond float64.
 SPLINE_REACH = 24
+# Voxels by which float32 may miss a place on the border, in a space of a metre.
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class DisplacementField:
         _add_affine(coordinates, -np.eye(3), np.zeros(3))
         return coordinates.permute(3, 0, 1, 2).contiguous()[None]
 
-    def warp_image(self, moving: Image, mode: str = "linear") -> Image:
+    def warp_image(
+        self, moving: Image, mode: str = "linear", outside: float | None = None
+    ) -> Image:
         """The moving image sampled at ``T(x)`` for every voxel of the fixed grid.
 
         Parameters
@@ -90,6 +94,8 @@ class DisplacementField:
             voxel.
         mode
             ``linear`` (the result is float32) or ``nearest`` (the result keeps the type).
+        outside
+            The value of points beyond the outermost voxels' centres, in place of the border's.
         """
         # Labels go through float32 unharmed up to 2**24.
         volume = torch.from_numpy(np.ascontiguousarray(moving.array, dtype=np.float32))[None, None]
@@ -97,12 +103,19 @@ class DisplacementField:
         warped = np.empty(self.grid.shape, dtype=kind)
         for start, stop in _slabs(self.grid.shape):
             coordinates = self._indices(moving.grid, start, stop).permute(3, 0, 1, 2)[None]
-            warped[start:stop] = sample(volume, coordinates, mode)[0, 0].numpy()
+            part = sample(volume, coordinates, mode)[0, 0].numpy()
+            if outside is not None:
+                part[_beyond(coordinates[0], moving.grid.shape)] = outside
+            warped[start:stop] = part
         return Image(warped, self.grid)
 
-    def warp_labels(self, labels: Image) -> Image:
-        """The moving label map on the fixed grid, by nearest neighbour; its type is kept."""
-        return self.warp_image(labels, mode="nearest")
+    def warp_labels(self, labels: Image, outside: str = "border") -> Image:
+        """The moving label map on the fixed grid, by nearest neighbour; its type is kept.
+
+        `outside`: what points beyond it have, the ``border`` voxel's label or ``background``, 0, as
+        in Learn2Reg's evaluation, where what lies beyond the outermost voxels' centres is outside.
+        """
+        return self.warp_image(labels, "nearest", {"border": None, "background": 0}[outside])
 
     def transform_points(self, points: np.ndarray, order: int = 3) -> np.ndarray:
         """Moving points of fixed points.
@@ -183,6 +196,13 @@ class DisplacementField:
         coordinates = torch.from_numpy(self.vectors[start:stop]) @ _float(inverse.T)
         _add_affine(coordinates, inverse @ fixed, inverse @ (offset + fixed[:, 0] * start))
         return coordinates
+
+
+def _beyond(coordinates: torch.Tensor, shape: tuple[int, int, int]) -> np.ndarray:
+    """Which of the indices (3, Z, Y, X) lie off a grid, by more than rounding."""
+    last = torch.tensor(shape).reshape(3, 1, 1, 1) - 1
+    off = (coordinates < -ROUNDING) | (coordinates > last + ROUNDING)
+    return off.any(dim=0).numpy()
 
 
 def _index_matrix(grid: Grid) -> np.ndarray:

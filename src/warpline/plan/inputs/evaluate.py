@@ -61,6 +61,11 @@ def labels(run: Run, dataset: str) -> dict[int, str]:
     return run.catalog.dataset(dataset).spec["labels"]
 
 
+def labels_outside(run: Run, dataset: str) -> str:
+    """Label of what comes from beyond a moving label map: ``border`` or ``background``."""
+    return run.catalog.dataset(dataset).spec["labels_outside"]
+
+
 def training_sidecar(run: Run, dataset: str, method: str) -> str | list[str]:
     """What is known of the training behind a method, if it has one."""
     name = network_method(run.catalog, method)
