@@ -569,6 +569,13 @@ def test_two_folds_leave_none_to_train_on_beside_one_for_validation():
     assert "none is left" in refusal(trainings.recipe, catalog, "dirlab-4dct", f"{BASELINE}@fold0")
 
 
+def test_bouabid_s_dice_of_all_voxels_stands_beside_agreement():
+    tables = Catalog({"scale": "paper"}, ROOT).paper("bouabid2019")["tables"].values()
+    published = [row["published"] for table in tables for row in table["rows"]]
+    assert not any("dice" in values for values in published)
+    assert {0.829, 0.958, 0.816} < {values.get("agreement") for values in published}
+
+
 def test_a_method_with_an_atlas_is_not_cross_validated_and_a_row_names_no_fold():
     catalog = Catalog(WHOLE, ROOT)
     for method in ("bouabid2019-alpha-1e-5", "bouabid2019-any-alpha-1e-5"):

@@ -155,6 +155,18 @@ def test_a_limited_sample_of_all_pairs_uses_every_case_equally_often(number, lim
     assert found == sorted(found)
 
 
+def test_all_98_training_scans_are_pairs_with_an_atlas_of_the_others():
+    data = Catalog({"scale": "paper"}, ROOT).dataset("luna16")
+    for split, number in (("train", 98), ("test", 33)):
+        assert [moving for _, moving in data.pairs(split)] == data.split(split)
+        assert len(data.pairs(split)) == number
+    assert set(data.atlas_candidates()) == set(data.split("rest"))
+    # Any to any: of the first hundred combinations four scans would be fixed.
+    pairs = data.pairs("anytest")
+    assert len(pairs) == 100
+    assert {fixed for fixed, _ in pairs} == set(data.split("test")) == {m for _, m in pairs}
+
+
 def test_overlaps_of_the_challenge_s_datasets_have_background_outside():
     """Bouabid et al. warp by VoxelMorph's layer, which goes on with the border's value."""
     catalog = Catalog({"scale": "paper"}, ROOT)
