@@ -21,6 +21,7 @@ from warpline.plan.inputs import (
     register,
     papers,
     train,
+    weights,
 )
 from warpline.plan.run import Run
 

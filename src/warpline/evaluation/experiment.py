@@ -57,7 +57,7 @@ def experiment_records(
     training = []
     if model is not None:
         epochs = json.loads(Path(model).read_text(encoding="utf-8"))["epochs"]
-        training = [row("training_epochs", epochs)]
+        training = [row("training_epochs", epochs)] if epochs is not None else []
     costs = {
         folder: pd.read_csv(
             Path(folder) / "registrations.csv", dtype={"fixed": str, "moving": str}

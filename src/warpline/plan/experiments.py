@@ -12,7 +12,7 @@ from warpline.plan.folds import folds
 from warpline.plan.methods import HELD_OUT
 from warpline.plan.pairs import Pair, pair_batches
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
-from warpline.plan.trainings import network_method, recipe
+from warpline.plan.trainings import given, network_method, recipe
 
 
 @dataclass(frozen=True, order=True)
@@ -62,7 +62,7 @@ def rows_served(catalog: Catalog, paper: str) -> dict[Experiment, list[tuple[str
 def experiments_of(catalog: Catalog, row: Mapping[str, Any]) -> list[Experiment]:
     """The experiments behind a row: one, or one a fold if a trained method is cross-validated.
 
-    A method that learns nothing registers all the folds in one.
+    A method that learns nothing here registers all the folds in one.
     """
     dataset, method, split = row["dataset"], row["method"], row["split"]
     if HELD_OUT in method:
@@ -72,7 +72,7 @@ def experiments_of(catalog: Catalog, row: Mapping[str, Any]) -> list[Experiment]
         )
     rule = catalog.dataset(dataset).spec["pairs"].get(split, {})
     network = network_method(catalog, method)
-    if not rule.get("cross_validation") or network is None:
+    if not rule.get("cross_validation") or network is None or given(catalog, network):
         return [Experiment(dataset, method, split)]
     if catalog.method(network)["training"]["pairing"] == "atlas":
         raise WarplineError(

@@ -69,6 +69,11 @@ def network_method(catalog: Catalog, method: str) -> str | None:
     return spec["method"] + method.removeprefix(method.partition(HELD_OUT)[0])
 
 
+def given(catalog: Catalog, method: str) -> bool:
+    """Whether a network's weights come from elsewhere: it is trained on no dataset of the run."""
+    return catalog.method(method).get("weights") is not None
+
+
 def embedding_method(catalog: Catalog, method: str) -> str:
     """The method whose embedding a method of kind embedding uses: its own or another's."""
     name, mark, fold = method.partition(HELD_OUT)

@@ -7,6 +7,7 @@ from typing import Any
 from warpline.plan.experiments import Experiment, measured, rows_served
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.register import fields_by_pair
+from warpline.plan.inputs.weights import sidecar_of, weights_of
 from warpline.plan.pairs import Pair
 from warpline.plan.run import Run
 from warpline.plan.splits import SEGMENTED, SYNTHETIC
@@ -69,7 +70,7 @@ def labels_outside(run: Run, dataset: str) -> str:
 def training_sidecar(run: Run, dataset: str, method: str) -> str | list[str]:
     """What is known of the training behind a method, if it has one."""
     name = network_method(run.catalog, method)
-    return run.layout.sidecar(dataset, name) if name else []
+    return sidecar_of(run, dataset, name) if name else []
 
 
 # Single cases ---------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def split_batches(run: Run, dataset: str, split: str) -> list[str]:
 
 def own_weights(run: Run, dataset: str, method: str) -> str:
     """The weights of a recipe's network."""
-    return run.layout.weights(dataset, method)
+    return weights_of(run, dataset, method)
 
 
 def synthetic_code(run: Run, method: str) -> str:

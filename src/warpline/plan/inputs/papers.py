@@ -7,7 +7,7 @@ from typing import Any
 from warpline.plan.experiments import measured
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES, TABLE_FORMATS
 from warpline.plan.run import Run
-from warpline.plan.trainings import labelled_by, network_method, pretraining
+from warpline.plan.trainings import given, labelled_by, network_method, pretraining
 
 
 def tables_of(run: Run, paper: str) -> list[str]:
@@ -64,14 +64,17 @@ def paper_values(run: Run) -> dict[str, dict[str, str]]:
 def trainings_of(run: Run, paper: str) -> list[tuple[str, str]]:
     """(dataset, method) of every network behind a paper's experiments.
 
-    What it is pretrained with, and the segmenters of labels that it is trained on, included.
+    What it is pretrained with, and the segmenters of labels that it is trained on, included; not
+    those whose weights come from elsewhere.
     """
     found: list[tuple[str, str]] = []
     waiting = [(e.dataset, e.method) for e in measured(run.catalog, paper)]
     while waiting:
         dataset, method = waiting.pop(0)
         network = network_method(run.catalog, method)
-        if network is not None and (dataset, network) not in found:
+        if network is None or given(run.catalog, network):
+            continue
+        if (dataset, network) not in found:
             found.append((dataset, network))
             before = [pretraining(run.catalog, dataset, network), labelled_by(run.catalog, dataset)]
             waiting += [other for other in before if other]

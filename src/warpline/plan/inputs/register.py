@@ -12,6 +12,7 @@ from warpline.plan.experiments import (
     registration_batches,
 )
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.weights import weights_of
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import embedding_method, network_method
@@ -73,7 +74,7 @@ def network_recipe(run: Run, method: str) -> dict[str, Any] | None:
 def trained_weights(run: Run, dataset: str, method: str) -> str | list[str]:
     """The weights that a method runs with, if any."""
     name = network_method(run.catalog, method)
-    return run.layout.weights(dataset, name) if name else []
+    return weights_of(run, dataset, name) if name else []
 
 
 def learned_embedding(run: Run, dataset: str, method: str) -> str | list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from warpline.plan.experiments import initial_experiments
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.register import fields_by_pair
+from warpline.plan.inputs.weights import weights_of
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import (
@@ -47,7 +48,7 @@ def training_inputs(run: Run, dataset: str, method: str) -> list[str]:
 def pretrained_weights(run: Run, dataset: str, method: str) -> dict[str, str]:
     """The weights that a training starts from, if any, as a named input."""
     before = pretraining(run.catalog, dataset, method)
-    return {"pretrained": run.layout.weights(*before)} if before else {}
+    return {"pretrained": weights_of(run, *before)} if before else {}
 
 
 def training_folders(run: Run, dataset: str, method: str) -> dict[str, str]:
