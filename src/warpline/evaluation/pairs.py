@@ -33,8 +33,8 @@ def evaluate_pair(
     field
         The registration's field, on the fixed image's grid.
     labels
-        Label value → name, of the labels to compare. Where a case has no label map, the masks are
-        compared instead, under the name ``mask``.
+        Label value → name, of the labels to compare. Where a case has no label map and
+        there is at most one label, the masks are compared instead, under the name ``mask``.
     outside
         Label of what comes from beyond the moving label map, see `DisplacementField.warp_labels`.
 
@@ -60,7 +60,7 @@ def evaluate_pair(
     rows = _intensities(fixed.image, field.warp_image(moving.image))
     if fixed.labels is not None and moving.labels is not None:
         rows += _overlaps(fixed.labels, moving.labels, field, labels, outside)
-    elif fixed.mask is not None and moving.mask is not None:
+    elif len(labels) < 2 and fixed.mask is not None and moving.mask is not None:
         masks = _binary(fixed.mask), _binary(moving.mask)
         rows += _overlaps(*masks, field, {1: MASK_LABEL}, outside)
     rows += _smoothness(field, moving.grid)
