@@ -13,5 +13,6 @@ if "snakemake" in globals():
             [tuple(pair) for pair in snakemake.params.pairs],
             {int(value): name for value, name in snakemake.params.labels.items()},
             snakemake.input.get("sidecar") or None,
+            snakemake.params.outside,
         )
         write_records(frame, snakemake.output[0])

@@ -20,6 +20,8 @@ SLAB = 2_000_000
 SMALL = 2**20
 # A cubic spline's prefilter forgets a voxel by 0.27 per step: 24 voxels are beyond float64.
 SPLINE_REACH = 24
+# Voxels by which float32 may miss a place on the border, in a space of a metre.
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class DisplacementField:
 
         return torch.from_numpy(self._voxels(moving))
 
-    def warp_image(self, moving: Image, mode: str = "linear") -> Image:
+    def warp_image(
+        self, moving: Image, mode: str = "linear", outside: float | None = None
+    ) -> Image:
         """The moving image sampled at ``T(x)`` for every voxel of the fixed grid.
 
         Parameters
@@ -93,6 +97,8 @@ class DisplacementField:
             voxel.
         mode
             ``linear`` (the result is float32) or ``nearest`` (the result keeps the type).
+        outside
+            The value of points beyond the outermost voxels' centres, in place of the border's.
         """
         # Labels go through float32 unharmed up to 2**24.
         volume = np.ascontiguousarray(moving.array, dtype=np.float32)[None]
@@ -100,12 +106,19 @@ class DisplacementField:
         warped = np.empty(self.grid.shape, dtype=kind)
         for start, stop in _slabs(self.grid.shape):
             coordinates = self._indices(moving.grid, start, stop)
-            warped[start:stop] = self._sample(volume, coordinates, mode)[0]
+            part = self._sample(volume, coordinates, mode)[0]
+            if outside is not None:
+                part[_beyond(coordinates, moving.grid.shape)] = outside
+            warped[start:stop] = part
         return Image(warped, self.grid)
 
-    def warp_labels(self, labels: Image) -> Image:
-        """The moving label map on the fixed grid, by nearest neighbour; its type is kept."""
-        return self.warp_image(labels, mode="nearest")
+    def warp_labels(self, labels: Image, outside: str = "border") -> Image:
+        """The moving label map on the fixed grid, by nearest neighbour; its type is kept.
+
+        `outside`: what points beyond it have, the ``border`` voxel's label or ``background``, 0, as
+        in Learn2Reg's evaluation, where what lies beyond the outermost voxels' centres is outside.
+        """
+        return self.warp_image(labels, "nearest", {"border": None, "background": 0}[outside])
 
     def transform_points(self, points: np.ndarray, order: int = 3) -> np.ndarray:
         """Moving points of fixed points.
@@ -210,6 +223,12 @@ class DisplacementField:
         coordinates = (vectors.reshape(-1, 3) @ _float(inverse.T)).reshape(vectors.shape)
         _add_affine(coordinates, inverse @ fixed, inverse @ (offset + fixed[:, 0] * start))
         return coordinates
+
+
+def _beyond(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Which of the indices (Z, Y, X, 3) lie off a grid, by more than rounding."""
+    last = np.asarray(shape) - 1
+    return ((coordinates < -ROUNDING) | (coordinates > last + ROUNDING)).any(axis=-1)
 
 
 def _index_matrix(grid: Grid) -> np.ndarray:

@@ -94,6 +94,14 @@ class Layout:
         """The weights of a trained method."""
         return self.model(dataset, method, "weights.safetensors")
 
+    def given_weights(self, method: str) -> str:
+        """The weights of a method that were trained elsewhere."""
+        return f"{self.results}/weights/{method}/weights.safetensors"
+
+    def given_sidecar(self, method: str) -> str:
+        """Where they came from."""
+        return f"{self.results}/weights/{method}/model.json"
+
     def embedding(self, dataset: str, method: str) -> str:
         """What a method of kind embedding has learned."""
         return self.model(dataset, method, "embedding.safetensors")
