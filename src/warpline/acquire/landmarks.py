@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.acquire.formats.base import CaseFiles
+from warpline.cases.tables import read_table
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid
 
@@ -138,7 +139,7 @@ def _read_table(files: CaseFiles, case_id: str) -> tuple[pd.DataFrame, bool]:
     path = files.landmarks
     forms = ({"id", *"xyz"}, {"id", *"ijk"})
     try:
-        table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True, encoding="utf-8-sig")
+        table = read_table(path, "id", skipinitialspace=True, encoding="utf-8-sig")
         table.columns = [str(name).strip() for name in table.columns]
     except ValueError as error:  # empty, or lines of unequal length
         raise _unreadable(path, case_id, str(error)) from error

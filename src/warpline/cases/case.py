@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from warpline.cases.tables import read_table
 from warpline.files import atomic_path, write_json
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
@@ -60,7 +61,7 @@ def read_case(folder: str | os.PathLike) -> Case:
         image=read_image(folder / "image.nii.gz"),
         labels=labels,
         mask=optional("mask.nii.gz"),
-        landmarks=pd.read_csv(landmarks, dtype={"id": str}) if landmarks.exists() else None,
+        landmarks=read_table(landmarks, "id") if landmarks.exists() else None,
         segmented=(folder / SEGMENTED).exists(),
         annotated=None if labels is None else _read_annotated(folder),
     )

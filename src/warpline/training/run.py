@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import torch
 
 from warpline import networks
 from warpline.cases.atlas import atlas_source, without_self
+from warpline.cases.tables import read_table
 from warpline.devices.claim import claim
 from warpline.files import checksum, write_json
 from warpline.networks.weights import load_weights, save_weights
@@ -71,7 +71,7 @@ def train_recipe(
     training = recipe["training"]
     pairs = without_self(pairs, folders)
     if verdicts:
-        cases = fit_for_training(cases, pd.read_csv(verdicts))
+        cases = fit_for_training(cases, read_table(verdicts, "case"))
     if ATLAS in cases:
         cases = [case for case in cases if case != atlas_source(folders[ATLAS])]
     if not pairs:
