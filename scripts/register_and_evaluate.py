@@ -25,5 +25,6 @@ if "snakemake" in globals():
             [(fixed, moving) for fixed, moving in settings["pairs"]],
             {int(value): name for value, name in evaluation["labels"].items()},
             files.get("sidecar") or None,
+            evaluation["outside"],
         )
         write_records(frame, snakemake.output.records)

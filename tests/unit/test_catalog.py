@@ -569,6 +569,26 @@ def test_two_folds_leave_none_to_train_on_beside_one_for_validation():
     assert "none is left" in refusal(trainings.recipe, catalog, "dirlab-4dct", f"{BASELINE}@fold0")
 
 
+def test_errors_that_other_groups_measured_do_not_stand_beside_snapped_ones():
+    rows = Catalog({"scale": "paper"}, ROOT).paper("hansen2020")["tables"]["table1"]["rows"]
+    published = {(row["set"], row["id"]): row["published"] for row in rows}
+    assert published["4D-CT", "dlir"] == {"levels": 3, "tre": 2.64, "tre_sd": 4.32}
+    snapped = {row for (_, row), values in published.items() if "snapped" in values}
+    assert snapped == {"initial", "voxelmorph", "hansen2019", "ours-256", "ours-512"}
+    levels = {row: values.get("levels") for (_, row), values in published.items()}
+    assert levels == {
+        "initial": None, "affine": None, "eppenhof": 1, "dlir": 3, "voxelmorph": 2,
+        "mlvirnet": 3, "hansen2019": 1, "ours-256": 1, "ours-512": 1,
+    }  # fmt: skip
+
+
+def test_bouabid_s_dice_of_all_voxels_stands_beside_agreement():
+    tables = Catalog({"scale": "paper"}, ROOT).paper("bouabid2019")["tables"].values()
+    published = [row["published"] for table in tables for row in table["rows"]]
+    assert not any("dice" in values for values in published)
+    assert {0.829, 0.958, 0.816} < {values.get("agreement") for values in published}
+
+
 def test_a_method_with_an_atlas_is_not_cross_validated_and_a_row_names_no_fold():
     catalog = Catalog(WHOLE, ROOT)
     for method in ("bouabid2019-alpha-1e-5", "bouabid2019-any-alpha-1e-5"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
 from warpline.plan.dataset import Dataset
-from warpline.plan.pairs import pair_batches, pair_name
+from warpline.plan.pairs import ATLAS, balanced_pairs, balanced_sample, pair_batches, pair_name
 from warpline.plan.sheets import read_case_sheet
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +135,70 @@ def test_an_unknown_case_is_named_with_the_nearest():
 def test_pair_rules(rule, expected):
     data = dataset("abcd", {"val": {"from": rule}})
     assert ["".join(pair) for pair in data.pairs("val")] == expected.split()
-    limited = dataset("abcd", {"val": {"from": rule, "limit": 2}})
-    assert limited.pairs("val") == data.pairs("val")[:2]
+    limited = dataset("abcd", {"val": {"from": rule, "limit": 2}}).pairs("val")
+    assert len(set(limited)) == len(limited) == 2
+    assert {frozenset(pair) for pair in limited} <= {frozenset(p) for p in data.pairs("val")}
+    whole = dataset("abcd", {"val": {"from": rule, "limit": 100}})
+    assert whole.pairs("val") == data.pairs("val")
+
+
+@pytest.mark.parametrize(("number", "limit"), [(33, 100), (8, 6), (8, 27), (5, 7), (2, 1)])
+def test_a_limited_sample_of_all_pairs_uses_every_case_equally_often(number, limit):
+    """Of 100 of the first combinations of 33 cases four are fixed."""
+    cases = [f"c{k:02d}" for k in range(number)]
+    found = dataset(cases, {"val": {"from": "all", "limit": limit}}).pairs("val")
+    assert len({frozenset(pair) for pair in found}) == len(found) == limit
+    for role in (0, 1):
+        uses = Counter(pair[role] for pair in found)
+        counts = [uses[case] for case in cases]
+        assert max(counts) - min(counts) <= (1 if limit <= number * ((number - 1) // 2) else 2)
+    assert found == sorted(found)
+
+
+def test_all_98_training_scans_are_pairs_with_an_atlas_of_the_others():
+    data = Catalog({"scale": "paper"}, ROOT).dataset("luna16")
+    for split, number in (("train", 98), ("test", 33)):
+        assert [moving for _, moving in data.pairs(split)] == data.split(split)
+        assert len(data.pairs(split)) == number
+    assert set(data.atlas_candidates()) == set(data.split("rest"))
+    # Any to any: of the first hundred combinations four scans would be fixed.
+    pairs = data.pairs("anytest")
+    assert len(pairs) == 100
+    assert {fixed for fixed, _ in pairs} == set(data.split("test")) == {m for _, m in pairs}
+
+
+def test_overlaps_of_the_challenge_s_datasets_have_background_outside():
+    """Bouabid et al. warp by VoxelMorph's layer, which goes on with the border's value."""
+    catalog = Catalog({"scale": "paper"}, ROOT)
+    for name in ("hippocampus", "abdomen", "learn2reg-lung"):
+        assert catalog.dataset(name).spec["labels_outside"] == "background"
+    assert catalog.dataset("luna16").spec["labels_outside"] == "border"
+
+
+def test_the_seed_decides_a_limited_sample():
+    cases = [f"c{k:02d}" for k in range(20)]
+
+    def pairs(rule):
+        return dataset(cases, {"val": rule}).pairs("val")
+
+    rule = {"from": "all", "limit": 30}
+    assert pairs(rule) == pairs(rule | {"seed": 0}) == balanced_pairs(cases, 30)
+    assert pairs(rule) != pairs(rule | {"seed": 1})
+    # The very same on every machine: digests order them, no library's generator.
+    assert balanced_pairs("abcde", 3, seed=7) == [("c", "a"), ("d", "e"), ("e", "b")]
+    chained = {"from": "consecutive", "limit": 5}
+    assert pairs(chained) != pairs(chained | {"seed": 1})
+
+
+def test_a_limited_sample_of_given_pairs_takes_no_case_again_before_others():
+    stars = [("a", x) for x in "bcdef"] + [("b", "c"), ("c", "d"), ("d", "e")]
+    found = balanced_sample(stars, 4)
+    assert sorted(pair[0] for pair in found) == ["a", "b", "c", "d"]
+    assert max(Counter(pair[1] for pair in found).values()) == 1
+    assert [pair for pair in stars if pair in found] == found
+    assert balanced_sample(stars, 100) == stars
+    atlas = [(ATLAS, x) for x in "abcd"]
+    assert len(balanced_sample(atlas, 3)) == 3
 
 
 def test_a_cycle_of_two_is_both_directions_and_of_one_is_none():

@@ -123,6 +123,35 @@ def test_labels_keep_their_type_and_values():
     assert warped.grid == FIXED
 
 
+def test_labels_beyond_the_moving_map_are_background_as_learn2reg_has_it():
+    """`map_coordinates(order=0)` of the challenge's program, labels up to the border."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(1, 5, MOVING.shape).astype(np.uint8)
+    displacement = smooth(FIXED.shape, 6.0)
+    field = DisplacementField.from_voxel(displacement, FIXED, MOVING)
+    coordinates = (identity_grid(FIXED.shape) + displacement)[0].numpy()
+    expected = ndimage.map_coordinates(labels, coordinates, order=0)
+    found = field.warp_labels(Image(labels, MOVING), "background").array
+    last = np.reshape(MOVING.shape, (3, 1, 1, 1)) - 1
+    # Within rounding of a border, or of the middle between two voxels, either may be right.
+    halves = np.abs(coordinates % 1 - 0.5) < 1e-3
+    borders = np.minimum(abs(coordinates), abs(coordinates - last)) < 2e-3
+    clear = ~(halves | borders).any(axis=0)
+    assert clear.mean() > 0.95
+    np.testing.assert_array_equal(found[clear], expected[clear])
+    assert 0.05 < (expected == 0).mean() < 0.95
+    assert (field.warp_labels(Image(labels, MOVING)).array > 0).all()
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_nothing_is_beyond_the_map_where_nothing_moves(seed):
+    grid = oblique((9, 8, 7), seed=seed)
+    labels = Image(np.full(grid.shape, 3, np.uint8), grid)
+    warped = DisplacementField.identity(grid).warp_labels(labels, "background")
+    np.testing.assert_array_equal(warped.array, labels.array)
+
+
 def test_points_as_simpleitk():
     field = smooth_field(FIXED, 2.0)
     transform = sitk_transform(field)
@@ -251,3 +280,18 @@ def test_vectors_must_lie_on_the_grid():
 
 def test_the_grid_of_a_simpleitk_field_is_ours():
     assert grid_of(sitk_transform(smooth_field(FIXED)).GetDisplacementField()).close_to(FIXED, 1e-9)
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("amplitude", [0.0, 2.0])
+def test_small_grids_are_sampled_as_large_ones(monkeypatch, mode, amplitude):
+    # The identity on half a spacing puts every second voxel halfway between two: ties too agree.
+    fine = Grid((19, 21, 23), (0.5, 0.5, 1.0))
+    displacement = smooth(fine.shape, amplitude or 1.0) * (amplitude > 0)
+    field = DisplacementField.from_voxel(displacement, fine, fine)
+    image = smooth_image(Grid((10, 11, 20)))
+    small = field.warp_image(image, mode).array, field.compose(field).vectors
+    monkeypatch.setattr("warpline.fields.physical.SMALL", 0)
+    large = field.warp_image(image, mode).array, field.compose(field).vectors
+    for one, other in zip(small, large, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6, rtol=0)

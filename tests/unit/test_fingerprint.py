@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from warpline.plan import fingerprint as module
-from warpline.plan.fingerprint import FRAME, code_version, definitions_reached, modules_reached
+from warpline.plan.fingerprint import FRAME, code_version, definitions_reached
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
@@ -56,6 +56,10 @@ def package(tmp_path, monkeypatch):
     forget()
     yield tmp_path
     forget()
+
+
+def modules_reached(script: Path) -> set[str]:
+    return {module for module, _ in definitions_reached(script)}
 
 
 def forget() -> None:

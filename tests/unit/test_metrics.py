@@ -1,15 +1,19 @@
 """Metrics against hand-computed values and independent libraries."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.metrics import DiceMetric
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial.distance import cdist
 
 from warpline.evaluation import metrics
+
+ROOT = Path(__file__).parents[2]
 
 
 def ball(shape, centre, radius):
@@ -110,6 +114,7 @@ def test_labels_at_the_border_have_a_surface():
 def test_identity_neither_folds_nor_stretches():
     ones = np.ones((6, 6, 6))
     assert metrics.sdlogj(ones) == metrics.sdlogj_learn2reg(ones) == 0.0
+    assert metrics.stdj_estienne2020(ones) == 0.0
     assert metrics.folding_fraction(ones) == 0.0
 
 
@@ -119,6 +124,45 @@ def test_log_jacobian_by_hand():
     assert metrics.sdlogj(determinant) == pytest.approx(math.sqrt(3) / 4)
     logs = np.log([math.e + 3] * 6 + [4.0] * 2)
     assert metrics.sdlogj_learn2reg(determinant) == pytest.approx(logs.std())
+    logs = np.log([math.e + 15] * 6 + [16.0] * 2)
+    assert metrics.stdj_estienne2020(determinant) == pytest.approx(logs.std())
+
+
+def test_a_raised_jacobian_hides_folds_and_never_is_without_value():
+    determinant = np.ones((4, 4, 4))
+    determinant[1, 1, 1] = -3.5  # of eight interior voxels; beyond the reach of J + 3
+    high, low = np.log(4.0), np.log(1e-9)
+    share = math.sqrt(1 / 8 * 7 / 8)  # the deviation of one value among eight
+    assert metrics.sdlogj_learn2reg(determinant) == pytest.approx((high - low) * share)
+    assert metrics.stdj_estienne2020(determinant) == pytest.approx(math.log(16 / 11.5) * share)
+    determinant[1, 1, 1] = -20.0  # log 0 in their code
+    assert metrics.stdj_estienne2020(determinant) == pytest.approx((np.log(16.0) - low) * share)
+
+
+def test_table_1_has_each_published_stdj_beside_the_definition_that_fits():
+    """Fields of about the published roughness: hippocampus as J + 15 sees them, abdomen as J + 3.
+
+    Lognormal J with 0.65 % of the voxels below −3: J + 3 gives the abdomen's published size, J + 15
+    the hippocampus'.
+    """
+    tables = yaml.safe_load((ROOT / "config/papers/estienne2020.yaml").read_text())["tables"]
+
+    def published(table):
+        columns = tables[table]["columns"]
+        return {
+            columns[name]["metric"]: value
+            for row in tables[table]["rows"]
+            for name, value in row.get("published", {}).items()
+            if name.startswith("stdj")
+        }
+
+    assert published("table1") == {"stdj_estienne2020": 0.09}
+    assert published("table1_abdomen") == {"sdlogj_learn2reg": 1.53}
+    rng = np.random.default_rng(0)
+    determinant = np.exp(0.8 * rng.standard_normal((40, 40, 40)) - 0.32)
+    determinant[rng.random(determinant.shape) < 0.0065] = -4.0
+    assert 1.5 < metrics.sdlogj_learn2reg(determinant) < 1.9
+    assert 0.05 < metrics.stdj_estienne2020(determinant) < 0.1
 
 
 def test_a_fold_raises_sdlogj_and_is_counted():
@@ -136,6 +180,7 @@ def test_a_grid_without_interior_has_no_smoothness():
     thin = np.ones((2, 9, 9))
     assert math.isnan(metrics.sdlogj(thin))
     assert math.isnan(metrics.sdlogj_learn2reg(thin))
+    assert math.isnan(metrics.stdj_estienne2020(thin))
     assert math.isnan(metrics.folding_fraction(thin))
 
 
@@ -162,21 +207,6 @@ def test_snapping_follows_the_voxels_of_an_oblique_grid():
     error = matrix @ np.array([1.2, -0.3, 0.1])
     found = metrics.registration_errors(error[None], np.zeros((1, 3)), matrix)
     assert found["tre_snapped"] == pytest.approx([2.0])
-
-
-def test_field_error_by_hand():
-    truth = np.zeros((2, 2, 2, 3))
-    estimated = truth.copy()
-    estimated[0] = (1.0, -2.0, 0.5)
-    found = metrics.field_error(estimated, truth)
-    assert (found["mae_x"], found["mae_y"], found["mae_z"]) == (0.5, 1.0, 0.25)
-    assert found["mae"] == 1.75
-    assert found["mae_sd"] == 1.75
-    mask = np.zeros((2, 2, 2))
-    mask[0] = 1
-    inside = metrics.field_error(estimated, truth, mask)
-    assert (inside["mae"], inside["mae_sd"]) == (3.5, 0.0)
-    assert math.isnan(metrics.field_error(estimated, truth, mask * 0)["mae"])
 
 
 def test_intensity_metrics():

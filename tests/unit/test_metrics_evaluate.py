@@ -53,7 +53,10 @@ def reference_rows(folder, name):
         labels = Image(data[f"{prefix}_label"], grid)
         return Case(prefix, labels, labels, landmarks=landmarks)
 
-    return evaluate.evaluate_pair(case("fixed"), case("moving"), field, labels=LABELS), expected
+    rows = evaluate.evaluate_pair(
+        case("fixed"), case("moving"), field, labels=LABELS, outside="background"
+    )
+    return rows, expected
 
 
 @pytest.mark.parametrize("name", ["case0", "case1", "case2"])
@@ -66,6 +69,9 @@ def test_learn2reg_prints_the_same(reference, name):
     )
     assert values(rows, "sdlogj_learn2reg")[""] == pytest.approx(
         expected["sdlogj_learn2reg"], **exact
+    )
+    assert values(rows, "stdj_estienne2020")[""] == pytest.approx(
+        expected["stdj_estienne2020"], **exact
     )
     assert values(rows, "folding_fraction")[""] == pytest.approx(
         expected["fraction_jacobian_nonpositive_interior"], **exact
@@ -122,6 +128,24 @@ def test_distances_in_mm_are_voxels_times_spacing(pair):
     )
 
 
+def test_what_comes_from_beyond_the_moving_labels_is_as_asked(pair):
+    """A label at the border, the field three voxels beyond it: smeared there, or gone."""
+    case, grid = pair
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[:, :, :2] = 1
+    case = Case("a", case.image, Image(labels, grid))
+    vectors = np.zeros((*grid.shape, 3), np.float32)
+    vectors[..., 0] = -6.0  # the content moves three voxels towards larger x
+    field = DisplacementField(vectors, grid)
+    smeared, background = (
+        values(evaluate.evaluate_pair(case, case, field, labels={1: "a"}, outside=outside), "dice")
+        for outside in ("border", "background")
+    )
+    # Fixed: x of 0 and 1. Moved: those and three more, or 3 and 4 alone.
+    assert smeared["a"] == pytest.approx(2 * 2 / (2 + 5))
+    assert background["a"] == 0
+
+
 def test_learn2reg_counts_in_voxels_of_both_images(pair):
     """Twice the moving spacing: J between indices is ⅛, though nothing moves in space."""
     case, grid = pair
@@ -135,6 +159,9 @@ def test_learn2reg_counts_in_voxels_of_both_images(pair):
     j = 1 + (np.sin(x + 1) - np.sin(x - 1)) / 4
     assert values(rows, "sdlogj")[""] == pytest.approx(np.log(j).std(), rel=1e-5)
     assert values(rows, "sdlogj_learn2reg")[""] == pytest.approx(np.log(j / 8 + 3).std(), rel=1e-4)
+    assert values(rows, "stdj_estienne2020")[""] == pytest.approx(
+        np.log(j / 8 + 15).std(), rel=1e-3
+    )
 
 
 def test_labels_that_only_one_case_holds_do_not_count(pair):

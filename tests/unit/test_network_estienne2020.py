@@ -1,11 +1,18 @@
 """The network of Estienne et al. 2020: size, symmetry, identity at the start."""
 
+import os
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import yaml
 
 from warpline import networks
 from warpline.errors import WarplineError
+from warpline.networks.layers import ct_windows, window_pairs
 
+ROOT = Path(__file__).parents[2]
 torch.set_num_threads(1)
 SMALL = {"channels": [4, 4, 8, 8], "convolutions": [1, 2, 1]}
 
@@ -103,6 +110,31 @@ def test_ct_windows_are_the_channels_that_the_network_and_the_similarity_see():
         network(moving, fixed).displacement,
         plain(network.channels(moving), network.channels(fixed)).displacement,
     )
+
+
+def published_windows() -> list[tuple[float, float]]:
+    recipe = yaml.safe_load((ROOT / "config/methods/estienne2020-task3-baseline.yaml").read_text())
+    return window_pairs(recipe["network"]["parameters"]["windows"])
+
+
+def test_no_published_window_is_blank_on_organs():
+    """Liver and spleen, −50 to 150 HU: read as (width, centre) two of the windows lie outside."""
+    organs = torch.linspace(-50, 150, 9).reshape(1, 1, 1, 1, 9)
+    seen = ct_windows(organs, published_windows())[0, :, 0, 0]
+    # 200 HU over widths of 400, 800 and 1000.
+    torch.testing.assert_close(
+        seen[:, -1] - seen[:, 0], torch.tensor([0.5, 0.25, 0.2]), atol=1e-6, rtol=0
+    )
+
+
+def test_published_windows_are_the_authors_channels():
+    name = "reference/authors/estienne2020_windows.npz"
+    file = Path(os.environ.get("WARPLINE_REAL_DATA", ""), name)
+    if "WARPLINE_REAL_DATA" not in os.environ or not file.exists():
+        pytest.skip(f"WARPLINE_REAL_DATA does not name a folder with {name}")
+    known = np.load(file)
+    channels = ct_windows(torch.from_numpy(known["hu"])[None], published_windows())[0]
+    np.testing.assert_allclose(channels, known["channels"], atol=1e-6)
 
 
 def test_windows_and_inputs_are_not_given_both():

@@ -81,3 +81,26 @@ def test_without_steps_the_method_is_itself_and_a_missing_mask_is_told(pair):
     bare = Case("bare", moving.image)
     with pytest.raises(WarplineError, match="no mask"):
         on_own_grid(still, TO_BOX)(fixed, bare)
+
+
+def test_a_network_that_sees_the_body_upside_down_gives_the_same_field_in_mm():
+    """As the authors of Estienne et al. 2020 turn their scans; nothing is interpolated."""
+    grid = Grid((6, 8, 10), (2.0, 2.0, 2.0), (5.0, -3.0, 1.0))
+    rng = np.random.default_rng(0)
+    fixed, moving = (
+        Case(name, Image(rng.random(grid.shape).astype(np.float32), grid)) for name in "fm"
+    )
+    seen = []
+
+    def by_content(fixed: Case, moving: Case) -> DisplacementField:
+        seen.append(moving.image.array)
+        vectors = np.stack([fixed.image.array, moving.image.array, 0 * fixed.image.array], axis=-1)
+        return DisplacementField(vectors, fixed.grid)
+
+    field = on_own_grid(by_content, [{"orient": {"axes": "LPI"}}])(fixed, moving)
+    np.testing.assert_array_equal(seen[0], moving.image.array[::-1])
+    assert field.grid == grid
+    np.testing.assert_allclose(field.vectors[..., 0], fixed.image.array, atol=1e-5)
+    np.testing.assert_allclose(field.vectors[..., 1], moving.image.array, atol=1e-5)
+    with pytest.raises(WarplineError, match="does not say where x, y and z run to"):
+        prepare_pair(fixed, moving, [{"orient": {"axes": "LPL"}}])

@@ -197,6 +197,32 @@ def test_with_an_atlas_every_other_case_moves_to_it_once_an_epoch():
     assert sorted(moved) == [0, 1, 3, 4, 5]
 
 
+def test_pairs_within_a_member_never_cross_to_another_one():
+    """One of liver, two of colon, three of kidneys: the lone one has no partner."""
+    names = ["liver.1", "colon.1", "colon.2", "kidney.1", "kidney.2", "kidney.3"]
+    memory = CaseMemory([blob_case(name, k) for k, name in enumerate(names)], [1])
+    given = {"batch_size": 1, "augmentation": PLAIN, "masked": True, "seed": 3, "symmetric": True}
+    objective = RegistrationObjective(memory, None, [], loss=LOSS, within="member", **given)
+    assert objective.steps_per_epoch == 5
+    pairs = []
+    for step in range(12 * objective.steps_per_epoch):
+        batch = objective.batch(step)
+        pairs.append(
+            tuple(
+                next(n for n, i in zip(names, memory.images, strict=True) if torch.equal(i, image))
+                for image in (batch.moving[0], batch.fixed[0])
+            )
+        )
+    inside = {(a, b) for a in names for b in names if a != b and a[0] == b[0]}
+    assert set(pairs) == inside
+    assert sorted(moving for moving, _ in pairs[:5]) == sorted(names[1:])
+    alone = CaseMemory([blob_case(f"{k}.1", k) for k in range(3)], [1])
+    with pytest.raises(WarplineError, match="No member of the dataset has two training cases"):
+        RegistrationObjective(alone, None, [], loss=LOSS, within="member", **given)
+    anywhere = RegistrationObjective(memory, None, [], loss=LOSS, **given)
+    assert anywhere.steps_per_epoch == 6
+
+
 def test_given_pairs_are_trained_on_once_an_epoch_each_in_its_direction():
     given = [("t0", "t4"), ("t3", "t1"), ("t2", "t5")]  # (fixed, moving)
     objective = small_objective(cases=6, augmentation=PLAIN, batch_size=1, pairs=given)

@@ -17,7 +17,7 @@ from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches
 from warpline.registration.synthetic.pairs import SyntheticPair
-from warpline.registration.synthetic.patches import Batch, Sampling, draw_balanced
+from warpline.registration.synthetic.patches import Batch, Sampling, class_of, draw_balanced
 from warpline.training import objectives
 from warpline.training.loop import train
 from warpline.training.material import Material
@@ -172,7 +172,7 @@ def test_every_centre_of_a_block_has_its_own_displacement_also_when_flipped():
     """The fixed image holds its voxels' indices, so that a centre tells where it lies."""
     block = 3
     one = objective(sampling=replace(FEW, block=block, classes=(1.5, 2.5)), batch_size=16)
-    seen = 0
+    seen, longest = 0, 0.0
     for step in range(one.steps_per_epoch):
         batch = one.batch(step)
         size = 14 + block - 1
@@ -182,9 +182,11 @@ def test_every_centre_of_a_block_has_its_own_displacement_also_when_flipped():
         z, rest = index // (SHAPE[1] * SHAPE[2]), index % (SHAPE[1] * SHAPE[2])
         y, x = rest // SHAPE[2], rest % SHAPE[2]
         lengths = torch.hypot(z / 2 - 3, x / 4)
+        largest = torch.maximum((z / 2 - 3).abs(), x / 4)
         inside = (z >= 2) & (z < 12) & (y >= 3) & (y < 13) & (x >= 2) & (x < 10)
         counts = batch.counts
-        assert (inside & (lengths < 2.5))[counts].all()
+        assert (inside & (largest <= 2.5))[counts].all()
+        longest = max(longest, float(lengths[counts].max()))
         torch.testing.assert_close(
             batch.displacements[counts].abs(),
             torch.stack([z / 2 - 3, 0 * z, x / 4], dim=1)[counts].abs(),
@@ -194,6 +196,7 @@ def test_every_centre_of_a_block_has_its_own_displacement_also_when_flipped():
         assert drawn.all()
         seen += int(counts.sum()) - len(drawn)
     assert seen > 0
+    assert longest > 2.5  # along both axes nearly as far
     assert all(len(b.displacements) == len(b.patches) for b in one_centred(one))
 
 
@@ -214,16 +217,29 @@ def test_classes_are_balanced_within_the_mask():
     assert len(index) == 302
     assert case.mask.array.ravel()[index].all()
     z, _, x = np.unravel_index(index, SHAPE)
-    length = np.hypot(z / 2 - 3, x / 4)  # mm
-    counts = np.histogram(length, [0, 1.5, 2.5, 3.2])[0]
+    largest = np.maximum(abs(z / 2 - 3), x / 4)  # mm
+    counts = np.histogram(largest, [0, 1.5, 2.5, 3.2])[0]
     assert counts.sum() == 302
     assert sorted(counts) == [100, 101, 101]
     # The same of the objective's batches, in an epoch.
     one = objective(sampling=replace(FEW, classes=(1.5, 2.5, 3.2)))
     batches = [one.batch(step) for step in range(one.steps_per_epoch)]
-    length = torch.cat([b.displacements for b in batches]).norm(dim=1)
-    counts = np.histogram(length, [0, 1.5, 2.5, 3.2])[0]
-    assert list(counts) == [len(length) // 3] * 3
+    largest = torch.cat([b.displacements for b in batches]).abs().amax(dim=1)
+    counts = np.histogram(largest, [0, 1.5, 2.5, 3.2])[0]
+    assert list(counts) == [len(largest) // 3] * 3
+
+
+def test_a_displacement_along_the_diagonal_is_learned_up_to_its_full_length():
+    """θ bounds each component: 8 mm along all three are 13.9 mm, and are trained on."""
+    u = np.zeros((3, 4, 4, 4), np.float32)
+    u[:, 0] = np.array([8, -8, 8], np.float32)[:, None, None]
+    u[:, 1] = np.array([8.1, 0, 0], np.float32)[:, None, None]
+    rng = np.random.default_rng(0)
+    index = draw_balanced(u, np.ones((4, 4, 4)), np.eye(3), (1.5, 4, 8), 40, rng)
+    slices = np.bincount(index // 16, minlength=4)
+    assert slices[0] == 20
+    assert slices[1] == 0  # no field of the amplitude goes so far
+    assert class_of(np.array([0, 1.5, 3.9, 4, 8, 8.01]), (1.5, 4, 8)).tolist() == [0, 1, 1, 2, 2, 3]
 
 
 def test_an_empty_class_leaves_its_part_to_the_others_and_a_small_one_repeats():

@@ -23,6 +23,7 @@ from warpline.plan.inputs import (
     register,
     papers,
     train,
+    weights,
 )
 from warpline.plan.run import Run
 

@@ -23,6 +23,7 @@ rule evaluate:
         fields=ask(evaluate.experiment_fields),
         pairs=ask(evaluate.experiment_pairs),
         labels=ask(evaluate.labels),
+        outside=ask(evaluate.labels_outside),
         code=run.code("evaluate.py"),
     script:
         "../../scripts/evaluate.py"

@@ -33,6 +33,30 @@ rule train:
         "../../scripts/train.py"
 
 
+# Weights that were trained elsewhere: fetched, verified, translated.
+rule given_weights:
+    output:
+        weights=layout.given_weights("{method}"),
+        sidecar=layout.given_sidecar("{method}"),
+    log:
+        layout.log("given_weights/{method}"),
+    benchmark:
+        layout.benchmark("given_weights/{method}")
+    priority: TRAININGS_FIRST
+    localrule: True  # nodes of a cluster often have no way out
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    params:
+        recipe=ask(weights.given_recipe),
+        folder=ask(weights.given_folder),
+        code=ask(weights.given_code),
+    script:
+        "../../scripts/given_weights.py"
+
+
 # Displacement maps of the training pairs → the dimensions in which they differ most.
 rule embed:
     input:

@@ -27,6 +27,7 @@ def experiment_records(
     pairs: Sequence[Pair],
     labels: Mapping[int, str],
     model: str | os.PathLike | None = None,
+    outside: str = "border",
 ) -> pd.DataFrame:
     """Everything measured of an experiment's pairs, and what each registration says of itself.
 
@@ -44,6 +45,9 @@ def experiment_records(
         Label value → name, see `warpline.evaluation.pairs.evaluate_pair`.
     model
         The record of the training behind the method, which tells its epochs.
+    outside
+        Label of what comes from beyond a moving label map: that of its ``border``, or
+        ``background``.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def experiment_records(
     training = []
     if model is not None:
         epochs = json.loads(Path(model).read_text(encoding="utf-8"))["epochs"]
-        training = [row("training_epochs", epochs)]
+        training = [row("training_epochs", epochs)] if epochs is not None else []
     costs = {
         folder: pd.read_csv(
             Path(folder) / "registrations.csv", dtype={"fixed": str, "moving": str}
@@ -65,7 +69,7 @@ def experiment_records(
         name = pair_name(pair)
         field = read_field(Path(fields[name]) / f"{name}.nii.gz")
         fixed, moving = (read_case(folders[case]) for case in pair)
-        rows = evaluate_pair(fixed, moving, field, labels=labels)
+        rows = evaluate_pair(fixed, moving, field, labels=labels, outside=outside)
         cost = costs[fields[name]].loc[pair]
         rows += [
             # Seconds by the device that they were spent on.

@@ -24,6 +24,7 @@ def evaluate_pair(
     moving: Case,
     field: DisplacementField,
     labels: Mapping[int, str],
+    outside: str = "border",
 ) -> list[dict[str, Any]]:
     """Everything that can be measured of one registered pair.
 
@@ -32,8 +33,10 @@ def evaluate_pair(
     field
         The registration's field, on the fixed image's grid.
     labels
-        Label value → name, of the labels to compare. Where a case has no label map, the masks are
-        compared instead, under the name ``mask``.
+        Label value → name, of the labels to compare. Where a case has no label map and
+        there is at most one label, the masks are compared instead, under the name ``mask``.
+    outside
+        Label of what comes from beyond the moving label map, see `DisplacementField.warp_labels`.
 
     Returns
     -------
@@ -57,9 +60,10 @@ def evaluate_pair(
             )
     rows = _intensities(fixed.image, field.warp_image(moving.image))
     if fixed.labels is not None and moving.labels is not None:
-        rows += _overlaps(fixed.labels, moving.labels, field, labels)
-    elif fixed.mask is not None and moving.mask is not None:
-        rows += _overlaps(_binary(fixed.mask), _binary(moving.mask), field, {1: MASK_LABEL})
+        rows += _overlaps(fixed.labels, moving.labels, field, labels, outside)
+    elif len(labels) < 2 and fixed.mask is not None and moving.mask is not None:
+        masks = _binary(fixed.mask), _binary(moving.mask)
+        rows += _overlaps(*masks, field, {1: MASK_LABEL}, outside)
     rows += _smoothness(field, moving.grid)
     if fixed.landmarks is not None and moving.landmarks is not None:
         rows += _landmarks(fixed.landmarks, moving.landmarks, field, moving.grid)
@@ -82,9 +86,13 @@ def _binary(mask: Image) -> Image:
 
 
 def _overlaps(
-    fixed: Image, moving: Image, field: DisplacementField, labels: Mapping[int, str]
+    fixed: Image,
+    moving: Image,
+    field: DisplacementField,
+    labels: Mapping[int, str],
+    outside: str,
 ) -> list[dict[str, Any]]:
-    warped = field.warp_labels(moving).array
+    warped = field.warp_labels(moving, outside).array
     shared = [
         label for label in labels if (fixed.array == label).any() and (moving.array == label).any()
     ]
@@ -136,6 +144,7 @@ def _smoothness(field: DisplacementField, moving: Grid) -> list[dict[str, Any]]:
     return [
         row("sdlogj", metrics.sdlogj(physical)),
         row("sdlogj_learn2reg", metrics.sdlogj_learn2reg(between_indices)),
+        row("stdj_estienne2020", metrics.stdj_estienne2020(between_indices)),
         row("folding_fraction", metrics.folding_fraction(physical)),
     ]
 

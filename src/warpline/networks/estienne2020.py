@@ -6,7 +6,8 @@ docs/papers/estienne2020.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -45,6 +46,21 @@ def _run(module: nn.Module, recomputed: bool, *inputs: torch.Tensor) -> torch.Te
     if recomputed and torch.is_grad_enabled():
         return checkpoint(module, *inputs, use_reentrant=False)
     return module(*inputs)
+
+
+def between_faces(displacement: torch.Tensor) -> torch.Tensor:
+    """Where images are read if −1 and 1, made for the outermost centres, are taken for outer faces.
+
+    The place a on an axis of N voxels becomes N a/(N − 1) − ½: half a voxel lower at the one end
+    and half a voxel higher at the other. (B, 3, z, y, x), voxels.
+    """
+    moved = []
+    for axis, part in enumerate(displacement.unbind(1)):
+        size = part.shape[1 + axis]
+        place = torch.arange(size, device=part.device, dtype=part.dtype)
+        line = place / (size - 1) - 0.5
+        moved.append(part * (size / (size - 1)) + line.view(-1, *[1] * (2 - axis)))
+    return torch.stack(moved, dim=1)
 
 
 class InputBlock(nn.Module):
@@ -117,6 +133,10 @@ class Network(RegistrationNetwork):
     recomputed
         Of how many of the finest resolutions the activations are not kept for the backward pass but
         computed again: less memory, the same numbers.
+    aligned_corners
+        Whether coordinates of −1 and 1 are the centres of the outermost voxels, for which they are
+        made. The authors' networks were trained with images that are read as if they were the outer
+        faces.
 
     Raises
     ------
@@ -134,6 +154,7 @@ class Network(RegistrationNetwork):
         deep_supervision: bool = True,
         windows: Sequence[Sequence[float]] | None = None,
         recomputed: int = 0,
+        aligned_corners: bool = True,
     ):
         super().__init__()
         if windows is not None and inputs is not None:
@@ -141,6 +162,7 @@ class Network(RegistrationNetwork):
         self.windows = None if windows is None else window_pairs(windows)
         if len(convolutions) != len(channels) - 1:
             raise TypeError("'convolutions' needs one count for each halving of 'channels'")
+        self.aligned_corners = aligned_corners
         self.stride, self.recomputed = 2 ** len(convolutions), recomputed
         inputs = len(self.windows) if self.windows else inputs or 1
         self.encoder = Encoder(inputs, channels, convolutions, activation)
@@ -174,7 +196,10 @@ class Network(RegistrationNetwork):
             recomputed = self.recomputed > len(self.decoder) - 1 - level
             out = _run(up, recomputed, out, difference[-2 - level])
         gradients.append(_gradients(self.last(out)))
-        return Prediction([integrate_gradients(2.0 * s) for s in gradients], gradients[-1])
+        displacements = [integrate_gradients(2.0 * s) for s in gradients]
+        if not self.aligned_corners:
+            displacements = [between_faces(d) for d in displacements]
+        return Prediction(displacements, gradients[-1])
 
     def predict_directions(
         self, moving: torch.Tensor, fixed: torch.Tensor, backward: bool = True
@@ -194,3 +219,28 @@ class Network(RegistrationNetwork):
             for d, g in zip(displacements, both.gradients.chunk(2), strict=True)
         )
         return forward, backward_
+
+
+def authors_names(network: Network) -> dict[str, str]:
+    """Name of every tensor in the authors' published code, by its name here."""
+    return encoder_names(network.state_dict(), "registration_decoder")
+
+
+def encoder_names(own: Iterable[str], decoder: str) -> dict[str, str]:
+    """The authors' names of what networks of `Encoder` and `Up` have; `decoder` is their name."""
+    parts = (
+        (r"encoder\.input\.first\.0", r"encoder.input.add_conv"),
+        (r"encoder\.input\.second\.0", r"encoder.input.conv"),
+        (r"encoder\.levels\.(\d+)\.0\.0", r"encoder.conv_blocks.\1.conv_pool.conv"),
+        (r"encoder\.levels\.(\d+)\.1\.(\d+)\.0", r"encoder.conv_blocks.\1.nConvs.\2.conv"),
+        (r"decoder\.(\d+)\.up\.0", rf"{decoder}.conv_list.\1.conv_tr.conv"),
+        (r"decoder\.(\d+)\.convolutions\.(\d+)\.0", rf"{decoder}.conv_list.\1.nConvs.\2.conv"),
+        (r"heads\.(\d+)", r"deep_blocks.convs_list.\1"),
+        (r"last", rf"{decoder}.last_conv"),
+    )
+    found = {}
+    for name in own:
+        layer, _, kind = name.rpartition(".")
+        theirs = next(re.sub(a, b, layer) for a, b in parts if re.fullmatch(a, layer))
+        found[name] = f"{theirs}.{kind}"
+    return found

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from warpline.cases.organs import ORGANS
-from warpline.networks.estienne2020 import Encoder, Up
+from warpline.networks.estienne2020 import Encoder, Up, encoder_names
 from warpline.networks.layers import Conv3d, ct_windows, window_pairs
 
 ELEVEN = ORGANS[:11]  # the paper's: all but the adrenal glands
@@ -76,3 +76,8 @@ class Network(nn.Module):
         out = self.last(out)[:, :, : size[0], : size[1], : size[2]]
         # In single precision, whatever the layers compute in.
         return torch.softmax(out.float(), dim=1)
+
+
+def authors_names(network: Network) -> dict[str, str]:
+    """Name of every tensor in the authors' published code, by its name here."""
+    return encoder_names(network.state_dict(), "segmentation_decoder")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
-from warpline.plan.pairs import ATLAS, MEMBER, Pair
+from warpline.plan.pairs import ATLAS, MEMBER, Pair, balanced_pairs, balanced_sample
 from warpline.plan.sheets import read_pair_sheet
 from warpline.registry import suggestion
 
@@ -97,7 +97,12 @@ class Dataset:
                 where=f"config/datasets/{self.name}.yaml, key 'pairs.{split}'",
                 do="Give it at least two cases.",
             )
-        return pairs[: rule["limit"]] if rule.get("limit") else pairs
+        limit, seed = rule.get("limit"), rule.get("seed", 0)
+        if limit is None or limit >= len(pairs):
+            return pairs
+        if rule["from"] == "all":  # in either direction: else the first case would never move
+            return balanced_pairs(cases, limit, seed)
+        return balanced_sample(pairs, limit, seed)
 
     def _two_of_each_patient(self, cases: list[str]) -> list[Pair]:
         """The two scans of each patient; the one that the sheet names first is fixed."""

@@ -66,13 +66,16 @@ class Datasets:
                     do="Name what it is made of.",
                 )
             data = self.get(member)
-            known = {split: own for own, given in splits.items() for split in given}
+            known = {split: own for own, given in splits.items() for split in given or ()}
+            listed = {
+                row["split"] for row in read_case_sheet(self.files.root / data.spec["case_sheet"])
+            }
             for split in known:
-                if split not in data.splits:
+                if split not in listed:  # one that only this run has no case of will do
                     raise WarplineError(
                         f"The dataset '{member}' has no split '{split}'.",
                         where=where,
-                        do=suggestion(split, data.splits),
+                        do=suggestion(split, listed),
                     )
             rows += [
                 row

@@ -12,7 +12,7 @@ from warpline.plan.folds import folds
 from warpline.plan.methods import marked, unmarked
 from warpline.plan.pairs import Pair, pair_batches
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
-from warpline.plan.trainings import labelled_by, network_method, pretraining, recipe
+from warpline.plan.trainings import given, labelled_by, network_method, pretraining, recipe
 
 # A batch of all of an experiment's pairs that is measured by the job that registers it, and how
 # many pairs it has at the most: with more, what a job costs beside its work no longer matters.
@@ -66,7 +66,7 @@ def rows_served(catalog: Catalog, paper: str) -> dict[Experiment, list[tuple[str
 def experiments_of(catalog: Catalog, row: Mapping[str, Any], seeds: int = 1) -> list[Experiment]:
     """The experiments behind a row: of a trained method one a seed, and a fold if cross-validated.
 
-    A method that learns nothing registers all the folds in one, once.
+    A method that learns nothing here registers all the folds in one, once.
     """
     dataset, method, split = row["dataset"], row["method"], row["split"]
     name, fold, seed = unmarked(method)
@@ -77,7 +77,7 @@ def experiments_of(catalog: Catalog, row: Mapping[str, Any], seeds: int = 1) -> 
         )
     rule = catalog.dataset(dataset).spec["pairs"].get(split, {})
     network = network_method(catalog, method)
-    if network is None:
+    if network is None or given(catalog, network):
         return [Experiment(dataset, method, split)]
     if not rule.get("cross_validation"):
         return [Experiment(dataset, marked(method, "", seed), split) for seed in range(seeds)]
@@ -155,14 +155,17 @@ def initial_experiments(catalog: Catalog, dataset: str, method: str) -> list[Exp
 def trainings_of(catalog: Catalog, paper: str) -> list[tuple[str, str]]:
     """(dataset, method) of every network behind a paper's experiments.
 
-    What it is pretrained with, and the segmenters of labels that it is trained on, included.
+    What it is pretrained with, and the segmenters of labels that it is trained on, included; not
+    those whose weights come from elsewhere.
     """
     found: list[tuple[str, str]] = []
     waiting = [(e.dataset, e.method) for e in measured(catalog, paper)]
     while waiting:
         dataset, method = waiting.pop(0)
         network = network_method(catalog, method)
-        if network is not None and (dataset, network) not in found:
+        if network is None or given(catalog, network):
+            continue
+        if (dataset, network) not in found:
             found.append((dataset, network))
             before = [pretraining(catalog, dataset, network), labelled_by(catalog, dataset)]
             waiting += [other for other in before if other]

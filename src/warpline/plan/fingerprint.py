@@ -97,11 +97,6 @@ def definitions_reached(
     return found
 
 
-def modules_reached(script: str | os.PathLike, chosen: Iterable[str] = ()) -> set[str]:
-    """Names of the modules of which a script reaches a definition."""
-    return {module for module, _ in definitions_reached(script, chosen)}
-
-
 # Names ----------------------------------------------------------------------------------------
 
 

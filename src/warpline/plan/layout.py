@@ -45,7 +45,7 @@ class Layout:
         return f"{self.results}/phantom/{dataset}/archives"
 
     def fetched(self, dataset: str, batch: str) -> str:
-        """A mark that the files which a batch's cases have for themselves are there."""
+        """The digests of the files that a batch's cases have for themselves."""
         return f"{self.results}/data/{dataset}/fetched/{batch}"
 
     def unpacked(self, dataset: str, archive: str = "") -> str:
@@ -93,6 +93,14 @@ class Layout:
     def weights(self, dataset: str, method: str) -> str:
         """The weights of a trained method."""
         return self.model(dataset, method, "weights.safetensors")
+
+    def given_weights(self, method: str) -> str:
+        """The weights of a method that were trained elsewhere."""
+        return f"{self.results}/weights/{method}/weights.safetensors"
+
+    def given_sidecar(self, method: str) -> str:
+        """Where they came from."""
+        return f"{self.results}/weights/{method}/model.json"
 
     def embedding(self, dataset: str, method: str) -> str:
         """What a method of kind embedding has learned."""

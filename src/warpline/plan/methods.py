@@ -56,7 +56,8 @@ class Methods:
             return {**spec, "seed": spec["seed"] + further}
         if name not in self._methods:
             spec = self.files.load("methods", name, "method")
-            for key in NEEDED_KEYS.get(spec["kind"], ()):
+            needed = NEEDED_KEYS.get(spec["kind"], ())
+            for key in needed[:1] if spec.get("weights") else needed:
                 if key not in spec:
                     raise WarplineError(
                         f"A method of kind '{spec['kind']}' needs the key '{key}'.",
@@ -67,10 +68,27 @@ class Methods:
                     f"The method '{spec['method']}' is no trained network.",
                     where=f"config/methods/{name}.yaml, key 'method'",
                 )
+            self._check_weights(spec, name)
             self._check_initial(spec, name)
             self._check_learned_by(spec, name)
             self._methods[name] = {**spec, "seed": spec["seed"] + self.files.config["seed"]}
         return self._methods[name]
+
+    def _check_weights(self, spec: Mapping[str, Any], name: str) -> None:
+        """Refuse weights of what is no network, and an embedding by a network of unknown splits."""
+        if spec.get("weights") and spec["kind"] != "network":
+            raise WarplineError(
+                f"A method of kind '{spec['kind']}' has no weights of its own.",
+                where=f"config/methods/{name}.yaml, key 'weights'",
+                do="Give them to the network that it names as 'method'.",
+            )
+        if spec["kind"] == "embedding" and "training" not in self.get(spec["method"]):
+            raise WarplineError(
+                f"On which splits an embedding is learned stands under 'training', which the "
+                f"network '{spec['method']}' lacks.",
+                where=f"config/methods/{name}.yaml, key 'method'",
+                do="Give it 'training' with its splits.",
+            )
 
     def _check_initial(self, spec: Mapping[str, Any], name: str) -> None:
         """Refuse an initial registration that is no baseline, or has one of its own."""

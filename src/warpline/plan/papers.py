@@ -36,6 +36,7 @@ class Papers:
                 for kind in ("tables", "figures"):
                     paper[kind] = {k: v for k, v in paper[kind].items() if v is not None}
                 for table in paper["tables"].values():
+                    table["rows"] = self._of_this_run(table["rows"])
                     table["rows"] += extra_rows(
                         table["rows"], self.files.config["extra_methods"], self.methods
                     )
@@ -54,6 +55,17 @@ class Papers:
                     row.setdefault("title", self.methods.get(row["method"])["title"])
             self._papers[name] = paper
         return self._papers[name]
+
+    def _of_this_run(self, rows: list[dict]) -> list[dict]:
+        """The rows that are to stand at this scale; without given weights if none are wanted."""
+        kept = [row for row in rows if self.files.scale in row.pop("scales", [self.files.scale])]
+        if self.files.config["given_weights"]:
+            return kept
+        return [
+            row
+            for row in kept
+            if "method" not in row or not self.methods.get(row["method"]).get("weights")
+        ]
 
     def _check_labelled(self, dataset: str, where: str) -> None:
         """Refuse a figure of noisy labels of a dataset that has none."""

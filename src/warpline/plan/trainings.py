@@ -17,11 +17,14 @@ def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
     ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
     split, the fold after the one held out, in a circle, takes its place and trains nothing.
     ``<recipe>~<seed>`` has so much more as its seed.
+    A dataset that is not made of others is one member: ``training.within`` is then null.
     """
     spec = catalog.method(method)
     held_out = unmarked(method)[1]
     if held_out:
         spec = without_fold(catalog, dataset, method, held_out)
+    if spec.get("training", {}).get("within") and "members" not in catalog.dataset(dataset).spec:
+        spec = {**spec, "training": {**spec["training"], "within": None}}
     return spec
 
 
@@ -69,6 +72,11 @@ def network_method(catalog: Catalog, method: str) -> str | None:
     if spec["kind"] == "network" or "method" not in spec:
         return method if spec["kind"] == "network" else None
     return marked(spec["method"], *unmarked(method)[1:])
+
+
+def given(catalog: Catalog, method: str) -> bool:
+    """Whether a network's weights come from elsewhere: it is trained on no dataset of the run."""
+    return catalog.method(method).get("weights") is not None
 
 
 def embedding_method(catalog: Catalog, method: str) -> str:

@@ -13,7 +13,7 @@ from warpline.cases.folders import read_cases
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import RegistrationNetwork, check_size
-from warpline.plan.pairs import ATLAS, Pair
+from warpline.plan.pairs import ATLAS, MEMBER, Pair
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_pairs
 from warpline.training.material import Material
@@ -40,6 +40,9 @@ class RegistrationObjective:
     pairs
         (fixed, moving) ids of training cases, the only pairs to learn from. Random pairs where
         neither these nor an atlas are given.
+    within
+        Of random pairs: ``member`` for cases of the same member of a dataset that is made of others
+        alone; a case without another one there takes no part.
     crop
         (z, y, x) voxels that a batch is cut to, both images at one random place; everything where
         not given.
@@ -61,6 +64,7 @@ class RegistrationObjective:
         seed: int,
         atlas: str | None = None,
         pairs: Sequence[Pair] | None = None,
+        within: str | None = None,
         crop: Sequence[int] | None = None,
         device: torch.device | str | None = None,
     ):
@@ -78,6 +82,15 @@ class RegistrationObjective:
         self.pairs = None
         # What an epoch goes through: the cases that move, or the pairs.
         self.drawn = np.array([i for i in range(len(training)) if i != self.atlas])
+        self.partners = _partners(training.ids, within)
+        if self.atlas is None:
+            self.drawn = self.drawn[[len(self.partners[i]) > 1 for i in self.drawn]]
+        if not len(self.drawn):
+            raise WarplineError(
+                "No member of the dataset has two training cases to make a pair of.",
+                where="training.within of the recipe",
+                do="Give the members more cases, or leave it out.",
+            )
         if pairs is not None:
             self.pairs = np.array(
                 [[training.index[moving], training.index[fixed]] for fixed, moving in pairs]
@@ -125,9 +138,7 @@ class RegistrationObjective:
         if self.pairs is not None:
             moving, fixed = self.pairs[moving].T
         elif self.atlas is None:
-            # A shift by 1 … n−1 makes every other case equally likely and a self-pair impossible.
-            shift = rng.integers(1, len(self.training), len(moving))
-            fixed = (moving + shift) % len(self.training)
+            fixed = self._partners_of(moving, rng)
         else:
             fixed = np.full(len(moving), self.atlas)
         indices = [*moving, *fixed]
@@ -142,6 +153,18 @@ class RegistrationObjective:
         parts = (None, None) if labels is None else (labels[:count], labels[count:])
         landmarks = self._landmarks(self.training, zip(fixed, moving, strict=True))
         return Batch(images[:count], images[count:], *parts, landmarks, annotated)
+
+    def _partners_of(self, moving: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A random case for each moving one, of those that it may be paired with."""
+        groups = [self.partners[i] for i in moving]
+        # A shift by 1 … n−1 makes every other case equally likely and a self-pair impossible.
+        shift = rng.integers(1, [len(group) for group in groups])
+        return np.array(
+            [
+                group[(np.searchsorted(group, i) + s) % len(group)]
+                for group, i, s in zip(groups, moving, shift, strict=True)
+            ]
+        )
 
     def _box(self, rng: np.random.Generator) -> tuple[slice, ...]:
         """Slices (z, y, x) of a crop at a random place."""
@@ -172,7 +195,8 @@ class RegistrationObjective:
             return self.pairs.tolist()
         if self.atlas is not None:
             return [(self.atlas, int(moving)) for moving in self.drawn]
-        return combinations(range(len(self.training)), 2)
+        every = combinations(range(len(self.training)), 2)
+        return [(i, j) for i, j in every if self.partners[i] is self.partners[j]]
 
     def loss(
         self, network: RegistrationNetwork, batch: Batch
@@ -206,6 +230,16 @@ class RegistrationObjective:
                     known = dice if annotated is None else dice[annotated[0]]
                     values.setdefault("dice", []).append(float(known.mean()))
         return {name: float(np.mean(v)) for name, v in values.items()}
+
+
+def _partners(ids: Sequence[str], within: str | None) -> list[np.ndarray]:
+    """Of each case, the numbers of those that it may be paired with, itself included; rising."""
+    groups: dict[str, list[int]] = {}
+    names = [case.partition(MEMBER)[0] if within == "member" else "" for case in ids]
+    for number, name in enumerate(names):
+        groups.setdefault(name, []).append(number)
+    arrays = {name: np.array(numbers) for name, numbers in groups.items()}
+    return [arrays[name] for name in names]
 
 
 def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> None:
@@ -277,6 +311,7 @@ def from_recipe(
         seed=recipe["seed"],
         atlas=ATLAS if training["pairing"] == "atlas" else None,
         pairs=given,
+        within=training.get("within"),
         crop=crop,
         device=device,
     )

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.optimize import linear_sum_assignment
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import adopt, to_sitk
 from warpline.images.resample import resample_to
+
+# Both ends of an axis of the body by either letter.
+ORIENTED = {letter: ends for ends in ("LR", "AP", "SI") for letter in ends}
 
 
 def _each_image(case: Case, function: Callable[[Image, bool], Image]) -> Case:
@@ -218,7 +220,7 @@ def centre_frame(case: Case) -> Case:
     old = case.grid
     cosines = np.asarray(old.direction).reshape(3, 3)
     direction = np.zeros((3, 3))
-    chosen = linear_sum_assignment(-np.abs(cosines))
+    chosen = range(3), old.nearest_axes()
     direction[chosen] = np.sign(cosines[chosen])
     middle = direction @ ((np.array(old.shape[::-1]) - 1) / 2 * old.spacing)
     grid = Grid(
@@ -230,13 +232,22 @@ def centre_frame(case: Case) -> Case:
     return _reframe(case, grid)
 
 
-def orient(case: Case) -> Case:
+def orient(case: Case, axes: str = "LPS") -> Case:
     """Flip and exchange axes so that x runs to the left, y to the back and z to the head.
 
     Only the order of the voxels changes: every one stays where it was in mm. For methods that
     compare volumes voxel by voxel; some scans are stored upside down. Oblique grids stay oblique.
+
+    `axes`: where x, y and z run to instead: left or right, posterior or anterior, superior or
+    inferior, in any order, each by its first letter.
     """
-    return _each_image(case, lambda part, label: adopt(sitk.DICOMOrient(to_sitk(part), "LPS")))
+    if sorted(ORIENTED.get(letter, letter) for letter in axes) != ["AP", "LR", "SI"]:
+        raise WarplineError(
+            f"'{axes}' does not say where x, y and z run to.",
+            where="axes of the step 'orient'",
+            do="Give one letter of L and R, one of P and A, one of S and I, such as LPS.",
+        )
+    return _each_image(case, lambda part, label: adopt(sitk.DICOMOrient(to_sitk(part), axes)))
 
 
 def unit_frame(case: Case) -> Case:

@@ -17,7 +17,7 @@ def interior(determinant: np.ndarray) -> np.ndarray:
 
 
 def sdlogj(determinant: np.ndarray) -> float:
-    """Standard deviation of log J on the interior (StdJ of Estienne et al. 2020, table 1).
+    """Standard deviation of log J on the interior.
 
     Where J ≤ 0 the logarithm does not exist. Such voxels are clipped to 1e-9, Learn2Reg's own
     lower bound, not dropped: dropping them would make a folded field look smoother than the same
@@ -53,10 +53,23 @@ def sdlogj_learn2reg(determinant: np.ndarray) -> float:
         (z − 2, y − 2, x − 2), of the map between voxel indices: the physical one times the ratio
         of the fixed voxel's volume to the moving one's.
     """
+    return _of_raised(determinant, 3.0)
+
+
+def stdj_estienne2020(determinant: np.ndarray) -> float:
+    """`std(log(clip(J + 15, 0, 1e9)))` on the interior: the evaluation of Estienne et al. 2020.
+
+    It is in their public code, said to be changed from the challenge's. Where J ≤ −15 theirs has no
+    value; such voxels are clipped to 1e-9 here. Parameters as of `sdlogj_learn2reg`.
+    """
+    return _of_raised(determinant, 15.0)
+
+
+def _of_raised(determinant: np.ndarray, offset: float) -> float:
     values = interior(determinant)
     if values.size == 0:
         return float("nan")
-    return float(np.log(np.clip(values + 3.0, SMALLEST, LARGEST), dtype=np.float64).std())
+    return float(np.log(np.clip(values + offset, SMALLEST, LARGEST), dtype=np.float64).std())
 
 
 def folding_fraction(determinant: np.ndarray) -> float:

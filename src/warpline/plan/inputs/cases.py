@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from warpline.plan.inputs.acquire import format_module
+from warpline.plan.inputs.weights import weights_of
 from warpline.plan.kinds import step_definitions
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.plan.run import Run
@@ -196,7 +197,7 @@ def unlabelled_folders(run: Run, dataset: str, batch: str) -> dict[str, str]:
 
 def segmenter_weights(run: Run, dataset: str) -> str:
     """The weights of the segmenter that labels a dataset."""
-    return run.layout.weights(*labelled_by(run.catalog, dataset))
+    return weights_of(run, *labelled_by(run.catalog, dataset))
 
 
 def segmenter_recipe(run: Run, dataset: str) -> dict[str, Any]:

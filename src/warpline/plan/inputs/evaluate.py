@@ -12,6 +12,7 @@ from warpline.plan.inputs.cases import (
     network_definitions,
 )
 from warpline.plan.inputs.register import fields_by_pair
+from warpline.plan.inputs.weights import sidecar_of, weights_of
 from warpline.plan.methods import unmarked
 from warpline.plan.pairs import Pair
 from warpline.plan.run import Run
@@ -67,10 +68,15 @@ def labels(run: Run, dataset: str) -> dict[int, str]:
     return run.catalog.dataset(dataset).spec["labels"]
 
 
+def labels_outside(run: Run, dataset: str) -> str:
+    """Label of what comes from beyond a moving label map: ``border`` or ``background``."""
+    return run.catalog.dataset(dataset).spec["labels_outside"]
+
+
 def training_sidecar(run: Run, dataset: str, method: str) -> str | list[str]:
     """What is known of the training behind a method, if it has one."""
     name = network_method(run.catalog, method)
-    return run.layout.sidecar(dataset, name) if name else []
+    return sidecar_of(run, dataset, name) if name else []
 
 
 def evaluation_settings(run: Run, dataset: str, method: str, split: str) -> dict[str, Any]:
@@ -79,6 +85,7 @@ def evaluation_settings(run: Run, dataset: str, method: str, split: str) -> dict
         "experiment": experiment_entry(run, dataset, method, split),
         "fields": experiment_fields(run, dataset, method, split),
         "labels": labels(run, dataset),
+        "outside": labels_outside(run, dataset),
     }
 
 
@@ -102,7 +109,7 @@ def split_batches(run: Run, dataset: str, split: str) -> list[str]:
 
 def own_weights(run: Run, dataset: str, method: str) -> str:
     """The weights of a recipe's network."""
-    return run.layout.weights(dataset, method)
+    return weights_of(run, dataset, method)
 
 
 def synthetic_code(run: Run, method: str) -> str:

@@ -17,6 +17,7 @@ from warpline.plan.inputs.cases import (
     cases_of,
     network_definitions,
 )
+from warpline.plan.inputs.weights import weights_of
 from warpline.plan.kinds import REGISTRARS
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.plan.run import Run
@@ -79,7 +80,7 @@ def network_recipe(run: Run, method: str) -> dict[str, Any] | None:
 def trained_weights(run: Run, dataset: str, method: str) -> str | list[str]:
     """The weights that a method runs with, if any."""
     name = network_method(run.catalog, method)
-    return run.layout.weights(dataset, name) if name else []
+    return weights_of(run, dataset, name) if name else []
 
 
 def learned_embedding(run: Run, dataset: str, method: str) -> str | list[str]:

@@ -14,6 +14,7 @@ from warpline.plan.inputs.cases import (
     network_definitions,
 )
 from warpline.plan.inputs.register import fields_by_pair
+from warpline.plan.inputs.weights import weights_of
 from warpline.plan.kinds import REGULARISERS, SIMILARITIES
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.run import Run
@@ -57,7 +58,7 @@ def training_inputs(run: Run, dataset: str, method: str) -> list[str]:
 def pretrained_weights(run: Run, dataset: str, method: str) -> dict[str, str]:
     """The weights that a training starts from, if any, as a named input."""
     before = pretraining(run.catalog, dataset, method)
-    return {"pretrained": run.layout.weights(*before)} if before else {}
+    return {"pretrained": weights_of(run, *before)} if before else {}
 
 
 def initial_fields(run: Run, dataset: str, method: str) -> dict[str, str]:

@@ -38,8 +38,9 @@ class Sampling:
         deformed first, then it is not, and so on: six fields of three frequencies are three of the
         image as it is and three of deformed versions of it.
     classes
-        Limits of |u| in mm. Between 0 and the first limit, and between each and the next, lies the
-        same number of patches; beyond the last lies none.
+        Limits in mm of the largest component of u along x, y, z, which is what the amplitude of a
+        field bounds. Between 0 and the first limit, and between each and the next, lies the same
+        number of patches; beyond the last lies none.
     flips
         Every patch comes four times an epoch: as it is and flipped along x, y and z.
     noise
@@ -194,8 +195,9 @@ def draw_patches(
     inside = ((centres >= 0) & (centres < case.grid.shape)).all(axis=-1)
     z, y, x = np.moveaxis(np.clip(centres, 0, np.asarray(case.grid.shape) - 1), -1, 0)
     displacements = np.moveaxis(pair.displacement[:, z, y, x], 0, -1)
-    length = np.linalg.norm(displacements @ matrix.T.astype(np.float32), axis=-1)
-    counts = inside & (mask.array[z, y, x] != 0) & (length < sampling.classes[-1])
+    largest = np.abs(displacements @ matrix.T.astype(np.float32)).max(axis=-1)
+    within = class_of(largest, sampling.classes) < len(sampling.classes)
+    counts = inside & (mask.array[z, y, x] != 0) & within
     # The one that was drawn always does, also where no voxel lies within the classes.
     counts[:, counts.shape[1] // 2] = True
     return Drawn(
@@ -216,7 +218,7 @@ def draw_balanced(
     count: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw voxels within a mask, the same number from each class of |u|.
+    """Draw voxels within a mask, the same number from each class of u's largest component.
 
     Parameters
     ----------
@@ -240,8 +242,7 @@ def draw_balanced(
     """
     inside = np.flatnonzero(mask)
     u = displacement.reshape(3, -1)[:, inside]
-    length = np.sqrt(np.square(matrix.astype(np.float32) @ u).sum(axis=0))
-    kind = np.searchsorted(classes, length, side="right")
+    kind = class_of(np.abs(matrix.astype(np.float32) @ u).max(axis=0), classes)
     members = [inside[kind == k] for k in range(len(classes))]
     members = [voxels for voxels in members if len(voxels)]
     members = members or [inside]
@@ -253,6 +254,16 @@ def draw_balanced(
         for voxels, share in zip(members, shares, strict=True)
     ]
     return np.concatenate(parts)
+
+
+def class_of(largest: np.ndarray, classes: Sequence[float]) -> np.ndarray:
+    """Class of each largest component, mm; as many as there are classes where it lies beyond.
+
+    The last class has its limit, up to rounding: that is how far a field of its amplitude goes.
+    """
+    kind = np.searchsorted(classes[:-1], largest, side="right")
+    kind[largest > classes[-1] * (1 + 1e-5)] = len(classes)
+    return kind
 
 
 def cut_patches(drawn: Drawn, patch: np.ndarray, version: np.ndarray) -> Batch:

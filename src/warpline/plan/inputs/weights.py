@@ -1,0 +1,43 @@
+"""Where the weights of a network come from: a training here, or a file from elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warpline.plan.run import Run
+from warpline.plan.trainings import given
+
+
+def weights_of(run: Run, dataset: str, method: str) -> str:
+    """The weights of a network's method on a dataset."""
+    if given(run.catalog, method):
+        return run.layout.given_weights(method)
+    return run.layout.weights(dataset, method)
+
+
+def sidecar_of(run: Run, dataset: str, method: str) -> str:
+    """What is known of these weights."""
+    if given(run.catalog, method):
+        return run.layout.given_sidecar(method)
+    return run.layout.sidecar(dataset, method)
+
+
+def given_recipe(run: Run, method: str) -> dict[str, Any]:
+    """A method with weights from elsewhere, the run's mirror as their first source."""
+    spec = run.catalog.method(method)
+    mirror = run.catalog.config["mirror"]
+    if mirror is None:
+        return spec
+    first = f"{mirror.rstrip('/')}/weights/{method}/{spec['weights']['file']}"
+    return {**spec, "weights": {**spec["weights"], "sources": [first, *spec["weights"]["sources"]]}}
+
+
+def given_folder(run: Run, method: str) -> str:
+    """Where the file is kept; files of several methods may have one name."""
+    return f"{run.catalog.config['data']}/weights/{method}"
+
+
+def given_code(run: Run, method: str) -> str:
+    """Fingerprint of the conversion, with the network whose names are translated."""
+    network = run.catalog.method(method)["network"]["name"]
+    return run.code("given_weights.py", f"warpline.networks.{network}")
