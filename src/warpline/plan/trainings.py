@@ -140,11 +140,13 @@ def pretraining(catalog: Catalog, dataset: str, method: str) -> tuple[str, str] 
     """(dataset, method) whose weights a recipe starts from, if any.
 
     What leaves out a fold starts from weights that left it out too; each seed from weights of its
-    own.
+    own. Weights from elsewhere are the same for all.
     """
     pretrain = catalog.method(method)["pretrain"]
     if pretrain is None:
         return None
     before = pretrain.get("dataset", dataset)
+    if given(catalog, pretrain["method"]):
+        return before, pretrain["method"]
     _, fold, seed = unmarked(method)
     return before, marked(pretrain["method"], fold if before == dataset else "", seed)
