@@ -1,9 +1,9 @@
 # warpline: five papers on deformable medical image registration, from raw scans to their tables.
 #
 #   snakemake --cores 2                     everything that config/config.yaml names
-#   snakemake --cores 2 tables              the tables alone;  figures: the figures alone
+#   snakemake --cores 2 tables              the tables alone;  figures: the figures alone;
+#   snakemake --cores 2 exploration         what the datasets hold; nothing is trained
 #   snakemake --cores 2 estienne2020        one paper;  any paper or study is a target by its name
-#   snakemake --cores 2 exploration         figures of what the datasets hold; nothing is trained
 #   snakemake --cores 2 --config scale=cpu  another scale: demo, cpu or paper
 
 from snakemake.utils import min_version
@@ -45,11 +45,7 @@ rule figures:
 
 rule exploration:
     input:
-        [
-            figure
-            for paper in run.catalog.papers
-            for figure in papers.explorations_of(run, paper)
-        ],
+        papers.everything(run)["explorations"],
 
 
 for paper in run.catalog.papers:

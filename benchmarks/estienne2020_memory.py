@@ -73,8 +73,9 @@ def objective_of(recipe: dict, network: nn.Module, size: int, device: str):
 
     if recipe["training"]["objective"] == "segmentation":
         organs = organ_numbers(network)
+        sampling = segmentation.Sampling(**recipe["training"]["sampling"])
         objective = segmentation.SegmentationObjective(
-            [None], [], organs, batch_size=count, sampling=segmentation.Sampling(), seed=0
+            [None], [], organs, batch_size=count, sampling=sampling, seed=0
         )
         return objective, lambda: segmentation.Batch(
             zeros(*volumes),

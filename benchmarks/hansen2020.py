@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +21,13 @@ import torch
 from warpline import networks
 from warpline.cases.case import Case
 from warpline.phantoms.anatomy import chest
+from warpline.plan.catalog import Catalog
 from warpline.provenance.record import peak_memory
 from warpline.registration.embedding.pca import Pca
 from warpline.registration.embedding.registration import register
 from warpline.registration.embedding.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def pair() -> tuple[Case, Case]:
@@ -48,7 +53,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     fixed, moving = pair()
-    settings = Settings(
+    published = Settings(**Catalog({"scale": "paper"}, ROOT).method("hansen2020-512")["embedding"])
+    settings = replace(
+        published,
         keypoints=arguments.keypoints,
         components=arguments.components,
         radius=arguments.radius,
@@ -65,7 +72,7 @@ def main() -> None:
         moving,
         network,
         Pca(torch.zeros(27), torch.eye(27), torch.ones(27)),
-        Settings(keypoints=50, components=27, radius=1, shape=(48, 48, 48)),
+        replace(published, keypoints=50, components=27, radius=1, shape=(48, 48, 48)),
         arguments.device,
     )
     before = peak_memory()

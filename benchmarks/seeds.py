@@ -4,7 +4,7 @@
 
 The first columns are the runs', then the mean and the standard deviation over runs. The last is by
 how much each method is ahead of the one above it, per pair and averaged over runs, with a 95 %
-interval over pairs.
+interval that draws cases.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.evaluation.records import read_records
-from warpline.tables.statistics import bootstrap_interval
+from warpline.tables.intervals import Sample, case_interval
 
 
 def dice_of_pairs(results: Path, paper: str, dataset: str, split: str) -> pd.DataFrame:
@@ -43,7 +43,8 @@ def main() -> None:
         line = f"{method:36s}" + "".join(f" {mean:.3f}" for mean in means)
         line += f"   {np.mean(means):.3f} ± {np.std(means, ddof=1) if len(means) > 1 else 0:.3f}"
         if before is not None:
-            low, high = bootstrap_interval(pairs - before)
+            fixed, moving = zip(*runs[0].index, strict=True)
+            low, high = case_interval(Sample.of(pairs - before, fixed, moving))
             line += f"   {np.mean(pairs - before):+.3f} [{low:+.3f}, {high:+.3f}]"
         print(line)
         before = pairs

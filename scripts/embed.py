@@ -11,7 +11,7 @@ from warpline.provenance import record as provenance
 from warpline.provenance.record import recorded_job
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.learn import learn_embedding
-from warpline.registration.embedding.settings import Settings
+from warpline.registration.embedding.settings import SearchSettings
 
 if "snakemake" in globals():
     with recorded_job(snakemake, "settings", "seed"):
@@ -25,7 +25,7 @@ if "snakemake" in globals():
                 trained(snakemake.params.network, weights, device),
                 snakemake.params.folders,
                 pairs,
-                Settings(**settings),
+                SearchSettings(**settings),
                 seed=seed,
                 device=device,
             )

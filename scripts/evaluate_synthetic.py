@@ -1,8 +1,5 @@
 """Measure a network on synthetic pairs of a split's cases; one tidy record file."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import torch
 
 from warpline.cases.folders import CaseFolders
@@ -12,37 +9,17 @@ from warpline.evaluation.synthetic import synthetic_records
 from warpline.networks.weights import trained
 from warpline.provenance.record import recorded_job
 
-
-def main(
-    experiment: Mapping[str, str],
-    recipe: Mapping[str, Any],
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    weights: str,
-    target: str,
-    *,
-    device: str,
-    threads: int,
-) -> None:
-    torch.set_num_threads(threads)
-    with claim(device, job=target) as chosen:
-        network = trained(recipe, weights, chosen)
-        frame = synthetic_records(
-            network, CaseFolders(folders, cases), recipe, **experiment, device=chosen
-        )
-    print(f"{len(cases)} cases, {frame['label'].nunique()} patches of each", flush=True)
-    write_records(frame, target)
-
-
 if "snakemake" in globals():
     with recorded_job(snakemake, "experiment"):
-        main(
-            snakemake.params.experiment,
-            snakemake.params.recipe,
-            snakemake.params.folders,
-            snakemake.params.cases,
-            snakemake.input.weights,
-            snakemake.output[0],
-            device=snakemake.params.device,
-            threads=snakemake.threads,
-        )
+        torch.set_num_threads(snakemake.threads)
+        params, recipe = snakemake.params, snakemake.params.recipe
+        with claim(params.device, job=snakemake.output[0]) as device:
+            frame = synthetic_records(
+                trained(recipe, snakemake.input.weights, device),
+                CaseFolders(params.folders, params.cases),
+                recipe,
+                **params.experiment,
+                device=device,
+            )
+        print(f"{len(params.cases)} cases, {frame['label'].nunique()} patches of each", flush=True)
+        write_records(frame, snakemake.output[0])

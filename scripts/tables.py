@@ -17,7 +17,7 @@ if "snakemake" in globals():
         pieces = [
             Piece(
                 name,
-                {"table": spec, "values": params["values"], "code": params.code},
+                {"table": spec, "values": params["values"], "code": params.table_code},
                 [snakemake.output.records, *snakemake.input.templates],
                 params.files[name],
                 partial(write_table, records, spec, params["values"], Path(params.files[name][0])),

@@ -4,16 +4,14 @@ from pathlib import Path
 
 from warpline.provenance.record import recorded_job
 from warpline.training.checkpoints import StateFolder
+from warpline.training.material import Material
 from warpline.training.run import train_recipe
 
 if "snakemake" in globals():
     with recorded_job(snakemake, "recipe"):
         train_recipe(
             snakemake.params.recipe,
-            snakemake.params.folders,
-            snakemake.params.cases,
-            [tuple(pair) for pair in snakemake.params.pairs],
-            {int(value): name for value, name in snakemake.params.labels.items()},
+            Material.of(snakemake.params.material),
             dict(snakemake.output.items()),
             state=snakemake.params.state,
             device=snakemake.params.device,

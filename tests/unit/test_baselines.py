@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import tempfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from warpline.cases.case import Case, read_case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
-from warpline.registration import baselines
+from warpline.registration import align, baselines
 from warpline.registration.baselines.affine import _matrix_of_field, prealign
 
 pytestmark = pytest.mark.tool("elastix")
@@ -202,7 +201,6 @@ def test_the_matrix_of_a_field_is_exact_and_of_no_other_transform():
 
 
 def test_aligned_cases_share_a_grid_about_the_reference_s_mask(tmp_path, monkeypatch, capsys):
-    script = runpy.run_path(str(ROOT / "scripts" / "align.py"))
     known, image = turned(), blob()
     mask = np.zeros(GRID.shape, np.uint8)
     mask[8:18, 10:20, 12:26] = 1
@@ -218,13 +216,11 @@ def test_aligned_cases_share_a_grid_about_the_reference_s_mask(tmp_path, monkeyp
     for case in (reference, other):
         write_case(tmp_path / "prepared" / case.id, case)
     found = {"one": np.eye(4), "two": known}
-    monkeypatch.setitem(
-        script["main"].__globals__, "prealign", lambda *_, names, **__: found[names[0]]
-    )
+    monkeypatch.setattr(align, "prealign", lambda *_, names, **__: found[names[0]])
     setting = {"tool": "elastix", "transform": "Affine", "reference": "one", "seed": 0}
     setting |= {"shape": [16, 16, 16], "parameters": {}}
     folder = str(tmp_path / "prepared")
-    script["main"](folder, ["one", "two"], folder, setting, ["a.txt"], str(tmp_path / "aligned"))
+    align.align_batch(folder, ["one", "two"], folder, setting, ["a.txt"], str(tmp_path / "aligned"))
     first, second = (read_case(tmp_path / "aligned" / name) for name in ("one", "two"))
     assert first.grid.close_to(second.grid)
     assert first.grid.shape == (16, 16, 16)

@@ -28,7 +28,7 @@ from warpline.errors import WarplineError
 # Takes a card, tells when it had it, and lets it go after a while or when it is told to.
 JOB = """
 import sys, time
-from warpline.training.cards import hold
+from warpline.devices.locks import hold
 assert "torch" not in sys.modules
 folder, job, seconds, *cards = sys.argv[1:]
 with hold(cards, job, folder, poll=0.02) as index:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fieldtools import oblique, smooth_image
+from schema_tools import embedding_of
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -21,16 +22,19 @@ from warpline.registration.embedding.settings import Settings
 
 torch.set_num_threads(1)
 SMALL = Settings(
-    keypoints=200,
-    erosion=1,
-    components=None,
-    radius=3,
-    neighbours=6,
-    strength=0.3,
-    share=0.05,
-    temperature=0.05,
-    shape=(40, 48, 40),
-    margin=4.0,
+    **embedding_of(
+        1,  # replaced
+        keypoints=200,
+        erosion=1,
+        radius=3,
+        neighbours=6,
+        strength=0.3,
+        share=0.05,
+        temperature=0.05,
+        shape=[40, 48, 40],
+        margin=4.0,
+    )
+    | {"components": None}  # the maps as they are
 )
 
 

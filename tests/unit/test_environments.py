@@ -13,20 +13,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from warpline.plan.fingerprint import PACKAGE, imported_modules
-
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "warpline"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 CUDA = ROOT / "envs" / "torch-cuda.yaml"
 CONTAINER = ROOT / "envs" / "warpline.def"
 LINE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][A-Za-z0-9.+!]*)(?: ; (.+))?")
 # Modules that a script imports by a name in the configuration: all files of these packages.
+REGISTRATION = "registration registration/baselines registration/embedding networks"
 CHOSEN = {
-    "canonicalise": "acquire/formats",
-    "figure": "figures",
-    "phantom": "phantoms",
-    "register": "baselines networks",
-    "train": "networks",
+    "figures": "figures",
+    "phantom": "phantoms/providers",
+    "prepare": "acquire/formats cases cases/steps",
+    "register": REGISTRATION,
+    "register_and_evaluate": REGISTRATION,
+    "train": "networks training",
 }
 # Where a distribution has another name than the module that it brings.
 DISTRIBUTIONS = {"yaml": "pyyaml", "ants": "antspyx", "itk": "itk-elastix"}
@@ -114,7 +115,7 @@ def rules() -> list[tuple[str, str]]:
     """(script, environment) of every rule that runs a script."""
     found = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for block in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
+        for block in re.split(r"^ *rule\b", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
             script = re.search(r'script:\s+"\.\./\.\./scripts/(\w+)\.py"', block)
             environment = re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', block)
             assert script, f"a rule in {path.name} runs no script: {block.splitlines()[0]}"
@@ -140,20 +141,32 @@ def third_party(path: Path) -> set[str]:
     return {normal(DISTRIBUTIONS.get(name, name)) for name in tops}
 
 
-def sources(script: str) -> list[Path]:
+def own_imports(path: Path) -> set[Path]:
+    """Files of the package that a file imports anywhere, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    parts = [name.split(".") for name in names if name.split(".")[0] == "warpline"]
+    bases = {PACKAGE.joinpath(*own[1:depth]) for own in parts for depth in range(1, len(own) + 1)}
+    files = {base / "__init__.py" for base in bases}
+    files |= {base.with_suffix(".py") for base in bases if base != PACKAGE}
+    return {file for file in files if file.is_file()}
+
+
+def sources(script: str) -> set[Path]:
     """The script's file and those of all modules that it imports."""
-    extra = [
-        ".".join(("warpline", *path.relative_to(PACKAGE).with_suffix("").parts))
-        for folder in CHOSEN.get(script, "").split()
-        for path in (PACKAGE / folder).glob("*.py")
-        if path.stem != "__init__"
-    ]
-    path = ROOT / "scripts" / f"{script}.py"
-    found = [path]
-    for module in imported_modules(path, extra):
-        base = PACKAGE.joinpath(*module.split(".")[1:])
-        file = base.with_suffix(".py")
-        found.append(file if file.is_file() and module != "warpline" else base / "__init__.py")
+    waiting = [ROOT / "scripts" / f"{script}.py"]
+    for folder in CHOSEN.get(script, "").split():
+        waiting += (PACKAGE / folder).glob("*.py")
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += own_imports(path)
     return found
 
 

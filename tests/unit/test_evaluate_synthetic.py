@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from schema_tools import sampling_of
 
 from warpline import networks
 from warpline.cases.case import Case
@@ -14,7 +15,7 @@ from warpline.tables.build import build
 from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)
-SAMPLING = {"fields": 2, "patches": 8, "validation_patches": 5, "frequencies": ["high"]}
+SAMPLING = sampling_of("synthetic", fields=2, patches=8, validation_patches=5, frequencies=["high"])
 RECIPE = {"training": {"sampling": SAMPLING, "batch_size": 3}, "seed": 4}
 NARROW = {
     "alone": [2, 2, 2],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from warpline.cases.exploration import (
     shown,
     write_description,
 )
+from warpline.cases.preparation import prepare_case
 from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.figures.exploration import PLOTS, explore
@@ -265,18 +265,11 @@ def test_what_no_scan_has_is_said(tmp_path):
 # The preparation job ----------------------------------------------------------------------------
 
 
-def script(name: str):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_case_is_described_only_where_that_is_asked_for(tmp_path):
     write_case(tmp_path / "canonical" / "a", scan())
     for explored in (False, True):
         target = tmp_path / f"prepared{explored}"
-        script("prepare").main(tmp_path / "canonical", ["a"], STEPS, target, explored)
+        prepare_case(tmp_path / "canonical/a", STEPS, target / "a", explore=explored)
         names = {path.name for path in (target / "a").iterdir()}
         expected = {"image.nii.gz", "mask.nii.gz"}
         assert names == expected | ({"exploration.json", "slices.npz"} if explored else set())
@@ -286,22 +279,6 @@ def test_a_case_is_described_only_where_that_is_asked_for(tmp_path):
     assert (images[0] == images[1]).all()
     stored = json.loads((tmp_path / "preparedTrue/a/exploration.json").read_text())
     assert stored == described(read_case(tmp_path / "canonical" / "a")).records
-
-
-def test_every_bad_case_of_a_batch_is_named_and_nothing_is_left(tmp_path):
-    for case in (scan(name="thin", slices=3), scan(name="good"), scan(name="flat", slices=4)):
-        write_case(tmp_path / "canonical" / case.id, case)
-    steps = [{"resize": {"shape": [8, 8, 8]}}]
-    with pytest.raises(WarplineError) as error:
-        script("prepare").main(
-            tmp_path / "canonical", ["thin", "good", "flat", "gone"], steps, tmp_path / "prepared"
-        )
-    message = str(error.value)
-    assert "3 of 4 cases cannot be prepared" in message
-    for part in ("case thin", "3 × 40 × 48", "case flat", "4 × 40 × 48", "gone"):
-        assert part in message
-    assert "good" not in message
-    assert not (tmp_path / "prepared").exists()
 
 
 # The configuration ------------------------------------------------------------------------------

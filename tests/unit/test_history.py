@@ -78,12 +78,12 @@ NET = {"kind": "network", "network": {"name": "hu2020"}, "training": {"epochs": 
 
 def download() -> None:
     archive = {"name": "a.zip", "sha256": SHA["archive"], "size": 9, "source": "https://x.example"}
-    run("download", [], [f"{DATA}/verified/a.zip"], SCANS, archives=[archive])
+    run("fetch", [], [f"{DATA}/verified/a.zip"], SCANS, archives=[archive])
 
 
 def train() -> None:
     names = {**SCANS, "method": "net"}
-    run("train", [f"{DATA}/canonical/b000"], [WEIGHTS], names, {"recipe": NET})
+    run("train", [f"{DATA}/prepared/b000"], [WEIGHTS], names, {"recipe": NET})
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def results(tmp_path, monkeypatch) -> Path:
     names = {**SCANS, "method": "net"}
     download()
     source = [f"{DATA}/verified/a.zip", "own/scan.nii.gz"]
-    run("canonicalise", source, [f"{DATA}/canonical/b000"], SCANS)
+    run("prepare", source, [f"{DATA}/prepared/b000"], SCANS)
     train()
-    run("register", [f"{DATA}/canonical/b000", WEIGHTS], [FIELDS], names, {"method": NET})
+    run("register", [f"{DATA}/prepared/b000", WEIGHTS], [FIELDS], names, {"method": NET})
     run("evaluate", [FIELDS], [RECORDS], names)
-    run("table", [RECORDS], [TABLE, HTML], {"paper": "paper"}, {"table": {"title": "t"}})
+    run("paper_tables", [RECORDS], [TABLE, HTML], {"paper": "paper"}, {"table": {"title": "t"}})
     return tmp_path / "out" / "results"
 
 
@@ -120,19 +120,19 @@ def test_a_table_leads_back_to_its_data(results):
         "paper/tables/table1.csv",
         "records/scans/net/val.parquet",
         "fields/scans/net/val/all",
-        "data/scans/canonical/b000",
+        "data/scans/prepared/b000",
         "models/scans/net/weights.safetensors",
         "data/scans/verified/a.zip",
         "../../own/scan.nii.gz",
     ]
     assert found.problems == {}
     assert [record["rule"] for record in found.jobs()] == [
-        "table",
+        "paper_tables",
         "evaluate",
         "register",
-        "canonicalise",
+        "prepare",
         "train",
-        "download",
+        "fetch",
     ]
     assert found.recipes() == {"scans/net": NET}
     (archive,) = found.archives()["scans"]
@@ -152,7 +152,7 @@ def test_the_summary_adds_up_what_the_jobs_took(results):
     paths = sorted(p.name for p in (results / "provenance").rglob("*.json"))
     assert len(paths) == 7
     assert summary["jobs"] == dict.fromkeys(
-        ("table", "evaluate", "register", "canonicalise", "train", "download"), 1
+        ("paper_tables", "evaluate", "register", "prepare", "train", "fetch"), 1
     )
     assert summary["seeds"] == {"scans/net": 5}
     assert summary["devices"] == ["cpu"]
@@ -217,7 +217,7 @@ def test_data_fetched_anew_are_noticed_though_only_a_flag_stands_for_them(result
         json.loads(record_path(results, "data/scans/verified/a.zip").read_text()) | {"seconds": 9},
     )
     assert history(TABLE).problems == {
-        "data/scans/canonical/b000": ["was made from an earlier data/scans/verified/a.zip"]
+        "data/scans/prepared/b000": ["was made from an earlier data/scans/verified/a.zip"]
     }
 
 
@@ -229,7 +229,7 @@ def test_a_folder_that_lost_a_file(results):
 def test_own_data_that_changed(results):
     write_text("own/scan.nii.gz", "another scan")
     assert history(TABLE).problems == {
-        "data/scans/canonical/b000": ["was made from an earlier ../../own/scan.nii.gz"]
+        "data/scans/prepared/b000": ["was made from an earlier ../../own/scan.nii.gz"]
     }
 
 
@@ -288,13 +288,13 @@ def test_the_page_holds_what_is_asked_of_it(results):
     page = told(TABLE)
     for part in (
         "paper/tables/table1.csv\n",
-        f"sha256        {hashlib.sha256(b'made by table').hexdigest()}",
+        f"sha256        {hashlib.sha256(b'made by paper_tables').hexdigest()}",
         "scans/net: network, hu2020, epochs 7, seed 5",
         f"scans: a.zip  sha256:{SHA['archive']}  https://x.example",
         f"torch {provenance.versions()['torch']}",
         f"code          {provenance.revision()}\n",
         "devices       cpu",
-        "1 table, 1 evaluate, 1 register",
+        "1 paper_tables, 1 evaluate, 1 register",
     ):
         assert part in page
     assert "Not as the records say" not in page
@@ -303,10 +303,10 @@ def test_the_page_holds_what_is_asked_of_it(results):
         "records/scans/net/val.parquet",
         "fields/scans/net/val/all",
         "models/scans/net/weights.safetensors",
-        "data/scans/canonical",
-        "data/scans/canonical",
+        "data/scans/prepared",
+        "data/scans/prepared",
     ]
-    assert "data/scans/verified/a.zip  download" in told(TABLE, "--full")
+    assert "data/scans/verified/a.zip  fetch" in told(TABLE, "--full")
 
 
 def test_what_does_not_fit_is_told_and_is_the_exit_status(results):
@@ -319,7 +319,7 @@ def test_what_does_not_fit_is_told_and_is_the_exit_status(results):
 def test_a_method_without_a_network(results):
     identity = {"kind": "identity", "seed": 0, "parameters": {}}
     names = {**SCANS, "method": "identity"}
-    run("register", [f"{DATA}/canonical/b000"], [FIELDS], names, {"method": identity})
+    run("register", [f"{DATA}/prepared/b000"], [FIELDS], names, {"method": identity})
     assert "recipes       scans/identity: identity, seed 0\n" in told(FIELDS)
 
 
@@ -335,15 +335,15 @@ def test_many_alike_are_told_as_one(results):
     flat = [f"out/results/records/scans/m{n}.parquet" for n in range(5)]
     for path in flat:
         run("evaluate", [FIELDS], [path], SCANS)
-    run("table", flat, [TABLE], {"paper": "paper"})
+    run("paper_tables", flat, [TABLE], {"paper": "paper"})
     assert "records/scans/: 5 by evaluate" in told(TABLE)
 
 
 def test_as_a_module_and_as_a_command(results):
-    command = [sys.executable, "-m", "warpline", "provenance", TABLE]
+    command = [sys.executable, "-m", "warpline.cli", "provenance", TABLE]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert "made by       table" in done.stdout
+    assert "made by       paper_tables" in done.stdout
     assert 'warpline = "warpline.cli.main:main"' in (ROOT / "pyproject.toml").read_text()
 
 
@@ -380,4 +380,4 @@ def test_content_and_state(tmp_path):
 
 def test_every_script_keeps_a_record():
     for path in sorted((ROOT / "scripts").glob("*.py")):
-        assert "keep(snakemake" in path.read_text(encoding="utf-8"), path.name
+        assert "with recorded_job(snakemake" in path.read_text(encoding="utf-8"), path.name

@@ -209,21 +209,6 @@ def test_snapping_follows_the_voxels_of_an_oblique_grid():
     assert found["tre_snapped"] == pytest.approx([2.0])
 
 
-def test_field_error_by_hand():
-    truth = np.zeros((2, 2, 2, 3))
-    estimated = truth.copy()
-    estimated[0] = (1.0, -2.0, 0.5)
-    found = metrics.field_error(estimated, truth)
-    assert (found["mae_x"], found["mae_y"], found["mae_z"]) == (0.5, 1.0, 0.25)
-    assert found["mae"] == 1.75
-    assert found["mae_sd"] == 1.75
-    mask = np.zeros((2, 2, 2))
-    mask[0] = 1
-    inside = metrics.field_error(estimated, truth, mask)
-    assert (inside["mae"], inside["mae_sd"]) == (3.5, 0.0)
-    assert math.isnan(metrics.field_error(estimated, truth, mask * 0)["mae"])
-
-
 def test_intensity_metrics():
     rng = np.random.default_rng(1)
     image = gaussian_filter(rng.normal(size=(9, 9, 9)), 1)

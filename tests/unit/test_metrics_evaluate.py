@@ -182,13 +182,45 @@ def test_a_label_moved_off_the_grid_counts_as_missed(pair):
     away = DisplacementField(np.full((*grid.shape, 3), (500.0, 0, 0), np.float32), grid)
     rows = evaluate.evaluate_pair(case, case, away, labels=LABELS)
     assert values(rows, "dice") == {"head": 0.0, "tail": 0.0}
-    assert all(math.isnan(v) for v in values(rows, "hd95").values())
+    voxels = np.linalg.norm(grid.shape)
+    mm = np.linalg.norm(np.multiply(grid.shape, grid.spacing[::-1]))
+    for metric, diagonal in (("hd95", mm), ("hausdorff", mm), ("hd95_voxels", voxels)):
+        assert values(rows, metric) == pytest.approx({"head": diagonal, "tail": diagonal})
+    assert values(rows, "vanished") == {"head": 1.0, "tail": 1.0}
+
+
+def test_losing_a_label_never_improves_a_score(pair):
+    """A shift by three voxels, once with the tail lost on the way: means over labels are worse."""
+    case, grid = pair
+    kept = np.zeros((*grid.shape, 3), np.float32)
+    kept[..., 0] = 3 * grid.spacing[0]
+    lost = kept.copy()
+    lost[DisplacementField(kept, grid).warp_labels(case.labels).array == 2] = (500.0, 0, 0)
+    means = []
+    for vectors in (kept, lost):
+        rows = evaluate.evaluate_pair(case, case, DisplacementField(vectors, grid), labels=LABELS)
+        means.append([np.nanmean(list(values(rows, m).values())) for m in ("dice", "hd95")])
+    assert values(rows, "vanished") == {"head": 0.0, "tail": 1.0}
+    assert means[1][0] < means[0][0]
+    assert means[1][1] > means[0][1]
+
+
+def test_a_label_that_one_case_lacks_has_not_vanished(pair):
+    case, grid = pair
+    bare = replace(case, labels=Image(np.where(case.labels.array == 2, 0, case.labels.array), grid))
+    for fixed, moving in ((case, bare), (bare, case)):
+        rows = evaluate.evaluate_pair(
+            fixed, moving, DisplacementField.identity(grid), labels=LABELS
+        )
+        assert values(rows, "vanished") == {"head": 0.0}
+        assert math.isnan(values(rows, "hd95")["tail"])
 
 
 def test_masks_stand_in_for_labels(pair):
     case, grid = pair
     masked = Case("a", case.image, mask=Image(case.labels.array > 0, grid))
-    rows = evaluate.evaluate_pair(masked, masked, DisplacementField.identity(grid), labels=LABELS)
+    still, labels = DisplacementField.identity(grid), {1: "lungs"}
+    rows = evaluate.evaluate_pair(masked, masked, still, labels=labels)
     assert values(rows, "dice") == {"mask": 1.0}
 
 

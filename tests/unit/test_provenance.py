@@ -71,7 +71,7 @@ def test_versions_are_the_installed_ones():
 
 def test_peak_memory_is_in_mebibytes():
     code = (
-        "from warpline.provenance import peak_memory\n"
+        "from warpline.provenance.record import peak_memory\n"
         "before = peak_memory()\n"
         "block = b'x' * (64 << 20)\n"
         "del block\n"

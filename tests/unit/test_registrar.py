@@ -19,9 +19,10 @@ from warpline.fields.physical import DisplacementField
 from warpline.images.files import read_image
 from warpline.images.grid import Grid, Image
 from warpline.networks.weights import save_weights
+from warpline.plan.kinds import REGISTRARS
 from warpline.plan.pairs import ATLAS
 from warpline.registration.batch import register_batch
-from warpline.registration.method import KINDS, Method, registrar
+from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Diagnostics, Registrar, Registration
 from warpline.registry import lookup
 
@@ -134,8 +135,8 @@ def test_a_registration_that_fails_leaves_what_was_there(pair):
 
 
 def test_every_kind_of_method_is_a_registrar():
-    for kind in KINDS:
-        assert issubclass(lookup(kind, KINDS, "kind"), Registrar)
+    for kind in REGISTRARS:
+        assert issubclass(lookup(kind, REGISTRARS, "kind"), Registrar)
     unknown = registrar(Method.of(SPEC | {"kind": "elastic"}), "cpu", "test")
     with pytest.raises(WarplineError, match="no kind of method 'elastic'") as error, unknown:
         pass

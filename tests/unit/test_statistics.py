@@ -1,4 +1,4 @@
-"""Intervals and tests: their values on easy samples, and the degenerate cases."""
+"""Aggregates, effects and many tests at once: their values on easy samples, degenerate cases."""
 
 import math
 
@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from warpline.tables.statistics import (
-    aggregate,
-    bootstrap_interval,
-    clustered_interval,
-    paired_test,
-)
+from warpline.tables.statistics import aggregate, effect_size, holm
 
 
 def test_aggregates_by_hand():
@@ -34,94 +29,30 @@ def test_unknown_statistics_are_refused(name, q):
         aggregate(name, q)
 
 
-def test_interval_of_a_mean_is_near_the_normal_one():
-    values = np.random.default_rng(3).normal(5, 2, size=200)
-    low, high = bootstrap_interval(values)
-    half = 1.96 * values.std() / math.sqrt(200)
-    assert low == pytest.approx(values.mean() - half, abs=0.05)
-    assert high == pytest.approx(values.mean() + half, abs=0.05)
+def test_effects_by_hand():
+    assert effect_size([1, 2, 3]) == pytest.approx(2.0)  # mean 2, standard deviation 1
+    assert effect_size([1, -1, math.nan]) == 0.0
+    assert effect_size([0, 0, 0]) == 0.0
 
 
-def test_coverage_is_near_95_percent():
-    rng = np.random.default_rng(1)
-    hits = 0
-    for _ in range(200):
-        low, high = bootstrap_interval(rng.normal(size=30), resamples=300)
-        hits += low <= 0 <= high
-    assert 178 <= hits <= 198
+def test_the_effect_is_t_without_the_number_of_pairs():
+    first, second = np.random.default_rng(0).normal(size=(2, 12))
+    t = stats.ttest_rel(first, second).statistic
+    assert effect_size(first - second) == pytest.approx(t / math.sqrt(12))
 
 
-def test_interval_of_a_quantile_holds_it():
-    values = np.random.default_rng(4).uniform(size=60)
-    low, high = bootstrap_interval(values, aggregate("quantile", 0.3))
-    assert low < np.quantile(values, 0.3) < high
-    assert 0.05 < high - low < 0.4
+@pytest.mark.parametrize("differences", [[], [0.4], [0.4, math.nan], [0.1, 0.1, 0.1]])
+def test_no_effect_without_a_spread(differences):
+    assert math.isnan(effect_size(differences))
 
 
-def test_intervals_repeat():
-    values = [0.3, 0.5, 0.9, 0.4]
-    assert bootstrap_interval(values) == bootstrap_interval(values)
-    assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=2)
+def test_holm_by_hand():
+    """Times 4, 3, 2, 1 in order; .02 × 2 is less than .015 × 3, and does not overtake it."""
+    adjusted = holm([0.02, 0.01, math.nan, 0.5, 0.015])
+    np.testing.assert_allclose(adjusted, [0.045, 0.04, math.nan, 0.5, 0.045])
 
 
-@pytest.mark.parametrize("values", [[], [0.4], [0.4, math.nan], [math.inf]])
-def test_no_interval_from_fewer_than_two(values):
-    assert all(math.isnan(bound) for bound in bootstrap_interval(values))
-
-
-def test_equal_values_have_an_interval_of_no_width():
-    assert bootstrap_interval([0.7] * 5) == (0.7, 0.7)
-    assert bootstrap_interval([0.7] * 5, np.std) == (0.0, 0.0)
-
-
-def test_nearly_equal_values_have_an_interval():
-    """Where BCa is undefined the percentile interval stands in."""
-    low, high = bootstrap_interval([0.7] * 9 + [0.8], aggregate("quantile", 0.3))
-    assert (low, high) == pytest.approx((0.7, 0.7))
-    low, high = bootstrap_interval([0.2, 0.4])
-    assert (low, high) == pytest.approx((0.2, 0.4))
-
-
-def test_paired_test_by_hand():
-    """Six differences of one sign: 2 · ½⁶."""
-    assert paired_test([1, 2, 3, 4, 5, 6], [0] * 6) == pytest.approx(2 / 64)
-    assert paired_test([1, 2], [0, 0]) == pytest.approx(0.5)
-
-
-def test_paired_test_is_scipys():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=40), rng.normal(0.3, size=40)
-    assert paired_test(a, b) == pytest.approx(stats.wilcoxon(a, b).pvalue)
-
-
-def test_paired_test_leaves_out_pairs_with_gaps():
-    assert paired_test([1, 2, 3, 4, 5, 6, math.nan], [0] * 7) == pytest.approx(2 / 64)
-
-
-def test_degenerate_paired_tests():
-    assert paired_test([0.5, 0.6, 0.7], [0.5, 0.6, 0.7]) == 1.0
-    assert math.isnan(paired_test([1.0], [0.0]))
-    assert math.isnan(paired_test([], []))
-    assert paired_test([1.0, 1.0, 1.0], [1.0, 1.0, 0.0]) == 1.0
-    with pytest.raises(ValueError, match="paired"):
-        paired_test([1, 2], [1])
-
-
-def test_drawing_whole_pairs_is_wider_than_drawing_their_landmarks():
-    rng = np.random.default_rng(0)
-    groups = [centre + 0.1 * rng.normal(size=50) for centre in rng.normal(size=10)]
-    low, high = clustered_interval(groups, resamples=500)
-    alone = bootstrap_interval(np.concatenate(groups), resamples=500)
-    assert high - low > 3 * (alone[1] - alone[0])
-    assert low < np.mean(groups) < high
-
-
-def test_one_value_a_pair_makes_clusters_plain():
-    values = np.random.default_rng(2).normal(size=80)
-    assert clustered_interval([[v] for v in values]) == pytest.approx(
-        bootstrap_interval(values), abs=0.05
-    )
-
-
-def test_no_interval_from_one_pair():
-    assert all(math.isnan(b) for b in clustered_interval([[1.0, 2.0], [], [math.nan]]))
+def test_holm_is_never_more_than_one_and_of_one_test_the_same():
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1.0, 1.0])
+    assert holm([0.03]).tolist() == [0.03]
+    assert holm([]).size == 0

@@ -9,13 +9,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from warpline.errors import WarplineError
 from warpline.evaluation.pooling import under_names
 from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row
 from warpline.tables import Table, build, to_csv, to_html, to_latex, to_markdown, write_all
-from warpline.tables.statistics import bootstrap_interval, clustered_interval, paired_test
+from warpline.tables.intervals import Sample, case_interval
 
 DICE = {
     "identity": [(0.5, 0.3), (0.6, 0.4), (0.2, math.nan)],
@@ -86,7 +87,7 @@ def test_pair_means_then_the_statistic_over_pairs(records, spec):
     assert (
         frame.loc["unregistered", "dice_ci_low"],
         frame.loc["unregistered", "dice_ci_high"],
-    ) == pytest.approx(bootstrap_interval(per_pair))
+    ) == case_interval(Sample.of(per_pair, ["f0", "f1", "f2"], ["m0", "m1", "m2"]))
     assert frame.loc["unregistered", "n"] == 3
 
 
@@ -95,7 +96,7 @@ def test_published_values_and_tests_stand_beside(records, spec):
     assert frame.loc["unregistered", "dice_published"] == 0.55
     assert math.isnan(frame.loc["baseline", "dice_published"])
     assert frame.loc["unregistered", "dice_p"] == pytest.approx(
-        paired_test([0.4, 0.5, 0.2], [0.7, 0.8, 0.6])
+        stats.ttest_rel([0.4, 0.5, 0.2], [0.7, 0.8, 0.6]).pvalue
     )
     assert math.isnan(frame.loc["baseline", "dice_p"])
 
@@ -142,7 +143,10 @@ def test_landmarks_count_for_themselves_if_asked():
     assert found["all"] == 4.0
     assert found["sd"] == pytest.approx(np.std([1, 2, 3, 10]))
     assert found["first"] == 5.5
-    assert (found["all_ci_low"], found["all_ci_high"]) == (2.0, 10.0)
+    # Two pairs: draws are 2, 4 and 10 (as often twice as 4), whose variance is the unbiased one,
+    # 9; Student's t with one degree of freedom reaches 12.7 / 1.96 as far as they do.
+    assert found["all_ci_low"] == 0
+    assert found["all_ci_high"] == pytest.approx(4 + 6 * 12.706 / 1.96, rel=0.05)
 
 
 def test_a_spread_stands_in_the_cells_of_its_mean_and_is_not_tested(records, spec):
@@ -171,7 +175,7 @@ def test_a_spread_stands_in_the_cells_of_its_mean_and_is_not_tested(records, spe
     assert first[0].startswith("0.37 ± 0.12 [")  # pairs .4, .5, .2
     assert [first[1], second[1], theirs[1]] == ["0.500 ± 0.270", "–", "0.840"]
     assert "0.500 ± 0.270" in to_html(built)
-    assert to_csv(built).splitlines()[0].count("sd") == 6
+    assert to_csv(built).splitlines()[0].count("sd") == 9
 
 
 def test_landmarks_within_the_capture_range():
@@ -363,6 +367,102 @@ def test_published_values_keep_the_zeros_that_the_paper_prints(table):
     assert '<td class="published">0.9</td>' in to_html(Table(frame, table.spec, table.values))
 
 
+def test_stars_are_for_columns_that_the_paper_judges_by(records, spec):
+    """Dice and Dice30 have one test, HD95 another: Holm of two."""
+    frame = build(records, spec).set_index("row")
+    p = stats.ttest_rel([0.4, 0.5, 0.2], [0.7, 0.8, 0.6]).pvalue
+    found = frame.loc["unregistered", ["dice_p_holm", "dice30_p_holm"]].astype(float)
+    np.testing.assert_allclose(found, 2 * p)
+    assert frame.loc["unregistered", "hd95_p_holm"] == frame.loc["unregistered", "hd95_p"]
+    assert "Holm’s correction over the tests of Dice, Dice30, HD95" in to_markdown(
+        Table(frame.reset_index(), spec, {"scale": "", "seed": 0, "device": ""})
+    )
+    del spec["rows"][0]["published"]["hd95"]  # nobody publishes it
+    spec["columns"]["dice30"]["judged"] = False
+    frame = build(records, spec).set_index("row")
+    assert frame.loc["unregistered", "dice_p_holm"] == pytest.approx(p)
+    assert frame[["dice30_p_holm", "hd95_p_holm"]].isna().all(axis=None)
+    assert frame.loc["unregistered", "hd95_p"] < 1
+    markdown = to_markdown(Table(frame.reset_index(), spec, {"scale": "", "seed": 0, "device": ""}))
+    row = next(line for line in markdown.splitlines() if "Unregistered" in line)
+    assert [cell.strip()[:7] for cell in row.split("|")[4:9:2]] == [
+        "0.367\\*",
+        "0.320 [",
+        "3.00 [0",
+    ]
+
+
+def test_the_effect_stands_beside_p(records, spec):
+    found = build(records, spec).set_index("row").loc["unregistered", "dice_effect"]
+    difference = np.array([0.4, 0.5, 0.2]) - [0.7, 0.8, 0.6]
+    assert found == pytest.approx(difference.mean() / difference.std(ddof=1))
+
+
+def test_both_directions_of_a_pair_are_one_observation(records, spec):
+    """Every pair a second time, reversed: the same mean and interval, from as many draws."""
+    once = build(records, spec).set_index("row").loc["unregistered"]
+    turned = records.rename(columns={"fixed": "moving", "moving": "fixed"})
+    twice = build(pd.concat([records, turned]), spec).set_index("row").loc["unregistered"]
+    assert (once["n"], once["cases"], once["independent"]) == (3, 6, 3)
+    assert (twice["n"], twice["cases"], twice["independent"]) == (6, 6, 3)
+    for name in ("dice", "dice_p"):
+        assert twice[name] == pytest.approx(once[name])
+    # Drawn alike, but in another order.
+    assert twice["dice_ci_high"] == pytest.approx(once["dice_ci_high"], abs=0.02)
+
+
+def test_several_trainings_are_pooled_and_counted(records, spec):
+    frames = [records.assign(seed=seed, value=records["value"] + 0.05 * seed) for seed in (0, 1, 2)]
+    pooled = pd.concat([records[records["method"] == "identity"].assign(seed=0), *(
+        frame[frame["method"] == "baseline"] for frame in frames
+    )])  # fmt: skip
+    frame = build(pooled, spec).set_index("row")
+    assert frame["seeds"].tolist() == [1, 3, 0]
+    assert frame.loc["baseline", "n"] == 3
+    assert frame.loc["baseline", "dice"] == pytest.approx(0.7 + 0.05)
+    text = to_markdown(Table(frame.reset_index(), {**spec, "caption": ""}))
+    assert "| 3 (6, 3) |" in text
+    assert "n: pairs (cases, seeds)." in text
+
+
+def test_few_cases_are_told(records, spec):
+    note = "Fewer than ten independent cases: intervals tend to be too short."
+    built = Table(build(records, spec), {**spec, "caption": ""})
+    assert note in to_markdown(built)
+    assert note not in to_markdown(Table(built.frame.assign(independent=10), built.spec))
+
+
+def test_labels_that_warping_lost_and_labels_that_a_case_lacks_are_told(records, spec):
+    lost = [
+        tidy([row("vanished", n, "", "head")], "hippocampus", "baseline", "val", f"f{k}", f"m{k}")
+        for k, n in enumerate((0.0, 1.0, 1.0))
+    ]
+    frame = build(pd.concat([records, *lost]), spec).set_index("row")
+    assert frame.loc["baseline", "vanished"] == 2
+    assert math.isnan(frame.loc["unregistered", "vanished"])
+    assert frame["dice_left_out"].tolist() == [1, 1, 0]
+    assert frame["hd95_left_out"].tolist() == [0, 0, 0]
+    text = to_markdown(Table(frame.reset_index(), {**spec, "caption": ""}))
+    assert "as distance; their number: Baseline & <more> 2." in text
+    assert "lacks are left out; pairs that this concerns: Dice 1, Dice30 1." in text
+
+
+def test_leaving_out_a_label_wins_nothing(records, spec):
+    """The rival without its worst label has the better mean, and is not the best."""
+    records["method"] = records["method"].replace({"identity": "rival"})
+    spec["rows"][0]["method"] = "rival"
+    spec["reference"] = None
+    own = (records["method"] == "rival") & (records["metric"] == "dice")
+    records.loc[own, "value"] = records.loc[own, "value"] + 0.5
+    whole = to_html(Table(build(records, spec), {**spec, "caption": ""}))
+    assert "<strong>0.867</strong>" in whole
+    records.loc[own & (records["fixed"] == "f0") & (records["label"] == "tail"), "value"] = math.nan
+    built = Table(build(records, spec), {**spec, "caption": ""})
+    assert built.frame["dice_left_out"].tolist() == [2, 1, 0]
+    assert built.frame["dice"][0] > built.frame["dice"][1]
+    assert "<strong>0." not in to_html(built)  # the other has no rival
+
+
 def test_fewer_values_than_pairs_are_told(records, spec):
     gone = (records["method"] == "identity") & (records["fixed"] == "f0")
     records = records[~(gone & (records["metric"] == "hd95_voxels"))]
@@ -435,8 +535,9 @@ def test_the_row_of_a_pair_counts_its_landmarks():
     np.testing.assert_allclose(frame["n"], [1, 1, 1, 1, 2, 2])
     np.testing.assert_allclose(frame["sd"][0], np.std([1, 2, 6]))
     first = frame.iloc[0]
-    landmark = [np.array([v]) for v in (1.0, 2.0, 6.0)]
+    own, others = [1.0, 2.0, 6.0], [0.5, 1.0, 3.0]
+    names = list("012")
     interval = (first["tre_ci_low"], first["tre_ci_high"])
-    assert interval == clustered_interval(landmark, np.mean)
-    assert first["tre_p"] == paired_test(np.array([1.0, 2.0, 6.0]), np.array([0.5, 1.0, 3.0]))
+    assert interval == case_interval(Sample.of(own, names, names))
+    assert first["tre_p"] == pytest.approx(stats.ttest_rel(own, others).pvalue)
     assert Table(frame, spec).caption == "n = 2"

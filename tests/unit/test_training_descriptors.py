@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from schema_tools import sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -15,10 +16,11 @@ from warpline.registration.embedding.descriptors import mind_ssc
 from warpline.training import objectives
 from warpline.training.descriptors import DescriptorObjective, Sampling
 from warpline.training.loop import train
+from warpline.training.material import Material
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
-FEW = Sampling(crop=8, crops=6, validation_crops=3, in_memory=2)
+FEW = Sampling(**sampling_of("descriptors", crop=8, crops=6, validation_crops=3, in_memory=2))
 NARROW = {"encoder": [4, 4, 4], "decoder": [4, 4], "low": 0.0, "high": 1.0}
 
 
@@ -134,7 +136,7 @@ def recipe(**changes) -> dict:
         "training": {
             "objective": "descriptors",
             "batch_size": 4,
-            "sampling": {"crop": 16, "crops": 8, "validation_crops": 2},
+            "sampling": sampling_of("descriptors", crop=16, crops=8, validation_crops=2),
         },
     } | changes
 
@@ -149,7 +151,7 @@ def test_a_recipe_trains_and_the_loss_falls(tmp_path):
     torch.manual_seed(0)
     network = networks.build("hansen2020", NARROW)
     cpu = torch.device("cpu")
-    one = objectives.build(recipe(), network, folders, ["c0"], [("c1", "c1")], {}, cpu)
+    one = objectives.build(recipe(), network, Material(folders, ["c0"], [("c1", "c1")], {}), cpu)
     before = one.validate(network)["loss"]
     result = train(network, one, course(epochs=8, learning_rate=1e-2), tmp_path / "state")
     assert result.steps == 8 * one.steps_per_epoch == 16
@@ -160,11 +162,11 @@ def test_bad_recipes():
     cpu = torch.device("cpu")
     network = networks.build("hansen2020", NARROW)
     with pytest.raises(WarplineError, match="needs the error"):
-        objectives.build(recipe(loss={}), network, {}, [], [], {}, cpu)
+        objectives.build(recipe(loss={}), network, Material({}, [], [], {}), cpu)
     with pytest.raises(WarplineError, match="predicts no features"):
-        objectives.build(recipe(), torch.nn.Identity(), {}, [], [], {}, cpu)
+        objectives.build(recipe(), torch.nn.Identity(), Material({}, [], [], {}), cpu)
     with pytest.raises(WarplineError, match="no case to train on"):
-        objectives.build(recipe(), network, {}, [], [], {}, cpu)
+        objectives.build(recipe(), network, Material({}, [], [], {}), cpu)
     with pytest.raises(WarplineError, match="There is no error 'huber'"):
         objective(error={"name": "huber"})
     with pytest.raises(WarplineError, match="cannot be halved"):

@@ -23,6 +23,7 @@ from warpline.training.augmentation import Augmentation
 from warpline.training.checkpoints import StateFolder
 from warpline.training.data import CaseMemory
 from warpline.training.loop import train
+from warpline.training.material import Material
 from warpline.training.registration import RegistrationObjective, from_recipe
 
 torch.set_num_threads(1)
@@ -249,12 +250,13 @@ def test_a_recipe_s_own_preparation_gives_scans_of_different_sizes_one_shape(tmp
     recipe = {
         "prepare": [{"resize": {"shape": [8, 8, 8]}}],
         "loss": LOSS | {"dice": {"weight": 0}},
-        "training": training | {"augmentation": {}, "pairs": [("a", "b")]},
+        "training": training | {"augmentation": {}},
         "seed": 0,
         "initial": None,
     }
     folders = {name: tmp_path / name for name in "abc"}
-    arguments = (folders, ["a", "b"], [("c", "a")], {}, torch.device("cpu"))
+    material = Material(folders, ["a", "b"], [("c", "a")], {}, pairs=[("a", "b")])
+    arguments = (material, torch.device("cpu"))
     objective = from_recipe(recipe, small_network(), *arguments)
     assert objective.training.shape == objective.validation.shape == (8, 8, 8)
     assert torch.equal(objective.batch(0).fixed[0], objective.training.images[0])
@@ -283,12 +285,20 @@ def test_given_pairs_are_seen_as_their_initial_registration_leaves_them(tmp_path
     recipe = {
         "prepare": [{"crop_to_mask": {}}],
         "loss": LOSS | {"dice": {"weight": 0}},
-        "training": training | {"augmentation": {}, "pairs": [("a", "b")]},
+        "training": training | {"augmentation": {}},
         "seed": 0,
         "initial": "affine",
     }
-    folders = {name: tmp_path / name for name in ("a", "b", "c", "d", "a__b", "c__d")}
-    arguments = (folders, ["a", "b"], [("c", "d")], {}, torch.device("cpu"))
+    folders = {name: tmp_path / name for name in "abcd"}
+    material = Material(
+        folders,
+        ["a", "b"],
+        [("c", "d")],
+        {},
+        pairs=[("a", "b")],
+        initial={name: tmp_path / name for name in ("a__b", "c__d")},
+    )
+    arguments = (material, torch.device("cpu"))
     objective = from_recipe(recipe, small_network(), *arguments)
     batch = objective.batch(0)
     assert objective.training.ids == ["a", "a__b"]
@@ -545,7 +555,8 @@ def test_a_recipe_with_landmarks_reads_them(tmp_path):
         "initial": None,
     }
     folders = {name: tmp_path / name for name in names}
-    arguments = (hu_network(), folders, ["a", "b"], [("c", "a")], {}, torch.device("cpu"))
+    material = Material(folders, ["a", "b"], [("c", "a")], {})
+    arguments = (hu_network(), material, torch.device("cpu"))
     objective = from_recipe(recipe, *arguments)
     fixed, moving = objective.batch(0).landmarks[0]
     assert len(fixed) == len(moving) == 4
@@ -612,5 +623,6 @@ def test_a_crop_that_cannot_be_cut_is_refused(tmp_path):
         "training": {"batch_size": 1, "symmetric": True, "masked": False, "augmentation": {},
                      "pairing": "random", "crop": [1024, 16, 16]},
     }  # fmt: skip
+    material = Material(folders, sorted(folders), [], {1: "a"})
     with pytest.raises(WarplineError, match="cannot be cut from cases of"):
-        from_recipe(recipe, small_network(), folders, sorted(folders), [], {1: "a"}, "cpu")
+        from_recipe(recipe, small_network(), material, "cpu")

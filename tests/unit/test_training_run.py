@@ -15,6 +15,7 @@ from warpline.cases.case import write_case
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
+from warpline.training.material import Material
 from warpline.training.source import source_of
 
 ROOT = Path(__file__).parents[2]
@@ -73,12 +74,17 @@ def run(folders: dict[str, str], results: Path, **changes) -> dict[str, str]:
     """Train through the script, as a job of the workflow in a process of its own would."""
     names = {"weights": "w.safetensors", "history": "history.csv", "sidecar": "model.json"}
     output = {name: str(results / "models" / file) for name, file in names.items()}
-    parameters = {
-        "recipe": RECIPE,
+    material = {
         "folders": folders,
         "cases": ["c0", "c1"],
-        "pairs": [("c2", "c0")],
+        "validation": [("c2", "c0")],
         "labels": {1: "ball"},
+        "pairs": None,
+        "initial": {},
+    }
+    parameters = {
+        "recipe": RECIPE,
+        "material": material | {key: changes.pop(key) for key in [*material] if key in changes},
         "state": str(results / "state"),
         "device": "cpu",
     }
@@ -139,7 +145,7 @@ def test_a_disk_that_is_full_when_a_training_is_written_loses_nothing(
     assert not state.parent.exists()
 
 
-def test_a_state_of_other_scans_or_roles_is_not_taken_up(folders, tmp_path, monkeypatch):
+def test_a_state_of_other_scans_or_roles_is_not_taken_up(folders, tmp_path, monkeypatch, capsys):
     """Training and validation changed about, or a scan that was replaced."""
 
     def interrupted(name: str, **changes) -> tuple[bytes, str]:
@@ -151,9 +157,9 @@ def test_a_state_of_other_scans_or_roles_is_not_taken_up(folders, tmp_path, monk
         if "scan" in changes:
             write_case(folders["c1"], blob_case("c1", changes.pop("scan")))
         weights = Path(run(folders, results, **changes)["weights"]).read_bytes()
-        return weights, (results / "train.log").read_text()
+        return weights, capsys.readouterr().out
 
-    about = {"cases": ["c1", "c2"], "pairs": [("c0", "c1")]}
+    about = {"cases": ["c1", "c2"], "validation": [("c0", "c1")]}
     weights, log = interrupted("about", **about)
     assert "learned from other data; what differs: cases, validation" in log
     assert weights == Path(run(folders, tmp_path / "fresh", **about)["weights"]).read_bytes()
@@ -167,9 +173,9 @@ def test_what_a_training_learns_from_by_hand(folders, tmp_path):
     for name, shift in (("c0__c1", 0.0), ("c1__c0", 1.0)):
         vectors = np.full((4, 4, 4, 3), shift, np.float32)
         write_field(initial / f"{name}.nii.gz", DisplacementField(vectors, Grid((4, 4, 4))))
-    both = folders | dict.fromkeys(("c0__c1", "c1__c0"), str(initial))
-    arguments = (["c1", "c0"], [("c2", "c0")], [("c0", "c1")], {1: "ball"})
-    source = source_of(both, *arguments)
+    fields = dict.fromkeys(("c0__c1", "c1__c0"), str(initial))
+    material = Material(folders, ["c1", "c0"], [("c2", "c0")], {1: "ball"}, [("c0", "c1")], fields)
+    source = source_of(material)
     files = source.pop("files")
     assert source == {
         "cases": ["c1", "c0"],
@@ -182,11 +188,11 @@ def test_what_a_training_learns_from_by_hand(folders, tmp_path):
     assert len(set(files.values())) == 4
     # A field beside it does not count, and the field itself does; so does every file of a case.
     (initial / "c1__c0.nii.gz").write_bytes(b"")
-    assert source_of(both, *arguments)["files"] == files
+    assert source_of(material)["files"] == files
     (initial / "c0__c1.nii.gz").write_bytes(b"")
     (Path(folders["c2"]) / "landmarks.csv").write_text("id,x,y,z\n")
-    later = source_of(both, *arguments)["files"]
+    later = source_of(material)["files"]
     assert {name for name in files if files[name] != later[name]} == {"c0__c1", "c2"}
     (tmp_path / "w").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert source_of(both, *arguments, tmp_path / "w")["pretrained"] == known
+    assert source_of(material, tmp_path / "w")["pretrained"] == known

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schema_tools import sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -20,11 +21,13 @@ from warpline.segmentation.windows import segment
 from warpline.training import objectives
 from warpline.training.loop import train
 from warpline.training.losses import partial_dice, soft_dice
+from warpline.training.material import Material
 from warpline.training.segmentation import Sampling, SegmentationObjective
 
 torch.set_num_threads(1)
 SHAPE = (20, 24, 18)
-FEW = Sampling(crop=8, crops=6, centred=0.5, in_memory=2)
+NOTHING = Material({}, [], [], {})
+FEW = Sampling(**sampling_of("segmentation", crop=8, crops=6, centred=0.5, in_memory=2))
 LIVER, SPLEEN = 6, 1
 
 
@@ -137,7 +140,7 @@ def test_crops_lie_about_annotated_organs_or_anywhere():
 
 def test_organs_are_equally_likely_however_large():
     both = [case("a", annotated=None)]
-    sampling = Sampling(crop=2, crops=300, centred=1.0)
+    sampling = replace(FEW, crop=2, crops=300, centred=1.0)
     one = SegmentationObjective(
         both, [], [LIVER, SPLEEN], batch_size=300, sampling=sampling, seed=0
     )
@@ -220,7 +223,7 @@ def recipe(**changes) -> dict:
         "training": {
             "objective": "segmentation",
             "batch_size": 4,
-            "sampling": {"crop": 16, "crops": 2, "in_memory": 4},
+            "sampling": sampling_of("segmentation", crop=16, crops=2, in_memory=4),
         },
     } | changes
 
@@ -266,7 +269,8 @@ def test_two_half_labelled_datasets_suffice(tmp_path):
             folders[one.id] = str(tmp_path / one.id)
     torch.manual_seed(0)
     network = networks.build("estienne2020_segmenter", NARROW)
-    one = objectives.build(recipe(), network, folders, list(folders), [], {}, torch.device("cpu"))
+    material = Material(folders, list(folders), [], {})
+    one = objectives.build(recipe(), network, material, torch.device("cpu"))
     settings_ = course(epochs=24, learning_rate=1e-2, schedule="cosine", validate_every=0)
     result = train(network, one, settings_, tmp_path / "state")
     assert result.steps == 24 * one.steps_per_epoch == 96
@@ -287,7 +291,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
     def started():
         torch.manual_seed(0)
         network = networks.build("estienne2020_segmenter", NARROW | {"channels": [4, 4]})
-        sampling = Sampling(crop=8, crops=2, in_memory=2)
+        sampling = Sampling(**sampling_of("segmentation", crop=8, crops=2, in_memory=2))
         return network, SegmentationObjective(
             cases, cases[:1], [LIVER, SPLEEN], batch_size=2, sampling=sampling, seed=3
         )
@@ -322,7 +326,7 @@ def test_the_papers_recipe(scale):
     ids, pairs = trainings.training_cases(catalog, "abdomen", method)
     network = networks.build(own["network"]["name"], own["network"]["parameters"])
     folders = dict.fromkeys([*ids, *(case for case, _ in pairs)], "nowhere")
-    one = objectives.build(own, network, folders, ids, pairs, {}, torch.device("cpu"))
+    one = objectives.build(own, network, Material(folders, ids, pairs, {}), torch.device("cpu"))
     assert one.organs == tuple(range(1, 12))
     assert len(one.training) == len(ids) > 0
     assert len(one.validation) == len(pairs) > 0
@@ -336,8 +340,8 @@ def test_bad_recipes():
     cpu = torch.device("cpu")
     network = networks.build("estienne2020_segmenter", NARROW)
     with pytest.raises(WarplineError, match="trained on the Dice"):
-        objectives.build(recipe(loss={"error": {"name": "mse"}}), network, {}, [], [], {}, cpu)
+        objectives.build(recipe(loss={"error": {"name": "mse"}}), network, NOTHING, cpu)
     with pytest.raises(WarplineError, match="segments no organs"):
-        objectives.build(recipe(), torch.nn.Identity(), {}, [], [], {}, cpu)
+        objectives.build(recipe(), torch.nn.Identity(), NOTHING, cpu)
     with pytest.raises(WarplineError, match="no case to train on"):
-        objectives.build(recipe(), network, {}, [], [], {}, cpu)
+        objectives.build(recipe(), network, NOTHING, cpu)

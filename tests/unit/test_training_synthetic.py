@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from schema_tools import sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -19,6 +20,7 @@ from warpline.registration.synthetic.pairs import SyntheticPair
 from warpline.registration.synthetic.patches import Batch, Sampling, class_of, draw_balanced
 from warpline.training import objectives
 from warpline.training.loop import train
+from warpline.training.material import Material
 from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)
@@ -32,7 +34,9 @@ NARROW = {
     "air": 0.0,
     "span": 1.0,
 }
-FEW = Sampling(fields=3, patches=12, validation_patches=6, noise=0.0, in_memory=2)
+FEW = Sampling(
+    **sampling_of("synthetic", fields=3, patches=12, validation_patches=6, noise=0.0, in_memory=2)
+)
 
 
 def lung_case(name: str, seed: int, spacing=(1.0, 1.0, 1.0)) -> Case:
@@ -404,6 +408,7 @@ def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
 
 def recipe(**training) -> dict:
     sampling = {"fields": 2, "patches": 8, "frequencies": ["high"], "in_memory": 2}
+    sampling = sampling_of("synthetic", **sampling)
     return {
         "network": {"name": "sokooti2017", "parameters": NARROW},
         "loss": {"error": {"name": "huber", "delta": 0.5}},
@@ -417,10 +422,13 @@ def test_a_recipe_names_the_objective(tmp_path):
     for name in ("a", "b", "v"):
         folders[name] = str(tmp_path / name)
         write_case(folders[name], lung_case(name, 0))
-    arguments = (narrow_network(), folders, ["a", "b"], [("v", "b"), ("b", "v")], {}, "cpu")
+    material = Material(folders, ["a", "b"], [("v", "b"), ("b", "v")], {})
+    arguments = (narrow_network(), material, "cpu")
     one = objectives.build(recipe(), *arguments)
     assert isinstance(one, SyntheticObjective)
-    assert one.sampling == Sampling(fields=2, patches=8, frequencies=["high"], in_memory=2)
+    assert one.sampling == Sampling(
+        **sampling_of("synthetic", fields=2, patches=8, frequencies=["high"], in_memory=2)
+    )
     assert [case.id for case in one.validation] == ["b", "v"]
     assert one.steps_per_epoch == 2 * 2 * 8 * 4 // 4
     assert one.batch(3).patches.moving.shape == (4, 1, 29, 29, 29)
@@ -433,8 +441,9 @@ def test_a_recipe_names_the_objective(tmp_path):
         objectives.build(recipe(batch_size=1), *arguments)
     write_case(tmp_path / "bare", replace(lung_case("bare", 0), mask=None))
     folders["bare"] = str(tmp_path / "bare")
+    bare = Material(folders, ["a", "bare"], [], {})
     with pytest.raises(WarplineError, match=r"no lung mask[\s\S]*case bare"):
-        objectives.build(recipe(), arguments[0], folders, ["a", "bare"], [], {}, "cpu")
+        objectives.build(recipe(), arguments[0], bare, "cpu")
 
 
 def test_bad_input():

@@ -17,6 +17,7 @@ from papers import five_papers as five_papers_config
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "src", "workflow")
+IGNORED = shutil.ignore_patterns("*.egg-info", "*.pyc.*")  # of the latter, some are being written
 
 
 @dataclass
@@ -77,7 +78,7 @@ def copy_project(folder: Path) -> Project:
         source = ROOT / part
         if source.is_dir():
             # Compiled files come along: they are up to date as long as their sources are.
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.egg-info"))
+            shutil.copytree(source, folder / part, ignore=IGNORED)
         else:
             shutil.copy2(source, folder / part)
     shutil.copytree(HERE / "tiny", folder / "config", dirs_exist_ok=True)

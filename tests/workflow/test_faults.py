@@ -122,7 +122,7 @@ OWN = {
 
 def test_own_data_get_every_method_with_prealignment_and_a_table(project):
     write_own_data(project.folder / "mydata")
-    project.write("config/datasets/mydata.yaml", OWN)
+    project.write("config/datasets/mydata.yaml", {**OWN, "cases_per_job": 4})
     methods = ["identity", "affine", "estienne2020-task4-sym"]
     training = {"epochs": 2, "validation": {"split": None}}
     project.write(

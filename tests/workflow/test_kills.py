@@ -42,8 +42,8 @@ def without_times(table):
 
 
 @pytest.mark.parametrize("number", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_kills_do_not_change_a_table(project, copy, number):
-    whole = copy  # of a run that nobody killed
+def test_kills_do_not_change_a_table(new_project, copy, number):
+    project, whole = new_project("killed"), copy  # of a run that nobody killed
     for each in (project, whole):
         each.write("killed.yaml", STUDY)
     whole.snakemake(*FILES, "--", TABLE)

@@ -52,7 +52,8 @@ def planned(new_project) -> tuple[dict[str, int], list[str]]:
     (project.folder / "noted.smk").write_text(NOTED, encoding="utf-8")
     files = (f"config/examples/{EXAMPLE.name}", "few.yaml")
     output = project.snakemake(
-        *("--snakefile", "noted.smk", "--dry-run", "--quiet", "rules", "--configfile", *files)
+        *("--snakefile", "noted.smk", "--dry-run", "--quiet", "rules", "--configfile", *files),
+        *("--", "all"),
     )
     jobs = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
     return jobs, (project.folder / "fingerprints").read_text(encoding="utf-8").splitlines()

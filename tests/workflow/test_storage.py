@@ -12,6 +12,7 @@ STUDY = {
     "studies": {"storage": {"datasets": ["tiny-chest"], "methods": ["identity"], "split": "test"}},
 }
 TABLE = "results/storage/tables/table.csv"
+PREPARED = "results/data/tiny-chest/prepared/b000"
 FILES = ("--configfile", "tiny.yaml", "storage.yaml")
 
 
@@ -95,18 +96,18 @@ def test_a_folder_that_cannot_be_written_is_named(study):
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(study):
-    first = study.start(*FILES, "--", TABLE)
+    first = study.start(*FILES, "--", PREPARED)
     deadline = time.monotonic() + 120
     while not list((study.folder / ".snakemake/locks").glob("*")):
         assert time.monotonic() < deadline
         assert first.poll() is None
         time.sleep(0.05)
-    output = study.snakemake(*FILES, "--", TABLE, ok=False)
+    output = study.snakemake(*FILES, "--", PREPARED, ok=False)
     assert "Directory cannot be locked" in output
     assert "--unlock" in output
     assert first.wait() == 0
-    assert (study.folder / TABLE).is_file()
-    assert "Nothing to be done" in study.snakemake(*FILES, "--", TABLE)
+    assert (study.folder / PREPARED / "subject01").is_dir()
+    assert "Nothing to be done" in study.snakemake(*FILES, "--", PREPARED)
 
 
 def test_a_clock_that_jumped_is_named_and_set_right_by_a_touch(copy):

@@ -60,12 +60,16 @@ def ask(question, **known):
 
 
 def in_report(files, caption, paper, subcategory):
-    """Outputs that a job remakes one by one, as Snakemake's report shows them."""
+    """Outputs that a job remakes one by one; some of the formats go into Snakemake's report."""
     shown = dict(
         caption=f"../report/{caption}.rst", category=paper, subcategory=subcategory
     )
     return [
-        update(report(file, **shown, labels={"file": Path(file).name}))
+        (
+            update(report(file, **shown, labels={"file": Path(file).name}))
+            if file.endswith((".csv", ".html", ".png"))
+            else update(file)
+        )
         for file in files
     ]
 

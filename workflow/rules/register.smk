@@ -1,5 +1,5 @@
-# Pairs → displacement fields. Networks take all pairs of an experiment in one job; iterative
-# methods as many as their file says.
+# Pairs → displacement fields. Networks take all pairs of an experiment in one job, which measures
+# them too where they are few; iterative methods as many as their file says.
 
 
 rule register:
@@ -15,6 +15,8 @@ rule register:
         layout.log("register/{dataset}/{method}/{split}/{batch}"),
     benchmark:
         layout.benchmark("register/{dataset}/{method}/{split}/{batch}")
+    wildcard_constraints:
+        batch=r"(?!whole$)[A-Za-z0-9_.-]+",
     conda:
         "../../envs/registration.yaml"
     threads: settings["threads"]
@@ -24,11 +26,41 @@ rule register:
         runtime=growing(240),
     params:
         method=ask(register.method_spec),
-        network=ask(register.network_recipe),
-        initial=ask(register.initial_registrations),
-        folders=ask(register.registration_folders),
-        pairs=ask(register.pairs_in_batch),
-        device=ask(register.method_device),
-        code=ask(register.registration_code),
+        registration=ask(register.registration_settings),
     script:
         "../../scripts/register.py"
+
+
+# Fields that are there stay where only what is measured has changed.
+rule register_and_evaluate:
+    input:
+        batches=ask(register.registration_inputs, batch="whole"),
+        weights=ask(register.trained_weights),
+        embedding=ask(register.learned_embedding),
+        parameters=ask(register.parameter_files),
+        initial=ask(register.initial_folders, batch="whole"),
+        sidecar=ask(evaluate.training_sidecar),
+    output:
+        fields=update(
+            directory(layout.fields("{dataset}", "{method}", "{split}", "whole"))
+        ),
+        records=layout.whole_records("{dataset}", "{method}", "{split}"),
+    log:
+        layout.log("register/{dataset}/{method}/{split}/whole"),
+    benchmark:
+        layout.benchmark("register/{dataset}/{method}/{split}/whole")
+    conda:
+        "../../envs/registration.yaml"
+    threads: settings["threads"]
+    resources:
+        gpu=ask(register.method_gpus),
+        mem_mb=growing(settings["memory_mb"]),
+        runtime=growing(240),
+    params:
+        method=ask(register.method_spec),
+        registration=ask(register.registration_settings, batch="whole"),
+        evaluation=ask(evaluate.evaluation_settings),
+        results=settings["results"],
+        code=run.code("evaluate.py"),
+    script:
+        "../../scripts/register_and_evaluate.py"

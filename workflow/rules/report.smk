@@ -25,9 +25,11 @@ for paper in run.catalog.papers:
             names=ask(evaluate.names_of_records, paper=paper),
             tables=ask(papers.table_specs, paper=paper),
             files=ask(papers.table_files, paper=paper),
+            title=run.catalog.paper(paper)["title"],
             values=ask(papers.run_values, paper=paper),
             memory=layout.memory(paper, "tables"),
             results=settings["results"],
+            table_code=run.code(None, "warpline.tables.paper"),
             code=run.code("tables.py"),
         script:
             "../../scripts/tables.py"

@@ -25,10 +25,7 @@ rule train:
         runtime=1440,  # the next attempt goes on from the last checkpoint
     params:
         recipe=ask(train.training_recipe),
-        folders=ask(train.training_folders),
-        cases=ask(train.learned_cases),
-        pairs=ask(train.watched_pairs),
-        labels=ask(evaluate.labels),
+        material=ask(train.training_material),
         state=ask(train.state_folder),
         device=run.catalog.device,
         code=ask(train.training_code),
@@ -48,7 +45,7 @@ rule given_weights:
     priority: TRAININGS_FIRST
     localrule: True  # nodes of a cluster often have no way out
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=2000,
         runtime=1440,

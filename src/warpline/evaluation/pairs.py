@@ -43,8 +43,9 @@ def evaluate_pair(
     list of dict
         Rows of `metric`, `label`, `value`, `unit`; the metrics are listed in
         ``docs/architecture.md``. A label counts if both cases hold it; else its rows are NaN. One
-        that the registration moved off the grid has a Dice of 0 and, for want of a surface, NaN
-        distances. Landmarks count if both cases have their id.
+        that warping lost, as it fell off the grid or between voxels, has a Dice of 0, the diagonal
+        of the fixed image as distances, and 1 as ``vanished``. Landmarks count if both cases have
+        their id.
 
     Raises
     ------
@@ -101,11 +102,14 @@ def _overlaps(
     isotropic = math.isclose(min(spacing), max(spacing), rel_tol=1e-6)
     if not isotropic:
         in_mm = metrics.surface_distances(fixed.array, warped, shared, spacing)
+    farthest = _diagonals(fixed.grid)
     rows = []
     for label, name in labels.items():
         voxels = in_voxels.get(label)
-        if voxels is None:
+        if label not in shared:
             distances = (math.nan,) * 4
+        elif voxels is None:
+            distances = farthest
         else:
             mm = voxels.scaled(spacing[0]) if isotropic else in_mm[label]
             distances = (
@@ -121,8 +125,17 @@ def _overlaps(
             row("hd95_voxels", distances[2], "voxel", name),
             row("hausdorff_voxels", distances[3], "voxel", name),
         ]
+        if label in shared:
+            rows.append(row("vanished", voxels is None, "", name))
     agreement = metrics.agreement(fixed.array, warped)
     return [*rows, row("agreement", agreement)]
+
+
+def _diagonals(grid: Grid) -> tuple[float, float, float, float]:
+    """The distances of a lost label: no surface is farther away. HD95 and Hausdorff; mm, voxels."""
+    mm = float(np.linalg.norm(np.multiply(grid.shape[::-1], grid.spacing)))
+    voxels = float(np.linalg.norm(grid.shape))
+    return mm, mm, voxels, voxels
 
 
 def _smoothness(field: DisplacementField, moving: Grid) -> list[dict[str, Any]]:

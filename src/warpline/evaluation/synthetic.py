@@ -57,7 +57,7 @@ def synthetic_records(
         If a case has no lung mask.
     """
     training = recipe["training"]
-    sampling = Sampling(**training.get("sampling", {}))
+    sampling = Sampling(**training["sampling"])
     batches = held_out_batches(
         cases, sampling, batch_size=training["batch_size"], seed=recipe["seed"], device=device
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from warpline.fields.sampling import warp
+from warpline.fields.sampling import identity_grid, sample, warp
 
 
 class Inverse(NamedTuple):
@@ -55,7 +55,7 @@ def invert(displacement: torch.Tensor, iterations: int = 100, tolerance: float =
     iterations
         At most so many steps.
     tolerance
-        Stop once the residual is below this everywhere, in voxels.
+        Of the residual, in voxels; a voxel is done once its own is a tenth of it.
 
     Returns
     -------
@@ -64,21 +64,52 @@ def invert(displacement: torch.Tensor, iterations: int = 100, tolerance: float =
         where the worst residual lies, or if the field folds: then several points share an image,
         and the inverse holds one of them.
     """
-    inverse = -displacement
-    step = torch.ones_like(displacement[:, :1])
-    error = compose(displacement, inverse)
-    residual = torch.linalg.vector_norm(error, dim=1, keepdim=True)
+    parts = [_invert(part, iterations, tolerance) for part in displacement.split(1)]
+    inverse, residual = (torch.cat(part) for part in zip(*parts, strict=True))
+    _warn_if_no_inverse(displacement, residual[:, None], tolerance)
+    return Inverse(inverse, residual)
+
+
+def _invert(
+    displacement: torch.Tensor, iterations: int, tolerance: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inverse and residual, (1, 3, z, y, x) and (1, z, y, x), of one field.
+
+    Only voxels that still move are sampled: those well within the tolerance are done, and so are
+    those, about folds, whose steps have become too small to lead anywhere.
+    """
+    place = identity_grid(displacement.shape[2:], displacement.device, displacement.dtype)
+    place = place.reshape(3, -1)
+
+    def error_of(inverse: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        there = (place + inverse).reshape(1, 3, -1, 1, 1)
+        error = inverse + sample(displacement, there).reshape(3, -1)
+        return error, (error * error).sum(0).sqrt_()
+
+    inverse = -displacement.reshape(3, -1)
+    error, residual = error_of(inverse, place)
+    step = torch.ones_like(residual)
+    done, left = (inverse.clone(), residual.clone()), torch.arange(len(step), device=step.device)
     for _ in range(iterations):
-        if float(residual.max()) <= tolerance:
+        moving = (residual > 0.1 * tolerance) & (step * residual > 0.01 * tolerance)
+        moving = moving.nonzero()[:, 0]
+        if len(moving) < 0.9 * len(left) or not len(moving):
+            done[0].index_copy_(1, left, inverse)
+            done[1].index_copy_(0, left, residual)
+            left, step, residual = left[moving], step[moving], residual[moving]
+            place, inverse, error = (
+                part.index_select(1, moving) for part in (place, inverse, error)
+            )
+        if not len(left):
             break
         inverse = inverse - step * error
         previous_error, previous = error, residual
-        error = compose(displacement, inverse)
-        residual = torch.linalg.vector_norm(error, dim=1, keepdim=True)
-        overshot = (error * previous_error).sum(1, keepdim=True) < -(previous**2) / 3
+        error, residual = error_of(inverse, place)
+        overshot = (error * previous_error).sum(0) < -(previous**2) / 3
         step = torch.where((residual > previous) | overshot, step * 0.5, step)
-    _warn_if_no_inverse(displacement, residual, tolerance)
-    return Inverse(inverse, residual[:, 0])
+    done[0].index_copy_(1, left, inverse)
+    done[1].index_copy_(0, left, residual)
+    return done[0].reshape(displacement.shape), done[1].reshape(1, *displacement.shape[2:])
 
 
 def _warn_if_no_inverse(

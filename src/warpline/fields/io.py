@@ -12,7 +12,6 @@ import SimpleITK as sitk
 
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.files import atomic_path
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
@@ -103,26 +102,6 @@ def matrix_of_transform(transform: sitk.Transform) -> np.ndarray:
     matrix[:3, :3] = np.array(ends).T - origin[:, None]
     matrix[:3, 3] = origin
     return matrix
-
-
-def write_matrix(path: str | os.PathLike, matrix: np.ndarray) -> None:
-    """Write a (4, 4) homogeneous matrix, mm, LPS, as an ITK transform file (``.tfm``)."""
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(np.asarray(matrix, dtype=np.float64)[:3, :3].ravel().tolist())
-    transform.SetTranslation(np.asarray(matrix, dtype=np.float64)[:3, 3].tolist())
-    with atomic_path(path) as temporary:
-        sitk.WriteTransform(transform, os.fspath(temporary))
-
-
-def read_matrix(path: str | os.PathLike) -> np.ndarray:
-    """Read the (4, 4) homogeneous matrix, mm, LPS, of an affine ITK transform file.
-
-    Raises
-    ------
-    WarplineError
-        If the file is missing, unreadable, or not affine.
-    """
-    return matrix_of_transform(_ants_transform(path, inverted=False))
 
 
 def from_ants(

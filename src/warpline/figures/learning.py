@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,11 @@ COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 AXES = {"step": "step", "epoch": "epoch", "seconds": "time (hours)"}
 MANY = 60  # beyond so many points a running mean is drawn over them
 PER_ROW = 3
+
+
+def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
+    """The learning curves of a paper; `sources`: the logs by the title of the training."""
+    learning_curves(sources, stem, against="epoch")
 
 
 def learning_curves(

@@ -12,7 +12,11 @@ from warpline.plan.folds import folds
 from warpline.plan.methods import HELD_OUT
 from warpline.plan.pairs import Pair, pair_batches
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
-from warpline.plan.trainings import given, network_method, recipe
+from warpline.plan.trainings import given, labelled_by, network_method, pretraining, recipe
+
+# A batch of all of an experiment's pairs that is measured by the job that registers it, and how
+# many pairs it has at the most: with more, what a job costs beside its work no longer matters.
+WHOLE, MOST_IN_WHOLE = "whole", 64
 
 
 @dataclass(frozen=True, order=True)
@@ -87,9 +91,35 @@ def experiments_of(catalog: Catalog, row: Mapping[str, Any]) -> list[Experiment]
 
 @remembered
 def registration_batches(catalog: Catalog, experiment: Experiment) -> dict[str, list[Pair]]:
-    """The jobs of an experiment: batch name to its (fixed, moving) pairs."""
+    """The jobs of an experiment: batch name to its (fixed, moving) pairs.
+
+    A single batch of few pairs, of which no other registration or training needs the fields, is
+    called `WHOLE`: the job that registers it measures it too.
+    """
     pairs = catalog.dataset(experiment.dataset).pairs(experiment.split)
-    return pair_batches(pairs, catalog.method(experiment.method)["pairs_per_job"])
+    batches = pair_batches(pairs, catalog.method(experiment.method)["pairs_per_job"])
+    whole = len(batches) == 1 and len(pairs) <= MOST_IN_WHOLE
+    if whole and experiment not in continued_experiments(catalog):
+        return {WHOLE: pairs}
+    return batches
+
+
+def is_whole(catalog: Catalog, experiment: Experiment) -> bool:
+    """Whether one job registers and measures all of an experiment."""
+    return WHOLE in registration_batches(catalog, experiment)
+
+
+@remembered
+def continued_experiments(catalog: Catalog) -> set[Experiment]:
+    """The registrations that other registrations or trainings of the run start from."""
+    found: set[Experiment] = set()
+    for paper in catalog.papers:
+        for experiment in registrations(catalog, paper):
+            initial = initial_experiment(catalog, experiment)
+            found |= {initial} if initial else set()
+        for training in trainings_of(catalog, paper):
+            found |= set(initial_experiments(catalog, *training))
+    return found
 
 
 def initial_experiment(catalog: Catalog, experiment: Experiment) -> Experiment | None:
@@ -115,3 +145,23 @@ def initial_experiments(catalog: Catalog, dataset: str, method: str) -> list[Exp
     splits = spec["training"]["splits"]
     found = (initial_experiment(catalog, Experiment(dataset, method, split)) for split in splits)
     return list(dict.fromkeys(found))
+
+
+def trainings_of(catalog: Catalog, paper: str) -> list[tuple[str, str]]:
+    """(dataset, method) of every network behind a paper's experiments.
+
+    What it is pretrained with, and the segmenters of labels that it is trained on, included; not
+    those whose weights come from elsewhere.
+    """
+    found: list[tuple[str, str]] = []
+    waiting = [(e.dataset, e.method) for e in measured(catalog, paper)]
+    while waiting:
+        dataset, method = waiting.pop(0)
+        network = network_method(catalog, method)
+        if network is None or given(catalog, network):
+            continue
+        if (dataset, network) not in found:
+            found.append((dataset, network))
+            before = [pretraining(catalog, dataset, network), labelled_by(catalog, dataset)]
+            waiting += [other for other in before if other]
+    return found

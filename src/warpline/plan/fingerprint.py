@@ -26,6 +26,7 @@ FRAME = {
     "warpline.devices": "chooses the card, waits for it, and is part of a recipe as its device",
     "warpline.errors": "what an error says",
     "warpline.jobs": "the log, the number of threads, what is said on the terminal",
+    "warpline.plan.kinds": "which definition a name stands for; what a job uses of them is given",
     "warpline.progress": "lines and bars while a job works",
     "warpline.provenance": "tells how an output came to be, beside it",
 }
@@ -53,23 +54,27 @@ class _Code:
     references: tuple[tuple[str, str | None], ...]
 
 
-def code_version(script: str | os.PathLike, *chosen: str) -> str:
+def code_version(script: str | os.PathLike | None, *chosen: str) -> str:
     """Fingerprint of a script and of the package's code that it reaches.
 
     Parameters
     ----------
+    script
+        None: only what is chosen.
     chosen
         What is chosen by name at run time: ``package.module`` for all of a module, or
         ``package.module:name`` for one definition.
     """
-    digest = hashlib.sha256(_script(Path(script)).outline.encode())
+    digest = hashlib.sha256()
+    if script is not None:
+        digest.update(_script(Path(script)).outline.encode())
     for module, name in sorted(definitions_reached(script, chosen)):
         digest.update(f"{module}:{name}\n{_definition(module, name).outline}".encode())
     return digest.hexdigest()[:16]
 
 
 def definitions_reached(
-    script: str | os.PathLike, chosen: Iterable[str] = ()
+    script: str | os.PathLike | None, chosen: Iterable[str] = ()
 ) -> set[tuple[str, str]]:
     """(module, name) of each definition that a script reaches; the name "" is a module's import.
 
@@ -78,7 +83,7 @@ def definitions_reached(
     chosen
         As in `code_version`.
     """
-    waiting = list(_script(Path(script)).references)
+    waiting = [] if script is None else list(_script(Path(script)).references)
     for entry in chosen:
         module, _, name = entry.partition(":")
         waiting.append((module, name or None))
@@ -90,11 +95,6 @@ def definitions_reached(
                     found.add(reached)
                     waiting += _definition(*reached).references
     return found
-
-
-def modules_reached(script: str | os.PathLike, chosen: Iterable[str] = ()) -> set[str]:
-    """Names of the modules of which a script reaches a definition."""
-    return {module for module, _ in definitions_reached(script, chosen)}
 
 
 # Names ----------------------------------------------------------------------------------------
@@ -274,9 +274,6 @@ def _path(module: str) -> Path | None:
     if base.with_suffix(".py").is_file():
         return base.with_suffix(".py")
     return base / "__init__.py" if (base / "__init__.py").is_file() else None
-
-
-# What counts ---------------------------------------------------------------------------------
 
 
 class _Quiet(ast.NodeTransformer):

@@ -5,8 +5,9 @@ Each is imported where it is used; here are only names, for the plan and for who
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # Preparation: the steps of a dataset's ``prepare`` list.
 _STEPS = {
@@ -21,6 +22,29 @@ STEPS = {
     name: f"warpline.cases.steps.{module}:{name}"
     for module, names in _STEPS.items()
     for name in names
+}
+
+# Methods, by ``kind``: who registers by one neither loads the others nor depends on their code.
+_BASELINE = "warpline.registration.baselines:Baseline"
+REGISTRARS = {
+    "identity": _BASELINE,
+    "affine": _BASELINE,
+    "elastix": _BASELINE,
+    "syn": _BASELINE,
+    "network": "warpline.registration.network:NetworkRegistrar",
+    "through_atlas": "warpline.registration.through_atlas:AtlasRegistrar",
+    "embedding": "warpline.registration.embedding.registrar:EmbeddingRegistrar",
+}
+
+# Terms of a registration's loss, by ``loss.similarity.name`` and ``loss.regularisation.name``.
+SIMILARITIES = {
+    "local_ncc": "warpline.training.losses:local_ncc",
+    "mse": "warpline.training.losses:mean_squared_error",
+    "cc": "warpline.training.losses:correlation",
+}
+REGULARISERS = {
+    name: f"warpline.training.regularisers:{name}"
+    for name in ("identity_gradients", "displacement_gradient", "velocity_prior")
 }
 
 # Generated datasets, by ``phantom.kind``.
@@ -43,6 +67,12 @@ PHANTOMS = {
     "subjects": "warpline.phantoms.providers.folder:write_subjects",
     "tcia-pancreas": "warpline.phantoms.providers.tcia_pancreas:write_tcia_pancreas",
 }
+
+
+def step_definitions(steps: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The definitions of the steps of a ``prepare`` list that are known."""
+    names = dict.fromkeys(name for step in steps for name in step)
+    return [STEPS[name] for name in names if name in STEPS]
 
 
 @dataclass(frozen=True)
@@ -93,3 +123,5 @@ FIGURES = {
     "residuals": _figure("residuals", records="records", published="published, landmarks"),
     "synthetic": _figure("synthetic", folder="case folder"),
 }
+# Beside them each paper with a training has its learning curves.
+LEARNING = "warpline.figures.learning:draw"

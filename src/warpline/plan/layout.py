@@ -126,6 +126,10 @@ class Layout:
         """The tidy records of an experiment."""
         return f"{self.results}/records/{dataset}/{method}/{split}.parquet"
 
+    def whole_records(self, dataset: str, method: str, split: str) -> str:
+        """The tidy records of an experiment that one job registers and measures."""
+        return f"{self.results}/records/{dataset}/{method}/{split}/whole.parquet"
+
     def submission(self, dataset: str, method: str, split: str) -> str:
         """An experiment's fields as Learn2Reg takes them."""
         return f"{self.results}/submissions/{dataset}/{method}/{split}.zip"

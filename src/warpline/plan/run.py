@@ -34,7 +34,7 @@ class Run:
         self.root = Path(root)
         self.catalog = Catalog(config, root)
         self.layout = Layout(self.catalog.config["results"])
-        self._versions: dict[tuple[str, ...], str] = {}
+        self._versions: dict[tuple[str | None, ...], str] = {}
         for paper in self.catalog.papers:
             measured(self.catalog, paper)
             for experiment in registrations(self.catalog, paper):
@@ -46,17 +46,21 @@ class Run:
         catalog = self.catalog
         return list(dict.fromkeys(e for p in catalog.papers for e in registrations(catalog, p)))
 
-    def code(self, script: str, *definitions: str) -> str:
+    def code(self, script: str | None, *definitions: str) -> str:
         """Fingerprint of a script and the library code that it runs.
 
         Parameters
         ----------
+        script
+            None: only of what is chosen.
         definitions
             What is chosen by name at run time: ``package.module`` or ``package.module:name``.
         """
         key = (script, *definitions)
         if key not in self._versions:
-            self._versions[key] = code_version(self.root / "scripts" / script, *definitions)
+            self._versions[key] = code_version(
+                script and self.root / "scripts" / script, *definitions
+            )
         return self._versions[key]
 
     def project_file(self, path: str | os.PathLike) -> str:

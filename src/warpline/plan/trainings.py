@@ -16,20 +16,24 @@ def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
 
     ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
     split, the fold after the one held out, in a circle, takes its place and trains nothing.
-    With ``pairing: split`` the key ``training.pairs`` has the pairs of the training splits. A
-    dataset that is not made of others is one member: ``training.within`` is then null.
+    A dataset that is not made of others is one member: ``training.within`` is then null.
     """
     spec = catalog.method(method)
     _, marked, held_out = method.partition(HELD_OUT)
     if marked:
         spec = without_fold(catalog, dataset, method, held_out)
-    if spec.get("training", {}).get("pairing") == "split":
-        data, splits = catalog.dataset(dataset), spec["training"]["splits"]
-        pairs = [pair for split in splits for pair in data.pairs(split)]
-        spec = {**spec, "training": {**spec["training"], "pairs": pairs}}
     if spec.get("training", {}).get("within") and "members" not in catalog.dataset(dataset).spec:
         spec = {**spec, "training": {**spec["training"], "within": None}}
     return spec
+
+
+def training_pairs(catalog: Catalog, dataset: str, method: str) -> list[Pair] | None:
+    """The pairs that a recipe learns from, if it is given them: those of its training splits."""
+    training = recipe(catalog, dataset, method)["training"]
+    if training["pairing"] != "split":
+        return None
+    data = catalog.dataset(dataset)
+    return [pair for split in training["splits"] for pair in data.pairs(split)]
 
 
 def training_cases(catalog: Catalog, dataset: str, method: str) -> tuple[list[str], list[Pair]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,14 +17,14 @@ from warpline.cases.atlas import without_self
 from warpline.cases.case import Case, read_case
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
-from warpline.files import atomic_folder
+from warpline.files import atomic_folder, write_json
 from warpline.images.files import write_image
 from warpline.plan.pairs import Pair, pair_name
 from warpline.provenance.record import peak_memory
 from warpline.registration.initial import resample_moving
 from warpline.registration.registrar import Diagnostics, Registrar
 
-TABLE = "registrations.csv"
+TABLE, ORIGIN = "registrations.csv", "origin.json"
 
 
 def register_batch(
@@ -31,6 +33,7 @@ def register_batch(
     folders: Mapping[str, str],
     target: str | os.PathLike,
     initial: Mapping[str, str] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Register pairs into a folder, which appears when all of them are done.
 
@@ -47,6 +50,8 @@ def register_batch(
     initial
         Folder of the field of each pair's initial registration, by the pair's name. The registrar
         gets the moving case as that leaves it, and the two fields are composed.
+    origin
+        What the fields are made from, kept beside them for `is_registered`.
 
     Raises
     ------
@@ -81,6 +86,19 @@ def register_batch(
                 row |= found.values
         columns = None if rows else ["fixed", "moving"]
         pd.DataFrame(rows, columns=columns).to_csv(folder / TABLE, index=False)
+        if origin is not None:
+            write_json(folder / ORIGIN, _digest(origin))
+
+
+def is_registered(target: str | os.PathLike, origin: Mapping[str, Any]) -> bool:
+    """Whether a folder holds the fields of just this origin."""
+    kept = Path(target) / ORIGIN
+    return kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) == _digest(origin)
+
+
+def _digest(origin: Mapping[str, Any]) -> str:
+    text = json.dumps(origin, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_pair(

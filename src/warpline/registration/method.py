@@ -8,20 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from warpline.devices.claim import claim
+from warpline.plan.kinds import REGISTRARS
 from warpline.registration.registrar import Registrar
 from warpline.registry import lookup
-
-# By name: who registers by one kind of method neither loads the others nor depends on their code.
-BASELINE = "warpline.registration.baselines:Baseline"
-KINDS = {
-    "identity": BASELINE,
-    "affine": BASELINE,
-    "elastix": BASELINE,
-    "syn": BASELINE,
-    "network": "warpline.registration.network:NetworkRegistrar",
-    "through_atlas": "warpline.registration.through_atlas:AtlasRegistrar",
-    "embedding": "warpline.registration.embedding.registrar:EmbeddingRegistrar",
-}
 
 
 @dataclass(frozen=True)
@@ -31,7 +20,7 @@ class Method:
     Attributes
     ----------
     kind
-        One of `KINDS`.
+        One of `warpline.plan.kinds.REGISTRARS`.
     seed
         Of all that is random.
     parameters, parameter_files
@@ -95,6 +84,6 @@ def registrar(method: Method, device: str, job: str) -> Iterator[Registrar]:
     import torch
 
     torch.set_num_threads(method.threads)
-    kind = lookup(method.kind, KINDS, "kind of method")
+    kind = lookup(method.kind, REGISTRARS, "kind of method")
     with claim(device, job=job) as chosen:
         yield kind.of(method, chosen)

@@ -1,7 +1,8 @@
 """Tables: records aggregated beside the published numbers, in four formats."""
 
-from warpline.tables.build import Table, build, pair_values
+from warpline.tables.build import build, pair_values
 from warpline.tables.render import to_csv, to_html, to_latex, to_markdown, write_all
+from warpline.tables.table import Table
 
 __all__ = [
     "Table",

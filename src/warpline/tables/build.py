@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,74 +10,15 @@ import pandas as pd
 
 from warpline.errors import WarplineError
 from warpline.registry import suggestion
-from warpline.tables.statistics import (
-    aggregate,
-    bootstrap_interval,
-    clustered_interval,
-    paired_test,
-)
+from warpline.tables.intervals import Sample, case_interval, paired_test
+from warpline.tables.statistics import aggregate, effect_size, holm
+from warpline.tables.structure import structure_of
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 LABEL = [*PAIR, "label"]
-IDENTITY = ["row", "title", "set", "dataset", "method", "split", "n"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A built table and what its renderers need to know.
-
-    Attributes
-    ----------
-    frame
-        From `build`.
-    spec
-        The table's mapping in ``config/papers/<paper>.yaml``.
-    values
-        Parameters of this run that the caption may quote: ``scale``, ``seed``, ``device``, …
-    """
-
-    frame: pd.DataFrame
-    spec: Mapping[str, Any]
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """The table's title."""
-        return str(self.spec["title"])
-
-    @property
-    def columns(self) -> Mapping[str, Mapping[str, Any]]:
-        """Column id → its specification, of the columns that the frame has."""
-        return {k: c for k, c in self.spec["columns"].items() if k in self.frame.columns}
-
-    @property
-    def shown(self) -> Mapping[str, Mapping[str, Any]]:
-        """The columns that stand for themselves: without those that are another's `spread`."""
-        spreads = {c.get("spread") for c in self.spec["columns"].values()}
-        return {k: c for k, c in self.columns.items() if k not in spreads}
-
-    @property
-    def caption(self) -> str:
-        """The caption, with this run's values put in.
-
-        ``{n}`` is always known: the numbers of pairs of the run's rows (``60`` or ``45–60``).
-
-        Raises
-        ------
-        WarplineError
-            If the caption asks for a value that this run does not have.
-        """
-        whole = ["fixed" not in row for row in self.spec["rows"]]
-        counts = sorted({int(n) for n in self.frame["n"][whole] if n > 0})
-        known = {"n": "–".join(map(str, dict.fromkeys([*counts[:1], *counts[-1:]]))), **self.values}
-        try:
-            return str(self.spec.get("caption", "")).format(**known)
-        except (KeyError, IndexError, ValueError) as error:
-            raise WarplineError(
-                f"The caption cannot be filled in ({error!s}).",
-                where=self.title,
-                do=f"Use the names {', '.join(sorted(known))}, and {{{{ }}}} for plain braces.",
-            ) from error
+SEED = "seed"
+VANISHED = "vanished"  # of `warpline.evaluation.pairs`
+PARTS = ("", "_published", "_ci_low", "_ci_high", "_p", "_p_holm", "_effect", "_n", "_left_out")
 
 
 def pair_values(
@@ -101,19 +41,22 @@ def pair_values(
     Returns
     -------
     pandas.Series
-        Finite values, indexed by `dataset, split, fixed, moving` and `label`.
+        Values, indexed by `dataset, split, fixed, moving`, `label` and `seed`; NaN where a label
+        could not be measured.
     """
     chosen = _of(records, row, row["method"], column["metric"])
     if column.get("label") is not None:
         chosen = chosen[chosen["label"] == column["label"]]
-    values = chosen.set_index(LABEL)["value"]
+    if SEED not in chosen:
+        chosen = chosen.assign(**{SEED: 0})
+    values = chosen.set_index([*LABEL, SEED])["value"]
     within = column.get("within")
     if within is not None:
         other = _of(records, row, within.get("method", row["method"]), within["metric"])
-        other = other.set_index(LABEL)["value"]
+        other = other.groupby(LABEL)["value"].mean()
         chosen = other[(other <= within["at_most"]) & (other > within.get("above", -np.inf))]
-        values = values[values.index.isin(chosen.index)]
-    return values[np.isfinite(values)]
+        values = values[values.index.droplevel(SEED).isin(chosen.index)]
+    return values
 
 
 def build(
@@ -123,8 +66,9 @@ def build(
 
     A pair's value is the mean over its labels (gaps left out); the column's `statistic` (``mean``,
     ``median``, ``std`` or ``quantile`` of order ``q``) is taken over pairs. With ``over: labels``
-    every label or landmark counts for itself, as in tables of mean ± sd over landmarks; intervals
-    are still drawn over pairs. In the row of a single pair, intervals and tests are of its labels.
+    every label or landmark counts for itself, as in tables of mean ± sd over landmarks. Intervals
+    and tests draw cases, not pairs; in the row of a single pair they draw its labels. Records with
+    a column `seed` are of several trainings, which are pooled, and drawn besides.
 
     Parameters
     ----------
@@ -141,11 +85,20 @@ def build(
     -------
     pandas.DataFrame
         In the rows' order: `row`, `title`, `set`, `dataset`, `method`, `split`, `n` (pairs; 0 for
-        a row that stands as published), and for each column ``<c>``, ``<c>_published``,
-        ``<c>_ci_low``, ``<c>_ci_high`` (95 % bootstrap over pairs), ``<c>_p`` (Wilcoxon signed-rank
-        test of the pairs' values against the reference row's of the same set, over common pairs;
-        NaN for the reference itself and for columns of standard deviations) and ``<c>_n`` (pairs
-        with a value).
+        a row that stands as published), `cases`, `seeds`, `independent` (what is drawn: groups of
+        pairs that no case links, else cases; 0 in the row of a single pair), `vanished` (labels
+        that warping lost, over all pairs and seeds; NaN where that was not looked at), and for
+        each column
+
+        ``<c>``, ``<c>_published``, ``<c>_ci_low``, ``<c>_ci_high``
+            The value and its 95 % interval, see `warpline.tables.intervals.case_interval`.
+        ``<c>_p``, ``<c>_p_holm``, ``<c>_effect``
+            Of the paired differences of pairs' means from the reference row's of the same set, over
+            common pairs: p, see `warpline.tables.intervals.paired_test`; p by Holm over all tests
+            of the columns that are `judged`, NaN in others; Cohen's d_z. NaN for the reference
+            itself and for columns of standard deviations.
+        ``<c>_n``, ``<c>_left_out``
+            Pairs with a value, and pairs in which some label has none.
 
     Raises
     ------
@@ -173,28 +126,39 @@ def build(
             "dataset": row.get("dataset", ""),
             "method": row.get("method", ""),
             "split": row.get("split", ""),
-            "n": _count(records, row),
+            **_counts(records, row),
         }
         reference = references.get(entry["set"])
         for name, column in columns.items():
             run = row.get("method") is not None
-            units = LABEL if "fixed" in row else PAIR
+            single = "fixed" in row
             cell = _empty_cell()
             if run:
-                cell = _cell(values_of(position, name), column, units, seed, resamples)
+                cell = _cell(values_of(position, name), column, single, seed, resamples)
             # The test is of pairs' means: nothing of it belongs beside a standard deviation.
             tested = column.get("statistic") != "std" and reference not in (None, position)
             if run and tested:
-                cell["p"] = _compare(values_of(position, name), values_of(reference, name), units)
-            entry[name] = cell["value"]
-            entry[f"{name}_published"] = _number(published.get(name))
-            for part in ("ci_low", "ci_high", "p", "n"):
-                entry[f"{name}_{part}"] = cell[part]
+                both = values_of(position, name), values_of(reference, name)
+                cell["p"], cell["effect"] = _compare(*both, single)
+            cell["published"] = _number(published.get(name))
+            entry |= {name + part: cell[part.removeprefix("_")] for part in PARTS}
         result.append(entry)
     frame = pd.DataFrame(result)
+    _adjust(frame, {name: c for name, c in columns.items() if is_judged(name, c, rows)})
     unmeasured = _unmeasured(frame, columns)
-    parts = ("", "_published", "_ci_low", "_ci_high", "_p", "_n")
-    return frame.drop(columns=[name + part for name in unmeasured for part in parts])
+    return frame.drop(columns=[name + part for name in unmeasured for part in PARTS])
+
+
+def is_judged(name: str, column: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether methods are judged by a column, so that its tests count and may have stars.
+
+    As its key ``judged`` says; without it, if more or less of it is better and some row publishes
+    it.
+    """
+    if column.get("judged") is not None:
+        return bool(column["judged"])
+    published = any(name in (row.get("published") or {}) for row in rows)
+    return column.get("better", "none") != "none" and published
 
 
 def _of(records: pd.DataFrame, row: Mapping[str, Any], method: str, metric: str) -> pd.DataFrame:
@@ -227,9 +191,10 @@ def _references(table: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _count(records: pd.DataFrame, row: Mapping[str, Any]) -> int:
+def _counts(records: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, float]:
+    """Of a row: pairs, cases, seeds, what is drawn, and the labels that warping lost."""
     if row.get("method") is None:
-        return 0
+        return {"n": 0, "cases": 0, "seeds": 0, "independent": 0, "vanished": float("nan")}
     chosen = _of_method(records, row, row["method"])
     if chosen.empty:
         raise WarplineError(
@@ -237,40 +202,84 @@ def _count(records: pd.DataFrame, row: Mapping[str, Any]) -> int:
             where=f"dataset {row['dataset']}, method {row['method']}, split {row['split']}",
             do="Evaluate this experiment, or leave out the row's method to show it as published.",
         )
-    return len(chosen[PAIR].drop_duplicates())
-
-
-def _per(units: list[str], values: pd.Series) -> pd.Series:
-    return values.groupby(level=units).mean()
+    pairs = chosen[PAIR].drop_duplicates()
+    names = set(pairs["fixed"]) | set(pairs["moving"])
+    lost = chosen.loc[chosen["metric"] == VANISHED, "value"]
+    return {
+        "n": len(pairs),
+        "cases": len(names - {""}),
+        "seeds": int(chosen[SEED].nunique()) if SEED in chosen else 1,
+        "independent": 0 if "fixed" in row else structure_of(pairs["fixed"], pairs["moving"]).drawn,
+        "vanished": float("nan") if lost.empty else float(lost.sum()),
+    }
 
 
 def _cell(
-    values: pd.Series, column: Mapping[str, Any], units: list[str], seed: int, resamples: int
+    values: pd.Series, column: Mapping[str, Any], single: bool, seed: int, resamples: int
 ) -> dict[str, float]:
     cell = _empty_cell()
-    if values.empty:
+    finite = values[np.isfinite(values)]
+    gaps = values[~np.isfinite(values)]
+    cell["left_out"] = len(gaps.groupby(level=PAIR).size())
+    if finite.empty:
         return cell
-    statistic = aggregate(column.get("statistic", "mean"), column.get("q"))
-    options = {"seed": seed, "resamples": resamples}
-    pairs = _per(PAIR, values)
     if column.get("over", "pairs") == "labels":
-        groups = [group.to_numpy() for _, group in values.groupby(level=units)]
-        cell["value"] = float(statistic(values.to_numpy()))
-        cell["ci_low"], cell["ci_high"] = clustered_interval(groups, statistic, **options)
+        sample = _sample(finite, single)
     else:
-        cell["value"] = float(statistic(pairs.to_numpy()))
-        cell["ci_low"], cell["ci_high"] = bootstrap_interval(pairs.to_numpy(), statistic, **options)
-    cell["n"] = len(pairs)
+        sample = _sample(finite.groupby(level=[*PAIR, SEED]).mean(), False)
+    statistic, q = column.get("statistic", "mean"), column.get("q")
+    cell[""] = float(aggregate(statistic, q)(sample.values))
+    cell["ci_low"], cell["ci_high"] = case_interval(
+        sample, statistic, q, seed=seed, resamples=resamples
+    )
+    cell["n"] = len(finite.groupby(level=PAIR).size())
     return cell
 
 
 def _empty_cell() -> dict[str, float]:
-    return {**dict.fromkeys(("value", "ci_low", "ci_high", "p"), float("nan")), "n": 0}
+    gaps = dict.fromkeys(("", "ci_low", "ci_high", "p", "p_holm", "effect"), float("nan"))
+    return {**gaps, "n": 0, "left_out": 0}
 
 
-def _compare(values: pd.Series, reference: pd.Series, units: list[str]) -> float:
-    both = pd.concat([_per(units, values), _per(units, reference)], axis=1, join="inner")
-    return paired_test(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
+def _sample(values: pd.Series, single: bool) -> Sample:
+    """Of values of pairs, or of the labels of a single one."""
+    levels = ("label", "label") if single else ("fixed", "moving")
+    return Sample.of(
+        values.to_numpy(),
+        *(values.index.get_level_values(level) for level in levels),
+        values.index.get_level_values(SEED),
+    )
+
+
+def _compare(values: pd.Series, reference: pd.Series, single: bool) -> tuple[float, float]:
+    """(p, effect) of the means of common pairs, or labels of a single one."""
+    units = LABEL if single else PAIR
+    means = [
+        part[np.isfinite(part)].groupby(level=[*units, SEED]).mean() for part in (values, reference)
+    ]
+    by_unit = pd.concat([part.groupby(level=units).mean() for part in means], axis=1, join="inner")
+    if by_unit.empty:
+        return float("nan"), float("nan")
+    common = [part[part.index.droplevel(SEED).isin(by_unit.index)] for part in means]
+    p = paired_test(*(_sample(part, single) for part in common))
+    return p, effect_size(by_unit.iloc[:, 0] - by_unit.iloc[:, 1])
+
+
+def _adjust(frame: pd.DataFrame, judged: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fill in p by Holm of the columns that methods are judged by.
+
+    Columns that aggregate the same values differently have one test, which counts once.
+    """
+    tests: dict[str, list[str]] = {}
+    for name, column in judged.items():
+        parts = [column.get(key) for key in ("metric", "label", "within")]
+        tests.setdefault(repr(parts), []).append(name)
+    if not tests or frame.empty:
+        return
+    p = frame[[f"{names[0]}_p" for names in tests.values()]].to_numpy(float)
+    for names, adjusted in zip(tests.values(), holm(p.ravel()).reshape(p.shape).T, strict=True):
+        for name in names:
+            frame[f"{name}_p_holm"] = adjusted
 
 
 def _number(value: float | None) -> float:

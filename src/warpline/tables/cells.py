@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warpline.tables.build import Table
+from warpline.tables.build import is_judged
+from warpline.tables.table import Table
 
 SIGNIFICANT = 0.05
 ABSENT = "–"
 IDENTITY_METHOD = "identity"
+FEW = 10  # independent cases
+OVERLAPS = ("dice", "hd95", "hausdorff", "hd95_voxels", "hausdorff_voxels")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def rows(table: Table) -> Iterator[Row]:
         yield Row(
             set=str(row["set"]),
             title=str(row["title"]),
-            n=str(row["n"]) if row["n"] else ABSENT,
+            n=_counts(row),
             cells=[
                 _format(row, name, column, position in best[name], digits[name])
                 for name, column in table.shown.items()
@@ -91,34 +94,95 @@ def rows(table: Table) -> Iterator[Row]:
 
 def notes(table: Table) -> list[Note]:
     """What a reader has to know of the numbers."""
+    run = table.frame[table.frame["n"] > 0]
+    several = ", seeds" if (run["seeds"] > 1).any() else ""
     found = [
         Note(
-            "Brackets: 95 % bootstrap interval over pairs. n: pairs. "
-            "Bold: best of our values in a set."
+            f"Brackets: 95 % bootstrap interval that draws cases. n: pairs (cases{several}). "
+            "Bold: best of our values in a set, where all labels are counted."
         )
     ]
-    reference = table.spec.get("reference")
-    if reference is not None:
-        title = next(r.get("title", r["id"]) for r in table.spec["rows"] if r["id"] == reference)
+    few = run["independent"].between(1, FEW - 1)
+    if few.any():
+        where = "" if few.all() else " in some rows"
         found.append(
-            Note(
-                f"differs from “{title}” with p < {SIGNIFICANT} "
-                "(Wilcoxon signed-rank test over common pairs).",
-                starred=True,
-            )
+            Note(f"Fewer than ten independent cases{where}: intervals tend to be too short.")
         )
+    found += _tested(table)
+    found += _uncounted(table, run)
     if (table.frame["n"] == 0).any():
         found.append(Note("Rows marked “as published” were not run here."))
+    return found
+
+
+def _counts(row: Mapping[str, Any]) -> str:
+    """Pairs, and in brackets cases and seeds; without brackets in the row of a single pair."""
+    if not row["n"]:
+        return ABSENT
+    if not row["independent"]:
+        return str(row["n"])
+    seeds = f", {row['seeds']}" if row["seeds"] > 1 else ""
+    return f"{row['n']} ({row['cases']}{seeds})"
+
+
+def _tested(table: Table) -> list[Note]:
+    """What an asterisk says, if there is a row to compare with."""
+    reference = table.spec.get("reference")
+    judged = [
+        name for name, column in table.shown.items() if is_judged(name, column, table.spec["rows"])
+    ]
+    if reference is None or not judged:
+        return []
+    title = next(r.get("title", r["id"]) for r in table.spec["rows"] if r["id"] == reference)
+    columns = ", ".join(str(table.columns[name]["title"]) for name in judged)
+    return [
+        Note(
+            f"differs from “{title}” with p < {SIGNIFICANT} (paired t test over common pairs that "
+            f"draws cases; Holm’s correction over the tests of {columns}).",
+            starred=True,
+        )
+    ]
+
+
+def _uncounted(table: Table, run: pd.DataFrame) -> list[Note]:
+    """Labels that warping lost, and pairs that lack a label from the start."""
+    found = []
+    lost = [f"{row.title} {int(row.vanished)}" for row in run.itertuples() if row.vanished > 0]
+    if lost:
+        found.append(
+            Note(
+                "Labels that warping lost count with a Dice of 0 and the image's diagonal as "
+                f"distance; their number: {', '.join(lost)}."
+            )
+        )
+    missing = {
+        str(column["title"]): int(run[f"{name}_left_out"].max())
+        for name, column in table.shown.items()
+        if column["metric"] in OVERLAPS and (run[f"{name}_left_out"] > 0).any()
+    }
+    if missing:
+        parts = ", ".join(f"{title} {count}" for title, count in missing.items())
+        found.append(
+            Note(
+                "Labels that the fixed or the moving map lacks are left out; "
+                f"pairs that this concerns: {parts}."
+            )
+        )
     return found
 
 
 def _best(table: Table, name: str, column: Mapping[str, Any]) -> set[int]:
     """Positions of the best of our values in each set: equal as printed is equal.
 
-    The identity takes no part: doing nothing is always smoothest and fastest.
+    The identity takes no part: doing nothing is always smoothest and fastest. Nor does a row that
+    counts fewer pairs or labels than another of its set: leaving out is no merit.
     """
     better = column.get("better")
-    frame = table.frame[table.frame["method"] != IDENTITY_METHOD]
+    frame = table.frame[(table.frame["method"] != IDENTITY_METHOD) & (table.frame["n"] > 0)]
+    by_set = frame.groupby("set")
+    whole = frame[f"{name}_n"] == by_set[f"{name}_n"].transform("max")
+    least = frame[f"{name}_left_out"] == by_set[f"{name}_left_out"].transform("min")
+    frame = frame[whole & least]
     values = frame[name].round(column.get("decimals", 3))
     found: set[int] = set()
     for _, group in values.groupby(frame["set"]):
@@ -144,7 +208,7 @@ def _format(
         ours = _with_spread(ours, row.get(spread), decimals)
         published = _with_spread(published, row.get(f"{spread}_published"), places)
     low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
-    p, n = row[f"{name}_p"], row[f"{name}_n"]
+    p, n = row[f"{name}_p_holm"], row[f"{name}_n"]
     return Cell(
         ours=ours,
         interval=""

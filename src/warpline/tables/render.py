@@ -10,8 +10,8 @@ from jinja2.ext import Extension
 
 from warpline.files import write_text
 from warpline.tables import latex
-from warpline.tables.build import Table
 from warpline.tables.cells import Cell, headings, notes, rows
+from warpline.tables.table import Table
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "workflow" / "report"
 ARROWS = {"higher": " ↑", "lower": " ↓"}

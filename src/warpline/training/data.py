@@ -134,6 +134,7 @@ def landmarks_inside(case: Case) -> dict[str, tuple[float, ...]]:
 def read_pairs(
     folders: Mapping[str, str | os.PathLike],
     pairs: Iterable[Pair],
+    initial: Mapping[str, str | os.PathLike],
     steps: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[list[Case], list[Pair]]:
     """Read pairs with the moving case as its initial registration leaves it.
@@ -141,9 +142,11 @@ def read_pairs(
     Parameters
     ----------
     folders
-        Of every case, and by the pair's name of the field of each initial registration.
+        Of every case.
     pairs
         (fixed, moving) ids.
+    initial
+        Folder of the field of each initial registration, by the pair's name.
     steps
         Of the recipe's own preparation, see `warpline.registration.own_grid.prepare_pair`.
 
@@ -157,7 +160,7 @@ def read_pairs(
     for pair in pairs:
         name = pair_name(pair)
         fixed, moving = (read_case(Path(folders[case_id])) for case_id in pair)
-        first = read_field(Path(folders[name]) / f"{name}.nii.gz")
+        first = read_field(Path(initial[name]) / f"{name}.nii.gz")
         case = replace(resample_moving(moving, first), id=name)
         cases[pair[0]], cases[name] = prepare_pair(fixed, case, steps, aligned=True)
         renamed.append((pair[0], name))

@@ -18,8 +18,8 @@ from torch import nn
 from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
-from warpline.plan.pairs import Pair
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
+from warpline.training.material import Material
 from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
@@ -46,12 +46,12 @@ class Sampling:
         Of the descriptor, see `warpline.registration.embedding.descriptors.mind_ssc`.
     """
 
-    crop: int = 64
-    crops: int = 16
-    validation_crops: int = 8
-    in_memory: int = 4
-    radius: int = 1
-    dilation: int = 2
+    crop: int
+    crops: int
+    validation_crops: int
+    in_memory: int
+    radius: int
+    dilation: int
 
 
 @dataclass
@@ -172,10 +172,7 @@ class DescriptorObjective:
 def from_recipe(
     recipe: Mapping[str, Any],
     network: nn.Module,
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     device: torch.device,
 ) -> DescriptorObjective:
     """The objective of a recipe with ``objective: descriptors``; see `objectives.build`.
@@ -200,13 +197,12 @@ def from_recipe(
             do="Use the network hansen2020, or 'objective: registration'.",
         )
     training, steps = recipe["training"], recipe.get("prepare", [])
-    validation = sorted({case for pair in pairs for case in pair})
     return DescriptorObjective(
-        CaseFolders(folders, cases, steps),
-        CaseFolders(folders, validation, steps),
+        CaseFolders(material.folders, material.cases, steps),
+        CaseFolders(material.folders, material.validation_cases, steps),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
-        sampling=Sampling(**training.get("sampling", {})),
+        sampling=Sampling(**training["sampling"]),
         seed=recipe["seed"],
         device=device,
     )

@@ -6,23 +6,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from warpline.plan.pairs import Pair
 from warpline.training.loop import Objective
+from warpline.training.material import Material
 
 
 def build(
     recipe: Mapping[str, Any],
     network: nn.Module,
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     device: torch.device,
 ) -> Objective:
     """The objective of a recipe.
@@ -31,14 +28,8 @@ def build(
     ----------
     recipe
         As the schema leaves it.
-    folders
-        Of every case, training and validation.
-    cases
-        Ids of the training cases.
-    pairs
-        (fixed, moving) ids for validation; may be empty.
-    labels
-        Label values and their names.
+    material
+        What it is given to learn from.
 
     Raises
     ------
@@ -47,4 +38,4 @@ def build(
     """
     # By name: who trains for one objective does not depend on the code of the others.
     module = importlib.import_module(f"warpline.training.{recipe['training']['objective']}")
-    return module.from_recipe(recipe, network, folders, cases, pairs, labels, device)
+    return module.from_recipe(recipe, network, material, device)

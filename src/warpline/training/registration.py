@@ -16,6 +16,7 @@ from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_pairs
+from warpline.training.material import Material
 from warpline.training.registration_loss import Batch, RegistrationLoss
 
 # Fewer tell nothing of a deformation.
@@ -268,10 +269,7 @@ def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> Non
 def from_recipe(
     recipe: Mapping[str, Any],
     network: RegistrationNetwork,
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     device: torch.device,
 ) -> RegistrationObjective:
     """The objective of a recipe with ``objective: registration``; see `objectives.build`.
@@ -282,13 +280,15 @@ def from_recipe(
         If the cases differ in shape or are too small for the network, or as the objective does.
     """
     training, steps = recipe["training"], recipe.get("prepare", [])
-    given = training.get("pairs")
+    given, watched_pairs, labels = material.pairs, material.validation, material.labels
     if given is not None and recipe["initial"]:
-        learned, given = read_pairs(folders, given, steps)
-        watched, pairs = read_pairs(folders, pairs, steps)
+        learned, given = read_pairs(material.folders, given, material.initial, steps)
+        watched, watched_pairs = read_pairs(
+            material.folders, watched_pairs, material.initial, steps
+        )
     else:
-        learned = read_cases(folders, cases, steps)
-        watched = read_cases(folders, sorted({case for pair in pairs for case in pair}), steps)
+        learned = read_cases(material.folders, material.cases, steps)
+        watched = read_cases(material.folders, material.validation_cases, steps)
     landmarks = recipe["loss"].get("landmarks", {}).get("weight", 0) > 0
     memory = CaseMemory(learned, sorted(labels), network.stride, landmarks)
     check_size(network, memory.shape)
@@ -297,12 +297,12 @@ def from_recipe(
         _check_crop(network, crop, memory.shape)
     keep = device if training.get("memory", "device") == "device" else "cpu"
     validation = None
-    if pairs:
+    if watched_pairs:
         validation = CaseMemory(watched, sorted(labels), network.stride, landmarks).to(keep)
     return RegistrationObjective(
         memory.to(keep),
         validation,
-        pairs,
+        watched_pairs,
         loss=recipe["loss"],
         batch_size=training["batch_size"],
         symmetric=training["symmetric"],

@@ -9,39 +9,15 @@ from typing import Any
 
 import torch
 
-from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import Prediction, RegistrationNetwork
+from warpline.plan.kinds import REGULARISERS, SIMILARITIES
+from warpline.registry import lookup
 from warpline.training import losses
 from warpline.training.loop import Diverged
 
-
-def _velocity_prior(prediction: Prediction, **more: Any) -> torch.Tensor:
-    """The prior of the velocity for each voxel of the images, over which similarity is a mean."""
-    velocity = prediction.velocity
-    if velocity is None:
-        raise WarplineError(
-            "The recipe has a prior for velocities, and its network predicts no distribution of "
-            "them.",
-            where="loss.regularisation of the recipe",
-            do="Use the network hu2020, or another regularisation.",
-        )
-    prior = losses.velocity_prior(velocity.mean, velocity.log_variance, **more)
-    return prior / prediction.displacement[0, 0].numel()
-
-
-SIMILARITIES = {
-    "local_ncc": losses.local_ncc,
-    "mse": losses.mean_squared_error,
-    "cc": losses.correlation,
-}
-REGULARISERS = {
-    "identity_gradients": lambda p, **more: losses.identity_gradients(p.gradients, **more),
-    "displacement_gradient": lambda p, **more: losses.displacement_gradient(p.displacement, **more),
-    "velocity_prior": _velocity_prior,
-}
 # The local one brings the fixed image to the number of deformed versions itself.
-ONE_FIXED_EACH = (losses.mean_squared_error, losses.correlation)
+ONE_FIXED_EACH = ("mse", "cc")
 
 
 @dataclass
@@ -95,8 +71,9 @@ class RegistrationLoss:
         similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
         overlap = {"weight": 0.0, **loss.get("dice", {})}
         landmarks = {"weight": 0.0, **loss.get("landmarks", {})}
-        self.similarity = SIMILARITIES[similarity.pop("name")]
-        self.regulariser = REGULARISERS[regulariser.pop("name")]
+        self.name, regularity = similarity.pop("name"), regulariser.pop("name")
+        self.similarity = lookup(self.name, SIMILARITIES, "similarity")
+        self.regulariser = lookup(regularity, REGULARISERS, "regularisation")
         self.weights = {
             "similarity": similarity.pop("weight"),
             "dice": overlap.pop("weight"),
@@ -156,7 +133,7 @@ class RegistrationLoss:
         versions = [torch.cat(parts) for parts in zip(*displacements, strict=True)]
         # One stack of all versions: sampling works in parallel over it.
         warped = warp(moving.repeat(len(versions), 1, 1, 1, 1), torch.cat(versions))
-        if self.similarity in ONE_FIXED_EACH:
+        if self.name in ONE_FIXED_EACH:
             fixed = fixed.repeat(len(versions), 1, 1, 1, 1)
             mask = None if mask is None else mask.repeat(len(versions), 1, 1, 1, 1)
         return self.similarity(warped, fixed, mask, **self.arguments["similarity"])

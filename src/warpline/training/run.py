@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 import torch
 
 from warpline import networks
-from warpline.cases.atlas import atlas_source, without_self
 from warpline.devices.claim import claim
 from warpline.files import checksum, write_json
 from warpline.networks.weights import load_weights, save_weights
-from warpline.plan.pairs import ATLAS, Pair
 from warpline.provenance import record as provenance
 from warpline.training import objectives
-from warpline.training.data import fit_for_training
 from warpline.training.loop import Settings, train, use_best, write_history
+from warpline.training.material import Material
 from warpline.training.source import source_of
 
 
 def train_recipe(
     recipe: Mapping[str, Any],
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     outputs: Mapping[str, str],
     *,
     state: str | os.PathLike,
@@ -44,7 +38,7 @@ def train_recipe(
 
     Parameters
     ----------
-    recipe, folders, cases, pairs, labels
+    recipe, material
         See `warpline.training.objectives.build`.
     state
         Folder of the training's state, which is taken up if there is one.
@@ -69,18 +63,14 @@ def train_recipe(
         left = load_weights(pretrained, network, strict=False)
         print(f"weights of {pretrained}; {len(left)} tensors not taken over", flush=True)
     training = recipe["training"]
-    pairs = without_self(pairs, folders)
-    if verdicts:
-        cases = fit_for_training(cases, pd.read_csv(verdicts))
-    if ATLAS in cases:
-        cases = [case for case in cases if case != atlas_source(folders[ATLAS])]
-    if not pairs:
+    material = material.fit(verdicts)
+    if not material.validation:
         print("no validation: the dataset has no pairs for training.validation.split", flush=True)
     started = time.monotonic()
-    source = source_of(folders, cases, pairs, training.get("pairs"), labels, pretrained)
+    source = source_of(material, pretrained)
     with claim(device, job=label) as chosen:
-        objective = objectives.build(recipe, network, folders, cases, pairs, labels, chosen)
-        settings = Settings.of(training, recipe["seed"], validated=bool(pairs))
+        objective = objectives.build(recipe, network, material, chosen)
+        settings = Settings.of(training, recipe["seed"], validated=bool(material.validation))
         result = train(
             network, objective, settings, state, device=chosen, label=label, source=source
         )
@@ -102,7 +92,7 @@ def train_recipe(
             recipe=recipe,
             seed=recipe["seed"],
             pretrained=pretrained,
-            cases=len(cases),
+            cases=len(material.cases),
             weights_sha256=checksum(outputs["weights"]),
         ),
     )

@@ -18,9 +18,9 @@ from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.cases.organs import ORGANS
 from warpline.errors import WarplineError
-from warpline.plan.pairs import Pair
 from warpline.segmentation.windows import organ_numbers, segment
 from warpline.training.losses import partial_dice
+from warpline.training.material import Material
 from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 # What the random generators are for; each gets the seed, its purpose and its place.
@@ -44,10 +44,10 @@ class Sampling:
         Cases in memory at a time, among which a batch is mixed.
     """
 
-    crop: int = 144
-    crops: int = 1
-    centred: float = 0.5
-    in_memory: int = 12
+    crop: int
+    crops: int
+    centred: float
+    in_memory: int
 
 
 @dataclass
@@ -189,10 +189,7 @@ class SegmentationObjective:
 def from_recipe(
     recipe: Mapping[str, Any],
     network: nn.Module,
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     device: torch.device,
 ) -> SegmentationObjective:
     """The objective of a recipe with ``objective: segmentation``; see `objectives.build`.
@@ -219,13 +216,12 @@ def from_recipe(
             do="Use the network estienne2020_segmenter, or another objective.",
         )
     training, steps = recipe["training"], recipe.get("prepare", [])
-    validation = sorted({case for pair in pairs for case in pair})
     return SegmentationObjective(
-        CaseFolders(folders, cases, steps),
-        CaseFolders(folders, validation, steps),
+        CaseFolders(material.folders, material.cases, steps),
+        CaseFolders(material.folders, material.validation_cases, steps),
         organ_numbers(network),
         batch_size=training["batch_size"],
-        sampling=Sampling(**training.get("sampling", {})),
+        sampling=Sampling(**training["sampling"]),
         seed=recipe["seed"],
         device=device,
     )

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from warpline.files import checksum
-from warpline.plan.pairs import Pair, pair_name
+from warpline.plan.pairs import pair_name
+from warpline.training.material import Material
 
 
-def source_of(
-    folders: Mapping[str, str | os.PathLike],
-    cases: Sequence[str],
-    pairs: Iterable[Pair],
-    given: Iterable[Pair] | None,
-    labels: Mapping[int, str],
-    pretrained: str | os.PathLike | None = None,
-) -> dict[str, Any]:
+def source_of(material: Material, pretrained: str | os.PathLike | None = None) -> dict[str, Any]:
     """All data that the course of a training depends on, in plain values that can be compared.
 
     Parameters
     ----------
-    folders
-        Of every case, and of the field of every initial registration.
-    cases
-        Ids of the training cases, in their order.
-    pairs, given
-        (fixed, moving) ids of validation, and those trained on where they are given.
-    labels
-        Label values and their names.
     pretrained
         File of the weights that the training starts from.
 
@@ -39,18 +24,20 @@ def source_of(
     -------
     dict
         ``cases``, ``pairs``, ``validation``, ``labels``, ``pretrained``, and of each folder that is
-        used a digest of its ``files``.
+        used a digest of its ``files``: of cases by their ids, of initial fields by their pairs.
     """
-    pairs, given = [list(pair) for pair in pairs], [list(pair) for pair in given or ()]
-    used = [*cases, *(case for pair in [*pairs, *given] for case in pair)]
-    used += [pair_name(tuple(pair)) for pair in [*pairs, *given]]
+    learned, watched = list(material.pairs or ()), list(material.validation)
+    cases = {*material.cases, *(case for pair in [*learned, *watched] for case in pair)}
+    names = {pair_name(pair) for pair in [*learned, *watched]} & set(material.initial)
+    files = {case: _digest(material.folders[case], case) for case in sorted(cases)}
+    files |= {name: _digest(material.initial[name], name) for name in sorted(names)}
     return {
-        "cases": list(cases),
-        "pairs": given,
-        "validation": pairs,
-        "labels": {str(value): name for value, name in labels.items()},
+        "cases": list(material.cases),
+        "pairs": [list(pair) for pair in learned],
+        "validation": [list(pair) for pair in watched],
+        "labels": {str(value): name for value, name in material.labels.items()},
         "pretrained": pretrained and checksum(pretrained),
-        "files": {name: _digest(folders[name], name) for name in sorted(set(used) & set(folders))},
+        "files": files,
     }
 
 

@@ -16,7 +16,6 @@ from torch import nn
 from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
-from warpline.plan.pairs import Pair
 from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
 from warpline.registration.synthetic.patches import (
     DRAW,
@@ -33,6 +32,7 @@ from warpline.registration.synthetic.patches import (
     draw_patches,
     held_out_batches,
 )
+from warpline.training.material import Material
 from warpline.training.sampler import BlockSampler, Examples
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
@@ -177,10 +177,7 @@ class SyntheticObjective:
 def from_recipe(
     recipe: Mapping[str, Any],
     network: nn.Module,
-    folders: Mapping[str, str],
-    cases: Sequence[str],
-    pairs: Sequence[Pair],
-    labels: Mapping[int, str],
+    material: Material,
     device: torch.device,
 ) -> SyntheticObjective:
     """The objective of a recipe with ``objective: synthetic``; see `objectives.build`.
@@ -206,17 +203,16 @@ def from_recipe(
             do="Use the network sokooti2017, or 'objective: registration'.",
         )
     training = recipe["training"]
-    sampling = Sampling(**training.get("sampling", {}))
+    sampling = Sampling(**training["sampling"])
     if training["batch_size"] * sampling.block**3 < 2:
         raise WarplineError(
             "A batch of one patch has no statistics to normalise by.",
             where="training.batch_size of the recipe",
             do="Take at least two patches.",
         )
-    validation = sorted({case for pair in pairs for case in pair})
     return SyntheticObjective(
-        CaseFolders(folders, cases),
-        CaseFolders(folders, validation),
+        CaseFolders(material.folders, material.cases),
+        CaseFolders(material.folders, material.validation_cases),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
         sampling=sampling,

@@ -1,6 +1,5 @@
 """What is measured of a registration, one idea a module; all arrays are numpy, (z, y, x)."""
 
-from warpline.evaluation.metrics.field_error import field_error
 from warpline.evaluation.metrics.intensity import correlation, mean_squared_error
 from warpline.evaluation.metrics.jacobian import (
     folding_fraction,
@@ -17,7 +16,6 @@ __all__ = [
     "agreement",
     "correlation",
     "dice",
-    "field_error",
     "folding_fraction",
     "landmark_displacements",
     "mean_squared_error",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from warpline.plan.inputs.acquire import format_module
 from warpline.plan.inputs.weights import weights_of
-from warpline.plan.kinds import STEPS
+from warpline.plan.kinds import step_definitions
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by, training_cases
@@ -109,8 +109,7 @@ def is_explored(run: Run, dataset: str) -> bool:
 
 def preparation_code(run: Run, dataset: str) -> str:
     """Fingerprint of the import of the dataset's format and of its steps, and of no other."""
-    names = [next(iter(step)) for step in preparation_steps(run, dataset)]
-    chosen = [STEPS[name] for name in dict.fromkeys(names) if name in STEPS]
+    chosen = step_definitions(preparation_steps(run, dataset))
     chosen.append(format_module(run, dataset))
     if is_explored(run, dataset):
         chosen.append("warpline.cases.exploration")
@@ -120,6 +119,12 @@ def preparation_code(run: Run, dataset: str) -> str:
 def prepared_folders(run: Run, dataset: str) -> dict[str, str]:
     """Folder of every case as it was prepared, before any alignment."""
     return case_folders(run, dataset, run.catalog.dataset(dataset).ids, "prepared")
+
+
+def network_definitions(recipe: Mapping[str, Any]) -> list[str]:
+    """What a recipe chooses by name wherever its network runs: the network, its own preparation."""
+    steps = step_definitions(recipe.get("prepare", []))
+    return [f"warpline.networks.{recipe['network']['name']}", *steps]
 
 
 # Alignment and atlas --------------------------------------------------------------------------
@@ -202,8 +207,7 @@ def segmenter_recipe(run: Run, dataset: str) -> dict[str, Any]:
 
 def labelling_code(run: Run, dataset: str) -> str:
     """Fingerprint of the labelling with that segmenter's network."""
-    network = segmenter_recipe(run, dataset)["network"]["name"]
-    return run.code("noisy_labels.py", f"warpline.networks.{network}")
+    return run.code("noisy_labels.py", *network_definitions(segmenter_recipe(run, dataset)))
 
 
 def verdicts(run: Run, dataset: str) -> str | list[str]:

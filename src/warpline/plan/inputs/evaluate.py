@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from warpline.plan.experiments import Experiment, measured, rows_served
-from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.experiments import Experiment, is_whole, measured, rows_served
+from warpline.plan.inputs.cases import (
+    batches_with,
+    case_folders,
+    cases_of,
+    network_definitions,
+)
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.inputs.weights import sidecar_of, weights_of
 from warpline.plan.pairs import Pair
 from warpline.plan.run import Run
-from warpline.plan.splits import SEGMENTED, SYNTHETIC
+from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
 from warpline.plan.trainings import network_method
 
 
@@ -73,6 +78,16 @@ def training_sidecar(run: Run, dataset: str, method: str) -> str | list[str]:
     return sidecar_of(run, dataset, name) if name else []
 
 
+def evaluation_settings(run: Run, dataset: str, method: str, split: str) -> dict[str, Any]:
+    """What an experiment is measured with."""
+    return {
+        "experiment": experiment_entry(run, dataset, method, split),
+        "fields": experiment_fields(run, dataset, method, split),
+        "labels": labels(run, dataset),
+        "outside": labels_outside(run, dataset),
+    }
+
+
 # Single cases ---------------------------------------------------------------------------------
 
 
@@ -98,14 +113,12 @@ def own_weights(run: Run, dataset: str, method: str) -> str:
 
 def synthetic_code(run: Run, method: str) -> str:
     """Fingerprint of the measurement on synthetic pairs with the recipe's network."""
-    network = run.catalog.method(method)["network"]["name"]
-    return run.code("evaluate_synthetic.py", f"warpline.networks.{network}")
+    return run.code("evaluate_synthetic.py", *network_definitions(run.catalog.method(method)))
 
 
 def segmentation_code(run: Run, method: str) -> str:
     """Fingerprint of the measurement of a segmenter with its network."""
-    network = run.catalog.method(method)["network"]["name"]
-    return run.code("evaluate_segmentation.py", f"warpline.networks.{network}")
+    return run.code("evaluate_segmentation.py", *network_definitions(run.catalog.method(method)))
 
 
 # A paper's records ----------------------------------------------------------------------------
@@ -114,6 +127,14 @@ def segmentation_code(run: Run, method: str) -> str:
 def records_of(run: Run, paper: str) -> list[str]:
     """The records of everything that is measured for a paper."""
     return [run.layout.records(e.dataset, e.method, e.split) for e in measured(run.catalog, paper)]
+
+
+def _records_of(run: Run, experiment: Experiment) -> str:
+    place = (experiment.dataset, experiment.method, experiment.split)
+    registered = not split_and_suffix(experiment.split)[1]
+    if registered and is_whole(run.catalog, experiment):
+        return run.layout.whole_records(*place)
+    return run.layout.records(*place)
 
 
 def names_of_records(run: Run, paper: str) -> list[Any]:

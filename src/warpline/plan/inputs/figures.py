@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from warpline.plan.experiments import trainings_of
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
-from warpline.plan.inputs.papers import histories, learning_curve_logs, trainings_of
+from warpline.plan.inputs.papers import histories, learning_curve_logs
 from warpline.plan.inputs.register import fields_of_row
-from warpline.plan.kinds import FIGURES
+from warpline.plan.kinds import FIGURES, LEARNING
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
 from warpline.plan.run import Run
 
@@ -16,7 +17,7 @@ from warpline.plan.run import Run
 def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
     """What each figure of a paper is drawn from, by what code, and its files; learning curves too.
 
-    Each has ``spec``, ``sources``, ``inputs``, ``code`` and ``files``.
+    Each has ``spec``, ``sources``, ``inputs``, ``draw`` (its definition), ``code`` and ``files``.
     """
     pieces = {}
     for name, spec in run.catalog.paper(paper)["figures"].items():
@@ -26,16 +27,17 @@ def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
             "spec": spec,
             "sources": sources,
             "inputs": _inputs(run, spec, sources),
-            "code": run.code("figures.py", kind.draw),
+            "draw": kind.draw,
         }
-    if trainings_of(run, paper):
+    if trainings_of(run.catalog, paper):
         pieces[LEARNING_CURVES] = {
             "spec": {"kind": LEARNING_CURVES},
             "sources": learning_curve_logs(run, paper),
             "inputs": histories(run, paper),
-            "code": run.code("figures.py", "warpline.figures.learning"),
+            "draw": LEARNING,
         }
     for name, piece in pieces.items():
+        piece["code"] = run.code(None, piece["draw"])
         piece["files"] = [run.layout.figure(paper, name, suffix) for suffix in FIGURE_FORMATS]
     return pieces
 
@@ -57,14 +59,15 @@ def figure_files(run: Run, paper: str) -> list[str]:
 
 def curve_files(run: Run, paper: str) -> list[str]:
     """The files of a paper's learning curves, if any of its methods is trained."""
-    if not trainings_of(run, paper):
+    if not trainings_of(run.catalog, paper):
         return []
     return [run.layout.figure(paper, LEARNING_CURVES, suffix) for suffix in FIGURE_FORMATS]
 
 
 def drawing_code(run: Run, paper: str) -> list[str]:
-    """Fingerprints of the drawing of a paper's figures."""
-    return sorted({piece["code"] for piece in figure_pieces(run, paper).values()})
+    """Fingerprints of the job, and of the drawing of each figure."""
+    own = {piece["code"] for piece in figure_pieces(run, paper).values()}
+    return [run.code("figures.py"), *sorted(own)]
 
 
 def _inputs(run: Run, spec: dict[str, Any], sources: dict[str, Any]) -> list[str]:

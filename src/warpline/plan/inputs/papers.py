@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from warpline.plan.experiments import measured
+from warpline.plan.experiments import trainings_of
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES, TABLE_FORMATS
 from warpline.plan.run import Run
-from warpline.plan.trainings import given, labelled_by, network_method, pretraining
 
 
 def tables_of(run: Run, paper: str) -> list[str]:
@@ -18,7 +17,7 @@ def tables_of(run: Run, paper: str) -> list[str]:
 def figures_of(run: Run, paper: str) -> list[str]:
     """All files of a paper's figures, learning curves included."""
     names = [*run.catalog.paper(paper)["figures"]]
-    if trainings_of(run, paper):
+    if trainings_of(run.catalog, paper):
         names.append(LEARNING_CURVES)
     return [run.layout.figure(paper, name, suffix) for name in names for suffix in FIGURE_FORMATS]
 
@@ -33,15 +32,16 @@ def explorations_of(run: Run, paper: str) -> list[str]:
 
 
 def everything(run: Run) -> dict[str, list[str]]:
-    """The tables, figures and descriptions of trainings of all papers, as named inputs."""
+    """The tables, figures, explorations and descriptions of trainings of all papers."""
     papers = run.catalog.papers
     return {
+        "explorations": [path for paper in papers for path in explorations_of(run, paper)],
         "tables": [table for paper in papers for table in tables_of(run, paper)],
         "figures": [figure for paper in papers for figure in figures_of(run, paper)],
         "sidecars": [
             run.layout.sidecar(*training)
             for paper in papers
-            for training in trainings_of(run, paper)
+            for training in trainings_of(run.catalog, paper)
         ],
     }
 
@@ -53,32 +53,12 @@ def paper_specs(run: Run) -> dict[str, dict[str, Any]]:
 
 def paper_trainings(run: Run) -> dict[str, list[tuple[str, str]]]:
     """The networks behind each paper."""
-    return {paper: trainings_of(run, paper) for paper in run.catalog.papers}
+    return {paper: trainings_of(run.catalog, paper) for paper in run.catalog.papers}
 
 
 def paper_values(run: Run) -> dict[str, dict[str, str]]:
     """What the captions of each paper may quote of this run."""
     return {paper: run_values(run, paper) for paper in run.catalog.papers}
-
-
-def trainings_of(run: Run, paper: str) -> list[tuple[str, str]]:
-    """(dataset, method) of every network behind a paper's experiments.
-
-    What it is pretrained with, and the segmenters of labels that it is trained on, included; not
-    those whose weights come from elsewhere.
-    """
-    found: list[tuple[str, str]] = []
-    waiting = [(e.dataset, e.method) for e in measured(run.catalog, paper)]
-    while waiting:
-        dataset, method = waiting.pop(0)
-        network = network_method(run.catalog, method)
-        if network is None or given(run.catalog, network):
-            continue
-        if (dataset, network) not in found:
-            found.append((dataset, network))
-            before = [pretraining(run.catalog, dataset, network), labelled_by(run.catalog, dataset)]
-            waiting += [other for other in before if other]
-    return found
 
 
 # Tables ---------------------------------------------------------------------------------------
@@ -104,7 +84,7 @@ def table_templates(run: Run) -> list[str]:
 
 def run_values(run: Run, paper: str) -> dict[str, str]:
     """What captions may quote of this run."""
-    seeds = {run.catalog.method(method)["seed"] for _, method in trainings_of(run, paper)}
+    seeds = {run.catalog.method(method)["seed"] for _, method in trainings_of(run.catalog, paper)}
     return {
         "scale": run.catalog.scale,
         "device": run.catalog.device,
@@ -116,7 +96,7 @@ def run_values(run: Run, paper: str) -> dict[str, str]:
 def _weights_in_words(run: Run, paper: str) -> str:
     """The weights of the losses at this run's scale, which may differ from the published ones."""
     parts = []
-    for _, name in trainings_of(run, paper):
+    for _, name in trainings_of(run.catalog, paper):
         method = run.catalog.method(name)
         if "regularisation" not in method["loss"]:
             continue
@@ -132,7 +112,7 @@ def _weights_in_words(run: Run, paper: str) -> str:
 
 def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
     """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
-    trainings = trainings_of(run, paper)
+    trainings = trainings_of(run.catalog, paper)
     several = len({dataset for dataset, _ in trainings}) > 1
     found: dict[str, list[str]] = {}
     for dataset, method in trainings:
@@ -144,4 +124,4 @@ def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
 
 def histories(run: Run, paper: str) -> list[str]:
     """The logs of all of a paper's trainings."""
-    return [run.layout.history(*training) for training in trainings_of(run, paper)]
+    return [run.layout.history(*training) for training in trainings_of(run.catalog, paper)]

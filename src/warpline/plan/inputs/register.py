@@ -11,8 +11,14 @@ from warpline.plan.experiments import (
     initial_experiment,
     registration_batches,
 )
-from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.cases import (
+    batches_with,
+    case_folders,
+    cases_of,
+    network_definitions,
+)
 from warpline.plan.inputs.weights import weights_of
+from warpline.plan.kinds import REGISTRARS
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import embedding_method, network_method
@@ -118,9 +124,25 @@ def method_device(run: Run, method: str) -> str:
 
 def registration_code(run: Run, method: str) -> str:
     """Fingerprint of the registration by one kind of method, with its network if it has one."""
-    recipe, kind = network_recipe(run, method), run.catalog.method(method)["kind"]
+    kind, recipe = run.catalog.method(method)["kind"], network_recipe(run, method)
+    chosen = [REGISTRARS[kind]]
     if recipe is None:
-        return run.code("register.py", f"warpline.registration.baselines.{kind}")
-    place = "embedding.registrar" if kind == "embedding" else kind
-    network = f"warpline.networks.{recipe['network']['name']}"
-    return run.code("register.py", f"warpline.registration.{place}", network)
+        chosen.append(f"warpline.registration.baselines.{kind}")
+    else:
+        chosen += network_definitions(recipe)
+    return run.code("register.py", *chosen)
+
+
+def registration_settings(
+    run: Run, dataset: str, method: str, split: str, batch: str
+) -> dict[str, Any]:
+    """What the fields of a batch are made by, apart from files."""
+    return {
+        "method": method_spec(run, method),
+        "network": network_recipe(run, method),
+        "pairs": pairs_in_batch(run, dataset, method, split, batch),
+        "folders": registration_folders(run, dataset, method, split, batch),
+        "initial": initial_registrations(run, dataset, method, split, batch),
+        "device": method_device(run, method),
+        "code": registration_code(run, method),
+    }

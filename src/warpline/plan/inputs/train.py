@@ -7,9 +7,15 @@ import json
 from typing import Any
 
 from warpline.plan.experiments import initial_experiments
-from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
+from warpline.plan.inputs.cases import (
+    batches_with,
+    case_folders,
+    cases_of,
+    network_definitions,
+)
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.inputs.weights import weights_of
+from warpline.plan.kinds import REGULARISERS, SIMILARITIES
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import (
@@ -20,6 +26,7 @@ from warpline.plan.trainings import (
     pretraining,
     recipe,
     training_cases,
+    training_pairs,
 )
 
 
@@ -28,14 +35,17 @@ def training_recipe(run: Run, dataset: str, method: str) -> dict[str, Any]:
     return recipe(run.catalog, dataset, method)
 
 
-def learned_cases(run: Run, dataset: str, method: str) -> list[str]:
-    """The cases that a training learns from."""
-    return training_cases(run.catalog, dataset, method)[0]
-
-
-def watched_pairs(run: Run, dataset: str, method: str) -> list[Pair]:
-    """The pairs that a training is validated on."""
-    return training_cases(run.catalog, dataset, method)[1]
+def training_material(run: Run, dataset: str, method: str) -> dict[str, Any]:
+    """What a training is given: the attributes of `warpline.training.material.Material`."""
+    cases, validation = training_cases(run.catalog, dataset, method)
+    return {
+        "folders": case_folders(run, dataset, [*cases, *cases_of(validation)]),
+        "cases": cases,
+        "validation": validation,
+        "labels": run.catalog.dataset(dataset).spec["labels"],
+        "pairs": training_pairs(run.catalog, dataset, method),
+        "initial": initial_fields(run, dataset, method),
+    }
 
 
 def training_inputs(run: Run, dataset: str, method: str) -> list[str]:
@@ -51,29 +61,26 @@ def pretrained_weights(run: Run, dataset: str, method: str) -> dict[str, str]:
     return {"pretrained": weights_of(run, *before)} if before else {}
 
 
-def training_folders(run: Run, dataset: str, method: str) -> dict[str, str]:
-    """Folder of every case, and by the pair's name of every initial field."""
-    cases, pairs = training_cases(run.catalog, dataset, method)
-    folders = case_folders(run, dataset, [*cases, *cases_of(pairs)])
-    return folders | initial_fields(run, dataset, method)
-
-
 def initial_fields(run: Run, dataset: str, method: str) -> dict[str, str]:
     """Folder of the initial registration of each pair that a training uses, by the pair's name."""
     experiments = initial_experiments(run.catalog, dataset, method)
     if not experiments:
         return {}
-    learned = recipe(run.catalog, dataset, method)["training"]["pairs"]
+    learned = training_pairs(run.catalog, dataset, method) or []
     watched = training_cases(run.catalog, dataset, method)[1]
     fields = {k: v for e in experiments for k, v in fields_by_pair(run, e).items()}
     return {pair_name(pair): fields[pair_name(pair)] for pair in [*learned, *watched]}
 
 
 def training_code(run: Run, method: str) -> str:
-    """Fingerprint of the training with the recipe's network and objective."""
+    """Fingerprint of the training with the recipe's network, objective and loss."""
     spec = run.catalog.method(method)
-    network, objective = spec["network"]["name"], spec["training"]["objective"]
-    return run.code("train.py", f"warpline.networks.{network}", f"warpline.training.{objective}")
+    objective, loss = spec["training"]["objective"], spec["loss"]
+    chosen = [*network_definitions(spec), f"warpline.training.{objective}"]
+    if objective == "registration":
+        chosen.append(SIMILARITIES[loss["similarity"]["name"]])
+        chosen.append(REGULARISERS[loss["regularisation"]["name"]])
+    return run.code("train.py", *chosen)
 
 
 def state_folder(run: Run, dataset: str, method: str) -> str:
@@ -81,9 +88,8 @@ def state_folder(run: Run, dataset: str, method: str) -> str:
     before = pretraining(run.catalog, dataset, method)
     course = [
         recipe(run.catalog, dataset, method),
-        training_cases(run.catalog, dataset, method),
+        training_material(run, dataset, method),
         _dataset_in_full(run, dataset),
-        training_folders(run, dataset, method),
         before and [recipe(run.catalog, *before), _dataset_in_full(run, before[0])],
         training_code(run, method),
         run.catalog.device,
@@ -134,4 +140,4 @@ def embedded_folders(run: Run, dataset: str, method: str) -> dict[str, str]:
 def embedding_code(run: Run, method: str) -> str:
     """Fingerprint of the learning of an embedding with its features' network."""
     spec = run.catalog.method(network_method(run.catalog, method))
-    return run.code("embed.py", f"warpline.networks.{spec['network']['name']}")
+    return run.code("embed.py", *network_definitions(spec))

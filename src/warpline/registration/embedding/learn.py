@@ -11,14 +11,14 @@ from warpline.cases.case import read_case
 from warpline.plan.pairs import Pair
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.pair_search import search_pair
-from warpline.registration.embedding.settings import Settings
+from warpline.registration.embedding.settings import SearchSettings
 
 
 def learn_embedding(
     network: nn.Module,
     folders: Mapping[str, str],
     pairs: Sequence[Pair],
-    settings: Settings,
+    settings: SearchSettings,
     *,
     seed: int,
     device: torch.device | str = "cpu",

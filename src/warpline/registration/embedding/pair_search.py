@@ -17,7 +17,7 @@ from warpline.images.resample import resample_to
 from warpline.registration.embedding.boxes import lung_box
 from warpline.registration.embedding.keypoints import keypoints
 from warpline.registration.embedding.search import displacement_maps, equalise
-from warpline.registration.embedding.settings import Settings
+from warpline.registration.embedding.settings import SearchSettings
 
 STRIDE = 2  # of the features
 
@@ -50,7 +50,7 @@ def search_pair(
     fixed: Case,
     moving: Case,
     network: nn.Module,
-    settings: Settings,
+    settings: SearchSettings,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
 ) -> Search:

@@ -1,6 +1,6 @@
 """How a pair is registered by displacement embeddings.
 
-Hansen & Heinrich 2020; what the paper leaves open are the values of `Settings`.
+Hansen & Heinrich 2020; what the paper leaves open are the values here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a pair is registered.
+class SearchSettings:
+    """How the displacement maps of a pair are found, and how many dimensions tell them apart.
 
     Attributes
     ----------
@@ -25,32 +25,42 @@ class Settings:
     shift, draws
         The embedding is learned from `draws` searches at each keypoint, with their middles up to
         `shift` feature voxels along each axis beside it, at random.
-    neighbours, strength
-        Of the graph, and λ of the diffusion.
-    temperature
-        Of the soft-argmin, in units of each map's depth, see `to_one_depth`.
     shape, margin
         Both lungs' boxes, with `margin` mm on each side, are resampled to `shape` (z, y, x).
     align_boxes
         Start from the affine map of one box onto the other; otherwise both images are seen in the
         fixed lungs' box.
+    """
+
+    keypoints: int
+    erosion: int
+    components: int | None
+    radius: int
+    step: float
+    patch: int
+    share: float | None
+    shift: int
+    draws: int
+    shape: tuple[int, int, int]
+    margin: float
+    align_boxes: bool
+
+
+@dataclass(frozen=True)
+class Settings(SearchSettings):
+    """How a pair is registered: the search, and what is made of its maps.
+
+    Attributes
+    ----------
+    neighbours, strength
+        Of the graph, and λ of the diffusion.
+    temperature
+        Of the soft-argmin, in units of each map's depth, see `to_one_depth`.
     corrections
         Of the dense field, see `densify`.
     """
 
-    keypoints: int = 1500
-    erosion: int = 3
-    components: int | None = 512
-    radius: int = 10
-    step: float = 1.0
-    patch: int = 3
-    share: float | None = 0.005
-    shift: int = 3
-    draws: int = 4
-    neighbours: int = 10
-    strength: float = 0.2
-    temperature: float = 0.02
-    shape: tuple[int, int, int] = (192, 160, 192)
-    margin: float = 6.0
-    align_boxes: bool = True
-    corrections: int = 1
+    neighbours: int
+    strength: float
+    temperature: float
+    corrections: int

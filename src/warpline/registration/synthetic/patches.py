@@ -53,16 +53,16 @@ class Sampling:
         work that as many patches take. Those outside the lungs or beyond the classes do not count.
     """
 
-    fields: int = 6
-    fresh: bool = False
-    patches: int = 2100
-    validation_patches: int = 100
-    frequencies: Sequence[str] = ("low", "medium", "high")
-    classes: Sequence[float] = (1.5, 4.0, 8.0)
-    flips: bool = True
-    noise: float = 5.0
-    in_memory: int = 4
-    block: int = 1
+    fields: int
+    fresh: bool
+    patches: int
+    validation_patches: int
+    frequencies: Sequence[str]
+    classes: Sequence[float]
+    flips: bool
+    noise: float
+    in_memory: int
+    block: int
 
     @property
     def versions(self) -> int:
