@@ -82,7 +82,8 @@ def test_every_file_of_the_project_loads(scale):
             batches = experiments.registration_batches(catalog, experiment)
             pairs = catalog.dataset(experiment.dataset).pairs(experiment.split)
             assert [pair for batch in batches.values() for pair in batch] == pairs
-            if catalog.method(experiment.method)["kind"] == "network":
+            trained = not trainings.given(catalog, experiment.method)
+            if catalog.method(experiment.method)["kind"] == "network" and trained:
                 cases, _ = trainings.training_cases(catalog, experiment.dataset, experiment.method)
                 measured = {case for pair in pairs for case in pair} - {ATLAS}
                 place = (experiment.dataset, experiment.method, experiment.split)

@@ -18,15 +18,12 @@ from scipy import ndimage
 
 from warpline import networks
 from warpline.acquire.patience import Patience
+from warpline.acquire.verify import source_of
+from warpline.acquire.weights import bring
 from warpline.errors import WarplineError
 from warpline.fields.sampling import identity_grid
 from warpline.networks.estienne2020 import authors_names
-from warpline.networks.given import (
-    bring,
-    fill,
-    given_weights,
-    read_checkpoint,
-)
+from warpline.networks.given import fill, keep_given, read_checkpoint
 from warpline.networks.weights import load_weights
 
 NARROW = {"channels": [4, 8, 16, 32, 64], "convolutions": [1, 2, 3, 2]}
@@ -77,14 +74,21 @@ def recipe(kind: str, path: Path, **changes) -> dict:
     return {"network": {"name": name, "parameters": NARROW | parameters}, "weights": weights}
 
 
+def kept(method: dict, folder: Path) -> Path:
+    """The weights of a method by the whole door: the file, its download, the translation."""
+    path = bring(method["weights"], folder / "data")
+    weights = folder / "w.safetensors"
+    keep_given(method, path, source_of(path), weights, folder / "model.json")
+    return weights
+
+
 def loaded(kind: str, tmp_path: Path, **parameters) -> torch.nn.Module:
-    """The authors' small network by the whole door: file, download, translation, weights here."""
+    """The authors' small network with their weights."""
     source = as_authors_save(authors_weights(kind), tmp_path / f"{kind}.pth.tar")
     method = recipe(kind, source)
     method["network"]["parameters"] |= parameters
-    given_weights(method, tmp_path / "data", tmp_path / "w.safetensors", tmp_path / "model.json")
     network = networks.build(method["network"]["name"], method["network"]["parameters"])
-    load_weights(tmp_path / "w.safetensors", network)
+    load_weights(kept(method, tmp_path), network)
     return network.eval()
 
 
@@ -176,9 +180,8 @@ def method(path: Path, **changes) -> dict:
 
 
 def weights_by(spec: dict, folder: Path) -> dict:
-    given_weights(spec, folder / "data", folder / "w.safetensors", folder / "model.json")
     network = networks.build("estienne2020", spec["network"]["parameters"])
-    load_weights(folder / "w.safetensors", network)
+    load_weights(kept(spec, folder), network)
     return network.state_dict()
 
 

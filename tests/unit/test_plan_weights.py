@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.plan.experiments import experiments_of
-from warpline.plan.inputs import evaluate, papers, register, train, weights
+from warpline.plan.experiments import experiments_of, trainings_of
+from warpline.plan.inputs import evaluate, register, train, weights
 from warpline.plan.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_given_weights_are_of_no_dataset_and_no_training():
     )
     assert evaluate.training_sidecar(made, "hippocampus", AUTHORS).endswith("model.json")
     assert evaluate.own_weights(made, "hippocampus", AUTHORS).startswith("results/weights/")
-    assert not any("authors" in method for _, method in papers.trainings_of(made, "estienne2020"))
+    assert not any("authors" in method for _, method in trainings_of(made.catalog, "estienne2020"))
     assert weights.given_folder(made, AUTHORS) == f"resources/weights/{AUTHORS}"
     sources = weights.given_recipe(made, AUTHORS)["weights"]["sources"]
     assert sources[1] == "zenodo:5762347"

@@ -64,8 +64,8 @@ def test_a_cohort_has_a_job_for_every_scan_and_pair(planned):
     assert jobs["fetch"] == 11
     assert jobs["prepare"] == SCANS
     assert jobs["atlas"] == jobs["explore"] == 1
-    # Four baselines have a job for each pair, the studies' other methods one for all of their pairs;
-    # the few that the paper itself registers are measured by the same job.
+    # Four baselines have a job for each pair, the studies' other methods one for all of their
+    # pairs; the few that the paper itself registers are measured by the same job.
     studies = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["studies"].values()
     own = sum(len(study["methods"]) for study in studies)
     paper = len(experiments.registrations(Catalog({"scale": "paper"}, ROOT), "bouabid2019"))

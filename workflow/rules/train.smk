@@ -45,7 +45,7 @@ rule given_weights:
     priority: TRAININGS_FIRST
     localrule: True  # nodes of a cluster often have no way out
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=2000,
         runtime=1440,

@@ -1,10 +1,9 @@
-"""Weights that were not trained here: fetched, opened without running code, translated, checked."""
+"""Weights that were not trained here: opened without running code, translated, checked."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +17,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from warpline import networks
-from warpline.acquire.archive import Archive
-from warpline.acquire.fetch import fetch
-from warpline.acquire.patience import Patience
-from warpline.acquire.verify import source_of
 from warpline.errors import WarplineError
 from warpline.files import checksum, write_json
 from warpline.networks.weights import save_weights
@@ -29,10 +24,6 @@ from warpline.provenance import record as provenance
 
 # What `torch.nn.DataParallel` puts before every name.
 PARALLEL = "module."
-# A source with checksums of its own, of a record whose files may be others than those elsewhere.
-RECORD = "zenodo:"
-# Share by which the size of a file of unknown checksum may differ, for names and a few numbers.
-SIZE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     try:
         with torch.serialization.safe_globals(_numbers()):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # whatever is wrong with a file of somebody else's
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WarplineError(
             f"The checkpoint cannot be opened without running code of its own, or is damaged: "
@@ -145,107 +136,41 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "absent" if shape is None else " × ".join(map(str, shape)) or "a number"
 
 
-def bring(
-    spec: Mapping[str, Any], folder: str | os.PathLike, *, patience: Patience | None = None
-) -> Path:
-    """Fetch and verify the file of a method's ``weights``.
-
-    A file must have one of the checksums, if any are known. A record of Zenodo's names its own: a
-    file from there that has none of those known is taken if its size is about the known one, and
-    the log says so; whether it fits the network is seen when it is read.
-
-    Raises
-    ------
-    WarplineError
-        If no source gives it, with what went wrong at each.
-    """
-    problems: list[str] = []
-    known = tuple(spec["checksums"])
-    for source in spec["sources"]:
-        record = source.startswith(RECORD)
-        archive = Archive(
-            spec["file"],
-            (source,),
-            () if record else known,
-            None if record else spec["size"],
-            spec["ask"],
-            "weights",
-        )
-        try:
-            path = fetch(archive, folder, patience=patience)
-        except WarplineError as error:
-            problems += [line.strip() for line in error.what.splitlines()[1:]] or [error.what]
-            continue
-        if record and known:
-            _report(path, known, spec["size"])
-        return path
-    raise WarplineError(
-        "\n    ".join([f"No source gives the weights '{spec['file']}':", *problems])
-        if problems
-        else f"The weights '{spec['file']}' have no source.",
-        where=Path(folder) / spec["file"],
-        do=(f"Ask for the file at {spec['ask']}, or correct" if spec["ask"] else "Correct")
-        + " 'weights' in the method file, or put the file at the place above.",
-    )
-
-
-def _report(path: Path, known: tuple[str, ...], size: int | None) -> None:
-    """Say that a record's file is not the known one, and refuse one of quite another size."""
-    record = source_of(path)
-    if any(record.get(kind) == value for kind, _, value in (k.partition(":") for k in known)):
-        return
-    told = f"it has sha256:{record['sha256']} and {record['size']} bytes"
-    if size is not None and abs(record["size"] - size) > SIZE_TOLERANCE * size:
-        raise WarplineError(
-            f"The record's file is another one: {told}, the known one {size} bytes.",
-            where=path,
-            do="Name the right file of the record in 'weights.file' of the method.",
-        )
-    print(
-        f"{path.name}: the record's file is not one whose checksum is known; {told}. Its names and "
-        "shapes are checked.",
-        flush=True,
-    )
-
-
-def given_weights(
+def keep_given(
     recipe: Mapping[str, Any],
-    folder: str | os.PathLike,
+    path: str | os.PathLike,
+    source: Mapping[str, Any],
     weights: str | os.PathLike,
     sidecar: str | os.PathLike,
-    *,
-    patience: Patience | None = None,
 ) -> None:
-    """Bring the weights of a method that has ``weights``, and keep them as a training would.
+    """Keep the weights of a method that has ``weights`` as a training would.
 
     Parameters
     ----------
     recipe
         The method, with ``network`` and ``weights``.
-    folder
-        Where the file is downloaded to.
+    path, source
+        The file, and what is known of where it came from.
     weights, sidecar
         Written: safetensors, and what is known of them.
 
     Raises
     ------
     WarplineError
-        If the file cannot be had or opened, or does not fit the network.
+        If the file cannot be opened or does not fit the network.
     """
-    started = time.monotonic()
-    spec, name = recipe["weights"], recipe["network"]["name"]
-    path = bring(spec, folder, patience=patience)
+    started, name, of = time.monotonic(), recipe["network"]["name"], recipe["weights"]["of"]
     given = read_checkpoint(path)
     network = networks.build(name, recipe["network"]["parameters"])
-    fill(network, name, given, spec["of"], path)
+    fill(network, name, given, of, path)
     save_weights(weights, network)
     write_json(
         sidecar,
         provenance.record(
             device="cpu",
             seconds=time.monotonic() - started,
-            given=source_of(path),
-            of=spec["of"],
+            given=source,
+            of=of,
             epochs=given.epoch,
             parameters=networks.parameter_count(network),
             recipe=recipe,

@@ -19,8 +19,8 @@ def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
 
     ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
     split, the fold after the one held out, in a circle, takes its place and trains nothing.
-    ``<recipe>~<seed>`` has so much more as its seed.
-    A dataset that is not made of others is one member: ``training.within`` is then null.
+    ``<recipe>~<seed>`` has so much more as its seed. A dataset that is not made of others is one
+    member: ``training.within`` is then null.
     """
     spec = catalog.method(method)
     held_out = unmarked(method)[1]
