@@ -30,7 +30,7 @@ rule all:
 rule good:
     output: "good"
     log: "good.log"
-    shell: "(echo 'models/a/b: step 3 of 9, 0:20 left'; sleep 3; touch {{output}}) > {{log}}"
+    shell: "(echo 'models/a/b: step 3 of 9, 0:20 left'; sleep 8; touch {{output}}) > {{log}}"
 rule bad:
     output: "bad"
     log: "bad.log"
