@@ -1,14 +1,11 @@
 """Measure all registered pairs of an experiment; one tidy record file."""
 
-import torch
-
 from warpline.evaluation.experiment import experiment_records
 from warpline.evaluation.records import write_records
 from warpline.provenance.record import recorded_job
 
 if "snakemake" in globals():
     with recorded_job(snakemake, "experiment"):
-        torch.set_num_threads(snakemake.threads)
         frame = experiment_records(
             snakemake.params.experiment,
             snakemake.params.folders,

@@ -13,13 +13,18 @@ from pathlib import Path
 from warpline import progress
 from warpline.errors import WarplineError
 
+# Set where a screen shows the last lines of logs, and the logs of jobs that fail
+# (snakemake_logger_plugin_warpline): what a job wrote to the terminal would tear it.
+SCREEN = "WARPLINE_SCREEN"
+
 
 @contextmanager
 def job(log: str | os.PathLike, threads: int = 1) -> Iterator[None]:
     """Run a job's block with its output in a log file.
 
     Everything printed, by Python or by native libraries, goes to `log`. A `WarplineError` also
-    goes to the terminal, as its message alone; so does any other error's last line. Libraries
+    goes to the terminal, as its message alone; so does any other error's last line, unless a screen
+    shows the log. Libraries
     that read their number of threads from the environment are told `threads`, so a job must enter
     this block before it imports them.
     """
@@ -34,7 +39,8 @@ def job(log: str | os.PathLike, threads: int = 1) -> Iterator[None]:
         _flush()
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-        progress.announce = lambda line: _say(terminal, f"{line}\n")
+        if SCREEN not in os.environ:
+            progress.announce = lambda line: _say(terminal, f"{line}\n")
         try:
             yield
         except WarplineError as error:
@@ -64,4 +70,5 @@ def _flush() -> None:
 
 
 def _say(terminal: int, text: str) -> None:
-    os.write(terminal, text.encode("utf-8", errors="replace"))
+    if SCREEN not in os.environ:
+        os.write(terminal, text.encode("utf-8", errors="replace"))

@@ -50,13 +50,13 @@ def test_every_job_ends_well_and_is_one_that_the_profile_means(run):
     project, jobs, _ = run
     assert {job.state for job in jobs} == {"COMPLETED"}
     rules = [job.rule for job in jobs]
-    # Cases and what a table needs are made in groups; downloads where Snakemake runs.
+    # Cases are made in groups; downloads where Snakemake runs.
     (cases,) = (job for job in jobs if job.rule.startswith("cases"))
-    assert (cases.cores, cases.memory_mb, cases.minutes) == (1, 2000, 2 * 120 + 2 * 60)
-    assert len([rule for rule in rules if rule.startswith("tables")]) == 1
+    assert (cases.cores, cases.memory_mb, cases.minutes) == (1, 2000, 2 * 120)
+    assert len([rule for rule in rules if rule.endswith("_tables")]) == 1
     assert rules.count("train") == 3
-    assert not {"download", "prepare", "canonicalise", "table"} & set(rules)
-    assert (project.folder / "results/data/hippocampus/verified").exists()
+    assert not {"fetch", "prepare"} & set(rules)
+    assert (project.folder / "results/data/hippocampus/unpacked").exists()
 
 
 def test_trainings_never_get_more_gpus_than_there_are_nor_one_twice(run):

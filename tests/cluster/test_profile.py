@@ -9,9 +9,9 @@ from conftest import ROOT
 
 PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8"))
 RULES = {
-    block.partition(":")[0]: block
+    block.partition(":")[0].strip() or re.search(r'_(\w+)"', block)[1]: block
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-    for block in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.M)[1:]
+    for block in re.split(r"^ *rule\b", path.read_text(encoding="utf-8"), flags=re.M)[1:]
 }
 GROUPS = dict(entry.split("=") for entry in PROFILE["groups"])
 

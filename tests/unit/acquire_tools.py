@@ -15,16 +15,18 @@ import SimpleITK as sitk
 from http_server import Server
 
 from warpline.acquire.archive import Archive
+from warpline.acquire.canonical import canonicalise
 from warpline.acquire.fetch import fetch
+from warpline.acquire.formats import locate_all
 from warpline.acquire.unpack import unpack
+from warpline.files import write_json
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.plan.catalog import Catalog
 from warpline.plan.dataset import Dataset
 
 ROOT = Path(__file__).parents[2]
-download_cases = runpy.run_path(str(ROOT / "scripts/download_cases.py"))["main"]
-canonicalise = runpy.run_path(str(ROOT / "scripts/canonicalise.py"))["main"]
+fetch_cases = runpy.run_path(str(ROOT / "scripts/fetch_cases.py"))["main"]
 
 
 def nifti(array: np.ndarray, grid: Grid, scratch: Path) -> bytes:
@@ -86,11 +88,16 @@ def road(data: Dataset, cases: Iterable[str], folder: Path) -> Path:
         path = fetch(Archive.from_spec(archive, entry), folder / "archives", progress=False)
         unpack(path, folder / "unpacked" / archive)
     (folder / "unpacked").mkdir(exist_ok=True, parents=True)
-    download_cases({case: data.files_of(case) for case in cases}, str(folder / "files"))
+    digests = fetch_cases({case: data.files_of(case) for case in cases}, str(folder / "files"))[1]
+    write_json(folder / "digests.json", digests)
     told = {key: spec[key] for key in ("format", "labels", "case_sheet", "landmark_folder")}
     if spec["per_case"]:
         told |= {"per_case": spec["per_case"], "per_case_folder": str(folder / "files")}
+        told |= {"per_case_digests": str(folder / "digests.json")}
     target = folder / "canonical"
     rows = [data.row(case) for case in cases]
-    canonicalise(str(folder / "unpacked"), told, rows, str(target))
+    found = locate_all(told["format"], folder / "unpacked", told, rows)
+    labels = {int(value): name for value, name in told["labels"].items()}
+    for case, files in found.items():
+        canonicalise(files, case, target / case, labels=labels)
     return target

@@ -17,7 +17,6 @@ from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise, orientation
 from warpline.acquire.formats import CaseFiles
 from warpline.acquire.formats.base import Crop
-from warpline.acquire.nifti import stored_floats
 from warpline.acquire.unpack import unpack
 from warpline.cases.case import read_case
 from warpline.errors import WarplineError
@@ -137,19 +136,6 @@ def test_values_that_are_no_numbers(source, tmp_path, suffix, value, kind):
     image[1, 2, 3] = image[2, 2, 2] = value
     files = source(suffix, image=image)
     refused(files, tmp_path, r"2 voxels that are no .* \(z, y, x\) = \(1, 2, 3\)")
-
-
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
-def test_stored_floats_keep_what_is_no_number(tmp_path, order, kind):
-    values = np.arange(24, dtype=np.float64).reshape(2, 3, 4)
-    values[1, 0, 2] = np.nan
-    header = kind.header_class(endianness=order)
-    header.set_data_dtype(np.float64)
-    image = kind(values.T, np.eye(4), header)
-    assert image.header.endianness == order
-    nibabel.save(image, tmp_path / "a.nii")
-    np.testing.assert_array_equal(stored_floats(tmp_path / "a.nii"), values)
 
 
 def test_a_value_too_large_for_float32(source, tmp_path):

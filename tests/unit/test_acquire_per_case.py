@@ -8,7 +8,7 @@ import json
 import os
 
 import pytest
-from acquire_tools import dataset, download_cases, packed
+from acquire_tools import dataset, fetch_cases, packed
 from http_server import serve
 
 from warpline.acquire import tcia
@@ -96,19 +96,19 @@ def of_cases(server, *cases: str) -> dict:
 def test_nothing_that_came_is_lost_or_asked_for_again(server, tmp_path):
     for case in ("a", "c"):
         server.add(f"/{case}.gz", content=SCAN)
-    text = refusal(download_cases, of_cases(server, "a", "b", "c"), str(tmp_path))
+    text = refusal(fetch_cases, of_cases(server, "a", "b", "c"), str(tmp_path))
     assert "No source gives the archive 'b.nii.gz'" in text
     assert "HTTP 404" in text
     assert [(tmp_path / f"scan/{case}.nii.gz").read_bytes() for case in "ac"] == [SCAN, SCAN]
     server.add("/b.gz", content=SCAN)
     server.requests.clear()
-    download_cases(of_cases(server, "a", "b", "c"), str(tmp_path))
+    fetch_cases(of_cases(server, "a", "b", "c"), str(tmp_path))
     assert [path for path, _ in server.requests] == ["/b.gz"]
 
 
 def test_several_missing_files_are_named_together(server, tmp_path):
     server.add("/b.gz", content=SCAN)
-    text = refusal(download_cases, of_cases(server, "a", "b", "c"), str(tmp_path))
+    text = refusal(fetch_cases, of_cases(server, "a", "b", "c"), str(tmp_path))
     assert "2 of 3 files cannot be fetched" in text
     assert "'a.nii.gz'" in text
     assert "'c.nii.gz'" in text
@@ -125,7 +125,7 @@ def test_a_broken_download_goes_on(server, tmp_path):
 
 def test_a_page_in_place_of_a_file(server, tmp_path):
     server.add("/a.gz", content=PAGE, headers=HTML)
-    text = refusal(download_cases, of_cases(server, "a"), str(tmp_path))
+    text = refusal(fetch_cases, of_cases(server, "a"), str(tmp_path))
     assert "a web page came instead of the file" in text
     assert "it says: Down for maintenance & repair" in text
     assert not list((tmp_path / "scan").iterdir())
@@ -144,7 +144,7 @@ def test_a_page_in_place_of_a_file(server, tmp_path):
 def test_a_file_that_is_not_what_its_name_says(server, tmp_path, content, reason):
     """Though the server calls it a file, and no checksum is known."""
     server.add("/a.gz", content=content)
-    text = refusal(download_cases, of_cases(server, "a"), str(tmp_path))
+    text = refusal(fetch_cases, of_cases(server, "a"), str(tmp_path))
     assert reason in text
     assert not list((tmp_path / "scan").iterdir())
 

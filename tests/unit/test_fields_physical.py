@@ -280,3 +280,18 @@ def test_vectors_must_lie_on_the_grid():
 
 def test_the_grid_of_a_simpleitk_field_is_ours():
     assert grid_of(sitk_transform(smooth_field(FIXED)).GetDisplacementField()).close_to(FIXED, 1e-9)
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("amplitude", [0.0, 2.0])
+def test_small_grids_are_sampled_as_large_ones(monkeypatch, mode, amplitude):
+    # The identity on half a spacing puts every second voxel halfway between two: ties too agree.
+    fine = Grid((19, 21, 23), (0.5, 0.5, 1.0))
+    displacement = smooth(fine.shape, amplitude or 1.0) * (amplitude > 0)
+    field = DisplacementField.from_voxel(displacement, fine, fine)
+    image = smooth_image(Grid((10, 11, 20)))
+    small = field.warp_image(image, mode).array, field.compose(field).vectors
+    monkeypatch.setattr("warpline.fields.physical.SMALL", 0)
+    large = field.warp_image(image, mode).array, field.compose(field).vectors
+    for one, other in zip(small, large, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6, rtol=0)

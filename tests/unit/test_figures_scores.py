@@ -1,16 +1,14 @@
-"""Score distributions and architectures: what is drawn is what was measured or built."""
+"""Score distributions: what is drawn is what was measured."""
 
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
 
-from warpline import networks
 from warpline.errors import WarplineError
 from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row
 from warpline.figures import distributions
-from warpline.figures.architecture import Layer, architecture_figure, layers_of
 from warpline.figures.distributions import score_distributions
 
 
@@ -48,21 +46,3 @@ def test_every_pair_is_a_point_and_labels_are_averaged(tmp_path, monkeypatch):
 def test_a_metric_without_records_is_named(tmp_path):
     with pytest.raises(WarplineError, match="'tre' for a"):
         score_distributions(scores(), {"tre": "TRE"}, {"a": "A"}, tmp_path / "f")
-
-
-def test_layers_are_those_that_run(tmp_path):
-    network = networks.build("bouabid2019", {"encoder": [4, 6], "decoder": [5, 7, 3, 2]})
-    assert layers_of(network) == [
-        Layer(2, 4, 2),
-        Layer(4, 6, 4),
-        Layer(6, 5, 4),
-        Layer(5 + 4, 7, 2),
-        Layer(7, 3, 2),
-        Layer(3 + 2, 2, 1),
-        Layer(2, 3, 1),
-    ]
-    paths = architecture_figure(network, (64, 64, 48), tmp_path / "f")
-    assert matplotlib.image.imread(paths[0]).std() > 0
-    text = paths[1].read_text()
-    assert "64 × 64 × 48" in text
-    assert "16 × 16 × 12" in text

@@ -185,7 +185,7 @@ def test_two_volumes_are_refused(tmp_path):
     assert "has 4 dimensions; three are needed" in refusal(tmp_path / "a.nii.gz")
 
 
-@pytest.mark.parametrize("name", ["a.nii.gz", "a.png", "a.mha"])
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
 def test_a_flat_image_is_refused(tmp_path, name):
     sitk.WriteImage(sitk.Image([5, 6], sitk.sitkUInt8), str(tmp_path / name))
     assert "has 2 dimensions; three are needed" in refusal(tmp_path / name)

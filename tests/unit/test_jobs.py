@@ -112,6 +112,14 @@ def test_long_steps_may_announce_themselves_on_the_terminal(tmp_path):
     assert (status, err, log) == (0, "half done\n", "")
 
 
+def test_a_screen_that_shows_logs_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("WARPLINE_SCREEN", "1")
+    assert run(tmp_path, "assert progress.announce is None")[0] == 0
+    status, _, err, log = run(tmp_path, 'raise WarplineError("no.", where="here")')
+    assert (status, err) == (1, "")
+    assert "no." in log
+
+
 def test_a_second_run_adds_to_the_log(tmp_path):
     run(tmp_path, 'print("one")')
     assert run(tmp_path, 'print("two")')[3] == "one\ntwo\n"

@@ -124,7 +124,54 @@ def test_damage_in_the_middle_of_compressed_data(tmp_path):
         read_image(store(tmp_path, bytes(content), CompressedData="True"))
 
 
-def test_text_and_lists_are_left_to_itk(tmp_path):
-    check_complete(store(tmp_path, b"1 2 3", BinaryData="False"))
-    check_complete(store(tmp_path, None, ElementDataFile="scan%03d.raw 1 5 1"))
-    check_complete(store(tmp_path, None, ElementDataFile="LIST"))
+def parts(folder: Path, number: int = 5, changed: dict[int, bytes] | None = None) -> None:
+    for k in range(number):
+        content = ARRAY[k].tobytes()
+        (folder / f"scan{k}.raw").write_bytes((changed or {}).get(k, content))
+
+
+LISTS = ["LIST\n" + "\n".join(f"scan{k}.raw" for k in range(5)), "scan%d.raw 0 4 1"]
+
+
+@pytest.mark.parametrize("files", LISTS)
+def test_data_in_several_files(tmp_path, files):
+    path = store(tmp_path, None, ElementDataFile=files)
+    parts(tmp_path)
+    np.testing.assert_array_equal(read_image(path).array, ARRAY)
+    for problem in (lambda: parts(tmp_path, changed={2: b"123"}), (tmp_path / "scan4.raw").unlink):
+        parts(tmp_path)
+        problem()
+        with pytest.raises(WarplineError, match=r"scan2.raw' holds 3 bytes of 84|does not exist"):
+            read_image(path)
+
+
+def test_a_list_without_its_last_name_is_refused(tmp_path):
+    """ITK leaves in the last slice what was in the memory."""
+    parts(tmp_path)
+    path = store(tmp_path, None, ElementDataFile=LISTS[0].rpartition("\n")[0])
+    with pytest.raises(WarplineError, match=r"'scan0\.raw' holds 84 bytes of 105"):
+        read_image(path)
+
+
+def test_text_is_refused(tmp_path):
+    with pytest.raises(OSError, match="text"):
+        check_complete(store(tmp_path, b"1 2 3", BinaryData="False"))
+
+
+@pytest.mark.parametrize("key", ["Offset", "ElementSpacing"])
+@pytest.mark.parametrize("value", ["nan 0 0", "1 inf 1", "1 one 1"])
+def test_geometry_that_is_no_number_is_refused(tmp_path, key, value):
+    """ITK takes 0 for it, and where it may not be 0, 1."""
+    with pytest.raises(WarplineError, match="not that of a MetaImage"):
+        read_image(store(tmp_path, **{key: value}))
+
+
+@pytest.mark.parametrize("name", ["scan.MHD", "scan.Mhd", "scan.MHA"])
+def test_names_in_capitals(tmp_path, name):
+    local = {"ElementDataFile": "LOCAL"} if name.endswith("A") else {"ElementDataFile": "Some.RAW"}
+    path = store(tmp_path, name=name, **local)
+    np.testing.assert_array_equal(read_image(path).array, ARRAY)
+    data = path if name.endswith("A") else tmp_path / "Some.RAW"
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(WarplineError, match="419 bytes of 420"):
+        read_image(path)

@@ -56,7 +56,7 @@ def without_tools(paper: dict[str, Any]) -> dict[str, Any]:
         table["rows"] = [row for row in table["rows"] if row["method"] not in left_out]
     for figure in paper["figures"].values():
         figure["experiments"] = [
-            row for row in figure["experiments"] if row["method"] not in left_out
+            row for row in figure.get("experiments", []) if row["method"] not in left_out
         ]
     return {kind: paper[kind] for kind in ("tables", "figures")}
 

@@ -13,9 +13,9 @@ FILES = ("--configfile", "tiny.yaml")
 METHODS = {"identity", "tiny-network", "tiny-through-atlas", "tiny-embedding", "tiny-pretrained"}
 # Rules that the tests below name: what makes a table from records, what shows tables, and the road
 # to the records.
-TABLES, SHOWS = {"table"}, {"figure", "report_page"}
-TRAINS, REGISTERS, EVALUATES = "train", "register", "evaluate"
-PREPARES, UNPACKS = "prepare", "unpack"
+TABLES, SHOWS = {"tiny_tables"}, {"tiny_figures", "report_page"}
+TRAINS, REGISTERS, EVALUATES = "train", "register_and_evaluate", "evaluate"
+PREPARES, UNPACKS = "prepare", "fetch"
 
 
 def pairs_table(project):
@@ -158,42 +158,63 @@ def test_a_published_number_remakes_only_tables_and_what_shows_them(copy):
     assert TABLES <= planned <= TABLES | SHOWS
 
 
-@pytest.mark.parametrize(
-    ("module", "runs", "rests"),
-    [
-        ("evaluation/metrics/overlap.py", {EVALUATES, *TABLES}, {TRAINS, REGISTERS, PREPARES}),
-        pytest.param(
-            "networks/hu2020.py",
-            {TRAINS, REGISTERS, EVALUATES},
-            {PREPARES, UNPACKS},
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
-            "registration/baselines/identity.py",
-            {REGISTERS, EVALUATES},
-            {TRAINS, PREPARES},
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
-            "tables/render.py",
-            {*TABLES, "report_page"},
-            {TRAINS, EVALUATES},
-            marks=pytest.mark.long,
-        ),
-    ],
-)
-def test_editing_a_module_remakes_the_stages_that_import_it(copy, module, runs, rests):
-    path = copy.folder / "src/warpline" / module
-    path.write_text(path.read_text() + "\n\nEDITED = 1\n")
+def edit(project, module: str, old: str, new: str) -> None:
+    """A line of a copy's library, after somebody has worked at it."""
+    path = project.folder / "src/warpline" / module
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+# Which rules each of some thirty edits runs again: tests/unit/test_staleness.py. Here that
+# Snakemake does so.
+def test_a_metric_is_measured_again_on_the_fields_that_are_there(copy):
+    edit(
+        copy,
+        "evaluation/metrics/surface.py",
+        "def surface_distances(",
+        "EDITED = 1\n\n\ndef surface_distances(",
+    )
+    assert rules_to_run(copy) == set()  # beside what is used
+    field = next((copy.folder / "results/fields/tiny-chest").rglob("*__*.nii.gz"))
+    before = field.stat().st_mtime_ns
+    path = copy.folder / "src/warpline/evaluation/pairs.py"
+    path.write_text(path.read_text().replace('row("mse"', 'row("mean_squares"'))
     planned = rules_to_run(copy)
-    assert runs <= planned
-    assert not rests & planned
+    assert {REGISTERS, *TABLES} <= planned
+    assert not {TRAINS, PREPARES, UNPACKS, "register"} & planned
+    copy.snakemake(*FILES, "--", "tiny")
+    assert field.stat().st_mtime_ns == before
+    records = pd.read_parquet(copy.folder / RESULTS / "records.parquet")
+    assert "mean_squares" in set(records["metric"])
 
 
 def test_a_comment_or_docstring_remakes_nothing(copy):
     path = copy.folder / "src/warpline/training/losses.py"
     path.write_text("# a comment\n" + path.read_text().replace("Terms of", "The terms of", 1))
     assert "Nothing to be done" in copy.snakemake(*FILES, "--dry-run")
+
+
+def test_a_second_seed_trains_beside_the_first_and_is_pooled(copy):
+    study = {"datasets": ["tiny-chest"], "methods": ["identity", "tiny-network"], "seeds": 2}
+    copy.write("twice.yaml", {"studies": {"twice": study}})
+    before = (copy.folder / "results/models/tiny-chest/tiny-network/model.json").stat().st_mtime_ns
+    log = copy.snakemake("--configfile", "tiny.yaml", "twice.yaml", "--", "twice")
+    assert len(re.findall(r"^rule train:", log, re.MULTILINE)) == 1
+    assert len(re.findall(r"^rule register_and_evaluate:", log, re.MULTILINE)) == 1
+    first, second = (
+        copy.folder / f"results/models/tiny-chest/{name}/model.json"
+        for name in ("tiny-network", "tiny-network~1")
+    )
+    assert first.stat().st_mtime_ns == before
+    assert [json.loads(m.read_text())["recipe"]["seed"] for m in (first, second)] == [0, 1]
+    table = pd.read_csv(copy.folder / "results/twice/tables/table.csv").set_index("row")
+    assert table["seeds"].to_dict() == {"identity": 1, "tiny-network": 2}
+    records = pd.read_parquet(copy.folder / "results/twice/records.parquet")
+    own = records[(records["method"] == "tiny-network") & (records["metric"] == "dice")]
+    assert table.loc["tiny-network", "dice"] == pytest.approx(
+        own.groupby(["fixed", "moving", "seed"])["value"].mean().mean()
+    )
 
 
 def test_tables_are_remade_without_fields_or_images(copy):

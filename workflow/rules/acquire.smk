@@ -51,7 +51,7 @@ rule fetch_cases:
     input:
         ask(acquire.phantom_mirror),
     output:
-        touch(layout.fetched("{dataset}", "{batch}")),
+        layout.fetched("{dataset}", "{batch}"),
     log:
         layout.log("fetch_cases/{dataset}/{batch}"),
     benchmark:

@@ -7,10 +7,12 @@ import threading
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
+from snakemake_logger_plugin_warpline import take_the_terminal
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
 from warpline.plan.inputs import (
@@ -25,6 +27,8 @@ from warpline.plan.inputs import (
 )
 from warpline.plan.run import Run
 
+if workflow.is_main_process:
+    take_the_terminal(logger, workflow.output_settings)
 export_environment(ROOT / "src")
 try:
     run = Run(config, ROOT)
@@ -38,7 +42,7 @@ CASES_FIRST, TRAININGS_FIRST = 10, 20
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_-]+(@[A-Za-z0-9]+)?",
+    method=r"[A-Za-z0-9_-]+(@[A-Za-z0-9]+)?(~[0-9]+)?",
     paper=r"[A-Za-z0-9_-]+",
     split=r"[A-Za-z0-9]+",
     batch=r"[A-Za-z0-9_.-]+",

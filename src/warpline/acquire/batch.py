@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warpline.acquire.canonical import RECORD, canonicalise
 from warpline.acquire.formats import locate_all
+from warpline.acquire.formats.base import CaseFiles
 from warpline.cases.preparation import prepare_case
 from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder
@@ -60,7 +62,22 @@ def import_batch(
                 shutil.copyfile(canonical / case_id / RECORD, folder / case_id / IMPORTED)
             except WarplineError as error:  # the others may have something to tell too
                 problems.append(error)
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno:
+                    raise  # of this machine: a full disk
+                traceback.print_exc()
+                problems.append(_unforeseen(error, case_id, files))
             shutil.rmtree(canonical / case_id, ignore_errors=True)
         if problems:
             raise combine(problems, f"{len(problems)} of {len(cases)} cases are refused")
         shutil.rmtree(canonical, ignore_errors=True)
+
+
+def _unforeseen(error: Exception, case_id: str, files: CaseFiles) -> WarplineError:
+    """The error of a case that none of the checks has foreseen: named, so that it can be found."""
+    return WarplineError(
+        f"The case '{case_id}' cannot be imported ({type(error).__name__}: {error}).",
+        where=files.image,
+        do="Fetch or export its files again, or take the case out of the case sheet; the log has "
+        "the details.",
+    )

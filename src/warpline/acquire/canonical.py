@@ -11,7 +11,6 @@ import numpy as np
 
 from warpline.acquire.formats.base import CaseFiles, Crop
 from warpline.acquire.landmarks import read_landmarks
-from warpline.acquire.nifti import stored_floats
 from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.files import write_json
@@ -201,8 +200,7 @@ def _read(path: Path, what: str, case_id: str) -> Image:
             "one is needed.",
             where=path,
         )
-    stored = stored_floats(path)
-    _check_finite(image.array if stored is None else stored, path, what, case_id)
+    _check_finite(image.array, path, what, case_id)
     return image
 
 

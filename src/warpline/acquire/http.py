@@ -41,6 +41,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def whole_number(text: str) -> int | None:
+    """The number that a header holds; None for anything else, ``²`` or a thousand digits say."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def check_url(url: str, came_from: str | None = None) -> None:
     """Refuse addresses over which a file could be changed on its way.
 
@@ -87,6 +92,8 @@ def get(
             raise SourceFailed(f"the secure connection failed ({error})") from error
         except requests.RequestException as error:
             raise TryAgain(f"no connection ({_innermost(error)})") from error
+        except ValueError as error:  # requests reads the address of a redirect
+            raise SourceFailed(f"redirects to no valid address ({error})") from error
         with response:
             if not response.is_redirect:
                 yield response
@@ -108,7 +115,7 @@ def check_status(response: requests.Response, patience: Patience) -> None:
     status = f"HTTP {response.status_code} {response.reason}".strip()
     if response.status_code in (408, 429) or response.status_code >= 500:
         asked = response.headers.get("Retry-After", "")
-        wait = float(asked) if asked.isdigit() else None
+        wait = whole_number(asked)
         if wait is not None and wait > patience.longest_wait:
             raise SourceFailed(f"{status}; it asks to come back in {wait:.0f} s")
         raise TryAgain(status, wait)
@@ -140,7 +147,7 @@ def read_json(address: str, what: str, name: str, patience: Patience) -> tuple[A
             raise SourceFailed(f"{address} does not list {what}: {error}") from error
     try:
         return json.loads(answer), answer
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceFailed(
             f"{address} answers with something else than JSON{excerpt(answer)}"
         ) from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = ("point", "index")
 
@@ -29,6 +32,8 @@ def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
         If the file cannot be read, an id is missing or stands twice, or landmarks lie outside the
         image.
     """
+    import pandas as pd
+
     path = files.landmarks
     kind = elastix_kind(path)
     if kind:
@@ -67,7 +72,7 @@ def count_elastix(path: Path) -> int | None:
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         stream.readline()
         second = stream.readline().strip()
-    return int(second) if second.isdecimal() else None
+    return int(second) if second.isdecimal() and len(second) < 19 else None
 
 
 def _inside(grid: Grid, points: np.ndarray) -> np.ndarray:
@@ -109,6 +114,8 @@ def _report_outside(
 
 
 def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
+    import pandas as pd
+
     path = files.landmarks
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     rows = [line.split() for line in lines[2:] if line.strip()]
@@ -135,6 +142,8 @@ def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
 
 def _read_table(files: CaseFiles, case_id: str) -> tuple[pd.DataFrame, bool]:
     """Columns id, x, y, z, and whether the points are voxel indices, as the header says."""
+    import pandas as pd
+
     path = files.landmarks
     forms = ({"id", *"xyz"}, {"id", *"ijk"})
     try:
@@ -169,11 +178,13 @@ def _unreadable(path: Path, case_id: str, why: str) -> WarplineError:
 
 def _read_lines(files: CaseFiles, case_id: str) -> pd.DataFrame:
     """Lines of x, y, z indices without a header."""
+    import pandas as pd
+
     try:
         with files.landmarks.open(encoding="utf-8-sig", newline="") as stream:
             rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
         table = pd.DataFrame(rows, columns=["x", "y", "z"])
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise WarplineError(
             f"The landmarks of the case '{case_id}' cannot be read; lines of x, y, z are needed, "
             "separated by commas.",

@@ -46,9 +46,12 @@ def file_path(source: str) -> Path:
     Raises
     ------
     SourceFailed
-        If the URL names another host.
+        If the URL names another host, or is none.
     """
-    host = urlsplit(source).netloc
+    try:
+        host = urlsplit(source).netloc
+    except ValueError as error:
+        raise SourceFailed(f"is not a valid address ({error})") from error
     if host not in ("", "localhost"):
         raise SourceFailed(f"names the host '{host}'; write file:///… or file:path")
     return Path(unquote(urlsplit(source).path))

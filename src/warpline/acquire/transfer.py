@@ -14,7 +14,7 @@ import requests
 import urllib3
 
 from warpline.acquire.archive import Archive, SourceFailed
-from warpline.acquire.http import check_status, check_url, get, session_for
+from warpline.acquire.http import check_status, check_url, get, session_for, whole_number
 from warpline.acquire.local import disk_full
 from warpline.acquire.patience import Patience, TryAgain, insist
 from warpline.acquire.shared import refuse_link
@@ -141,15 +141,16 @@ class _Transfer:
         with get(self.session, part.url, headers, self.patience) as response:
             offset = have if response.status_code == 206 else 0
             if response.status_code == 416 or (
-                offset and not _continues(response, offset, state["validator"])
+                response.status_code == 206
+                and not (headers and _continues(response, offset, state["validator"]))
             ):
                 part.remove()
                 raise TryAgain(
                     "the server cannot continue the part; it is fetched from its start", 0
                 )
             check_status(response, self.patience)
-            length = response.headers.get("Content-Length", "")
-            total = offset + int(length) if length.isdigit() else None
+            length = whole_number(response.headers.get("Content-Length", ""))
+            total = None if length is None else offset + length
             if archive.size is not None and total not in (None, archive.size):
                 raise SourceFailed(f"the server offers {total} bytes instead of {archive.size}")
             if not offset:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import io
-import lzma
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt, unpacked
 from warpline.acquire.hashed import Hashed
 from warpline.acquire.names import leads_out
 from warpline.acquire.shared import others, owner
@@ -40,18 +38,10 @@ PLAIN = (
 # A name too long, or of a file where another member needs a folder, or the other way round.
 UNWRITABLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ)
 
-MOST_MEMBERS = 1_000_000  # the largest real archive here has a few thousand
+MOST_MEMBERS = 200_000  # the largest real archive here has a few thousand
+MOST_BEHIND = 1 << 26  # bytes behind a tar's end
 DEEPEST = 100  # folders inside each other
 LONGEST_NAME = 200  # characters of a member's name in a message
-
-_CORRUPT = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    gzip.BadGzipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-)
 
 
 def unpack(
@@ -106,14 +96,14 @@ def unpack(
         if archive.exists():
             raise
         raise WarplineError("The archive does not exist.", where=archive) from error
-    except _CORRUPT as error:
-        raise WarplineError(
-            f"The archive is truncated, corrupt or neither zip nor tar ({error}).",
-            where=archive,
-            do="Delete the file and start again, so that it is fetched anew; "
-            "if that does not help, the source itself is broken.",
-        ) from error
-    except OSError as error:
+    except (*CORRUPT, OSError) as error:
+        if is_corrupt(error):
+            raise WarplineError(
+                f"The archive is truncated, corrupt or neither zip nor tar ({error}).",
+                where=archive,
+                do="Delete the file and start again, so that it is fetched anew; "
+                "if that does not help, the source itself is broken.",
+            ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WarplineError(
                 "The disk is full.", where=folder, do="Free some space and start again."
@@ -185,7 +175,7 @@ def _shown(name: str) -> str:
 
 
 def _unpack_zip(archive: Path, opened: BinaryIO, folder: Path, admission: _Admission) -> None:
-    with zipfile.ZipFile(opened) as source:
+    with zipfile.ZipFile(Bounded(opened)) as source:
         for member in source.infolist():
             if not admission.admit(member.filename, member.file_size, _zip_kind(member)):
                 continue
@@ -204,7 +194,9 @@ def _unpack_zip(archive: Path, opened: BinaryIO, folder: Path, admission: _Admis
                 # zipfile stops at the declared size, so that `limit` holds for what is written.
                 with source.open(member) as stream, target.open("wb") as sink:
                     shutil.copyfileobj(stream, sink, 1 << 20)
-            except NotImplementedError as error:
+            except (*CORRUPT, OSError) as error:
+                if not is_corrupt(error):
+                    raise
                 raise zipfile.BadZipFile(f"'{_shown(member.filename)}': {error}") from error
 
 
@@ -218,10 +210,11 @@ def _zip_kind(member: zipfile.ZipInfo) -> str:
 
 
 def _unpack_tar(archive: Path, opened: BinaryIO, folder: Path, admission: _Admission) -> None:
-    with tarfile.open(archive, "r:*", fileobj=opened) as source:
-        for member in source:
+    with tarfile.open(archive, "r:", Bounded(unpacked(opened))) as source:
+        while (member := source.next()) is not None:
             if admission.admit(member.name, member.size, _tar_kind(member)):
                 source.extract(member, folder, filter="data")
+            source.members.clear()  # each keeps its headers
         _check_end(source)
 
 
@@ -244,5 +237,8 @@ def _check_end(source: tarfile.TarFile) -> None:
     source.fileobj.seek(source.offset)
     if source.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("the end is missing")
-    while source.fileobj.read(1 << 20):
-        pass
+    behind = 0
+    while piece := source.fileobj.read(1 << 20):
+        behind += len(piece)
+        if behind > MOST_BEHIND:
+            raise tarfile.ReadError(f"more than {MOST_BEHIND} bytes follow the end")

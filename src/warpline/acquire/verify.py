@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from warpline.acquire.archive import Archive, SourceFailed
+from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
 from warpline.acquire.excerpt import excerpt
 from warpline.acquire.shared import others
 from warpline.files import write_json
@@ -23,6 +23,8 @@ from warpline.files import write_json
 log = logging.getLogger(__name__)
 
 MEMBER_SUMS = "md5hashes.csv"  # in zips of The Cancer Imaging Archive: a header, then name and MD5
+LEAST_BOMB = 1 << 32  # bytes: less is read to its end, whatever it comes from
+BOMB = 100  # times its size: what a file may unpack to beyond that; scans reach 5, label maps 500
 LARGEST_SUMS = 1 << 24  # bytes: a longer list of sums is none
 
 
@@ -77,22 +79,39 @@ def received(archive: Archive, path: Path) -> dict[str, str]:
 def damage(path: Path, name: str) -> str | None:
     """Why a file cannot be the whole zip or gzip file that its name promises; None if it can."""
     try:
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                return _damaged_member(archive)
-        if name.endswith(".gz"):
-            with gzip.open(path) as stream:
-                while stream.read(1 << 20):
-                    pass
-    except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        if name.lower().endswith(".zip"):
+            with path.open("rb") as stream, zipfile.ZipFile(Bounded(stream)) as archive:
+                return _damaged_member(archive, path.stat().st_size)
+        if name.lower().endswith(".gz"):
+            return _damaged_gzip(path)
+    except (*CORRUPT, OSError) as error:
+        if not is_corrupt(error):
+            raise
         with path.open("rb") as stream:
             said = excerpt(stream.read(1 << 14))
         return f"is no whole {name.rpartition('.')[2]} file ({error}){said}"
     return None
 
 
-def _damaged_member(archive: zipfile.ZipFile) -> str | None:
+def _damaged_gzip(path: Path) -> str | None:
+    size, there = path.stat().st_size, 0
+    with gzip.open(path) as stream:
+        while piece := stream.read(1 << 20):
+            there += len(piece)
+            if _is_bomb(there, size):
+                return f"unpacks to more than {LEAST_BOMB} bytes, far more than any scan of {size}"
+    return None
+
+
+def _is_bomb(unpacked: int, packed: int) -> bool:
+    """Whether what is unpacked is so much more than what it comes from as no scan is."""
+    return unpacked > max(LEAST_BOMB, BOMB * packed)
+
+
+def _damaged_member(archive: zipfile.ZipFile, size: int) -> str | None:
     """What is wrong with a zip's members, by their own sums and by a list of them inside."""
+    if _is_bomb(sum(member.file_size for member in archive.infolist()), size):
+        return f"claims to hold more than {LEAST_BOMB} bytes, far more than any of {size} does"
     if any(member.flag_bits & 1 for member in archive.infolist()):
         return None  # encrypted: whoever unpacks it will say so
     bad = archive.testzip()

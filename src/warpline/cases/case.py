@@ -6,13 +6,16 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from warpline.files import atomic_path, write_json
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEGMENTED = "mask.json"  # beside a mask that did not come with the data
 
@@ -60,10 +63,16 @@ def read_case(folder: str | os.PathLike) -> Case:
         image=read_image(folder / "image.nii.gz"),
         labels=labels,
         mask=optional("mask.nii.gz"),
-        landmarks=pd.read_csv(landmarks, dtype={"id": str}) if landmarks.exists() else None,
+        landmarks=_read_landmarks(landmarks) if landmarks.exists() else None,
         segmented=(folder / SEGMENTED).exists(),
         annotated=None if labels is None else _read_annotated(folder),
     )
+
+
+def _read_landmarks(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(path, dtype={"id": str})
 
 
 def _read_annotated(folder: Path) -> tuple[int, ...] | None:

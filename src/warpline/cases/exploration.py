@@ -12,10 +12,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from warpline.cases.backgrounds import find_backgrounds, histogram
 from warpline.cases.case import Case
@@ -23,6 +22,9 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path, write_json
 from warpline.images.grid import Grid, Image
 from warpline.images.views import PLANES, View
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("case", "stage", "name", "item", "value", "unit")
 PIXELS = 256  # of a slice's longer side, at most
@@ -188,6 +190,8 @@ def gather(
                 do="Set 'explore: true' in the dataset file.",
             )
         rows += [{"case": case, **row} for row in json.loads(path.read_text(encoding="utf-8"))]
+    import pandas as pd
+
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     chosen: dict[str, Slice] = {}
     for case in dict.fromkeys(case for cases in shown(frame).values() for case in cases):

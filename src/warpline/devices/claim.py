@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from warpline.devices.locks import card_names, hold, scope
 from warpline.errors import WarplineError
 from warpline.provenance import record as provenance
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextmanager
@@ -40,6 +42,8 @@ def claim(
     WarplineError
         If ``cuda`` is asked for where torch sees no GPU, or the locks cannot be kept.
     """
+    import torch
+
     if device == "cpu":
         yield torch.device("cpu")
         return
@@ -63,6 +67,8 @@ def claim(
 
 def _identity(index: int, name: str) -> str:
     """The card's own id: processes may know one card by different names; else that name."""
+    import torch
+
     try:
         return f"GPU-{torch.cuda.get_device_properties(index).uuid}"
     except (AssertionError, AttributeError, RuntimeError):  # without CUDA, or an old torch
@@ -70,6 +76,8 @@ def _identity(index: int, name: str) -> str:
 
 
 def _description(device: torch.device) -> str:
+    import torch
+
     try:
         return f"{device} ({torch.cuda.get_device_name(device)})"
     except (AssertionError, RuntimeError):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from warpline.evaluation.records import SEED
+
 
 def under_names(records: pd.DataFrame, names: Iterable[tuple[str, str]]) -> pd.DataFrame:
     """The records of one experiment as those of each of the given ones.
@@ -29,8 +31,18 @@ def under_names(records: pd.DataFrame, names: Iterable[tuple[str, str]]) -> pd.D
 
 
 def pool_records(
-    frames: Iterable[pd.DataFrame], names: Sequence[Iterable[tuple[str, str]]]
+    frames: Iterable[pd.DataFrame],
+    served: Sequence[tuple[int | None, Iterable[tuple[str, str]]]],
 ) -> pd.DataFrame:
-    """The records of several experiments in one table, each under its own `names`."""
-    pooled = [under_names(frame, own) for frame, own in zip(frames, names, strict=True)]
+    """The records of several experiments in one table.
+
+    Parameters
+    ----------
+    served
+        Of each experiment its seed and its names, see `under_names`; seeds of None give no column.
+    """
+    pooled = []
+    for frame, (seed, names) in zip(frames, served, strict=True):
+        own = under_names(frame, names)
+        pooled.append(own if seed is None else own.assign(**{SEED: seed}))
     return pd.concat(pooled, ignore_index=True)

@@ -17,6 +17,8 @@ from warpline.files import atomic_path
 
 TEXT_COLUMNS = ("dataset", "method", "split", "fixed", "moving", "metric", "label", "unit")
 COLUMNS = (*TEXT_COLUMNS[:7], "value", "unit")
+# Of several trainings in one table, which one a record is of; 0 where nothing is trained.
+SEED = "seed"
 
 
 def row(metric: str, value: float, unit: str = "", label: str = "") -> dict[str, Any]:
@@ -79,17 +81,22 @@ def read_records(path: str | os.PathLike) -> pd.DataFrame:
     return _checked(frame, path)
 
 
+def first_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records of the first of several trainings, whose images there are to show."""
+    return frame[frame[SEED] == 0].drop(columns=SEED) if SEED in frame else frame
+
+
 def _checked(frame: pd.DataFrame, where: object = None) -> pd.DataFrame:
     """The frame with its columns in order and of their types."""
     missing = [c for c in COLUMNS if c not in frame.columns]
-    unknown = [c for c in frame.columns if c not in COLUMNS]
+    unknown = [c for c in frame.columns if c not in (*COLUMNS, SEED)]
     if missing or unknown:
         parts = [f"lack {', '.join(missing)}"] * bool(missing)
         parts += [f"hold unknown {', '.join(map(str, unknown))}"] * bool(unknown)
         raise WarplineError(
             f"The records {' and '.join(parts)}.",
             where=where,
-            do=f"Records have the columns {', '.join(COLUMNS)}.",
+            do=f"Records have the columns {', '.join(COLUMNS)}; of several trainings {SEED} too.",
         )
     if not frame.empty and not pd.api.types.is_numeric_dtype(frame["value"]):
         raise WarplineError("The records' column value is not numeric.", where=where)
@@ -97,4 +104,10 @@ def _checked(frame: pd.DataFrame, where: object = None) -> pd.DataFrame:
     if absent:
         raise WarplineError(f"The records have gaps in {', '.join(absent)}.", where=where)
     types = dict.fromkeys(TEXT_COLUMNS, "string") | {"value": "float64"}
-    return frame.loc[:, list(COLUMNS)].astype(types).reset_index(drop=True)
+    columns = list(COLUMNS)
+    if SEED in frame.columns:
+        if not pd.api.types.is_integer_dtype(frame[SEED]):
+            raise WarplineError(f"The records' column {SEED} holds no whole numbers.", where=where)
+        columns.append(SEED)
+        types[SEED] = "int64"
+    return frame.loc[:, columns].astype(types).reset_index(drop=True)

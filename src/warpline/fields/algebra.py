@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from warpline.fields.arrays import jacobian_determinant
 from warpline.fields.sampling import identity_grid, sample, warp
 
 
@@ -150,35 +151,3 @@ def exponentiate(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
     for _ in range(steps):
         displacement = compose(displacement, displacement)
     return displacement
-
-
-def jacobian_determinant(displacement: torch.Tensor) -> torch.Tensor:
-    """Determinant of ``I + ∂v/∂x`` on the interior of the grid, by central differences.
-
-    For a field whose fixed and moving grids are the same this is also the determinant of the
-    physical map: spacing and direction cancel, however oblique the grid is.
-
-    Parameters
-    ----------
-    displacement
-        (B, 3, z, y, x) in voxels.
-
-    Returns
-    -------
-    torch.Tensor
-        (B, z − 2, y − 2, x − 2); 1 is no change of volume, 0 or less is a fold.
-    """
-    core = displacement[:, :, 1:-1, 1:-1, 1:-1]
-    rows = []
-    for axis in range(3):
-        size = core.shape[2 + axis]
-        others = [slice(1, -1)] * 3
-        # Differences are taken after cropping the other axes: a third less memory.
-        ahead, behind = list(others), list(others)
-        ahead[axis], behind[axis] = slice(2, size + 2), slice(0, size)
-        slope = (displacement[:, :, *ahead] - displacement[:, :, *behind]) * 0.5
-        rows.append(slope.unbind(1))
-    # rows[j][k] = ∂v_k/∂x_j; the determinant is that of the transpose as well.
-    (a, b, c), (d, e, f), (g, h, i) = rows
-    a, e, i = a + 1, e + 1, i + 1
-    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy import ndimage
 
-from warpline.fields import algebra
-from warpline.fields.sampling import sample
+from warpline.fields.arrays import jacobian_determinant, sample_array
 from warpline.images.grid import Grid, Image
+
+if TYPE_CHECKING:
+    import torch
 
 # Voxels handled at a time: large enough to keep every thread busy, small enough that the
 # coordinates stay a small part of the memory that the volumes themselves take.
 SLAB = 2_000_000
+# Up to so many voxels are sampled before torch, which is faster, would be imported.
+SMALL = 2**20
 # A cubic spline's prefilter forgets a voxel by 0.27 per step: 24 voxels are beyond float64.
 SPLINE_REACH = 24
 # Voxels by which float32 may miss a place on the border, in a space of a metre.
@@ -51,9 +54,9 @@ class DisplacementField:
         """The field of an affine map: (4, 4), homogeneous, fixed → moving points, mm, LPS."""
         change = np.asarray(matrix, dtype=np.float64)[:3] - np.eye(3, 4)
         steps = change[:, :3] @ _index_matrix(grid)
-        vectors = torch.zeros(*grid.shape, 3)
+        vectors = np.zeros((*grid.shape, 3), np.float32)
         _add_affine(vectors, steps, change[:, :3] @ np.asarray(grid.origin) + change[:, 3])
-        return cls(vectors.numpy(), grid)
+        return cls(vectors, grid)
 
     @classmethod
     def from_voxel(cls, displacement: torch.Tensor, fixed: Grid, moving: Grid) -> DisplacementField:
@@ -66,21 +69,21 @@ class DisplacementField:
         fixed, moving
             The grids of the two images; they may differ in everything.
         """
-        v = displacement.detach().reshape(3, *fixed.shape).float().cpu()
+        v = displacement.detach().float().cpu().numpy().reshape(3, -1)
         matrix = _index_matrix(moving)
-        vectors = torch.einsum("cj,jzyx->zyxc", _float(matrix), v)
+        vectors = (v.T @ _float(matrix.T)).reshape(*fixed.shape, 3)
         _add_affine(
             vectors,
             matrix - _index_matrix(fixed),
             np.asarray(moving.origin) - np.asarray(fixed.origin),
         )
-        return cls(vectors.numpy(), fixed)
+        return cls(vectors, fixed)
 
     def to_voxel(self, moving: Grid) -> torch.Tensor:
         """The voxel displacement (1, 3, z, y, x) onto indices of `moving`; see `from_voxel`."""
-        coordinates = self._indices(moving, 0, self.grid.shape[0])
-        _add_affine(coordinates, -np.eye(3), np.zeros(3))
-        return coordinates.permute(3, 0, 1, 2).contiguous()[None]
+        import torch
+
+        return torch.from_numpy(self._voxels(moving))
 
     def warp_image(
         self, moving: Image, mode: str = "linear", outside: float | None = None
@@ -98,14 +101,14 @@ class DisplacementField:
             The value of points beyond the outermost voxels' centres, in place of the border's.
         """
         # Labels go through float32 unharmed up to 2**24.
-        volume = torch.from_numpy(np.ascontiguousarray(moving.array, dtype=np.float32))[None, None]
+        volume = np.ascontiguousarray(moving.array, dtype=np.float32)[None]
         kind = moving.array.dtype if mode == "nearest" else np.float32
         warped = np.empty(self.grid.shape, dtype=kind)
         for start, stop in _slabs(self.grid.shape):
-            coordinates = self._indices(moving.grid, start, stop).permute(3, 0, 1, 2)[None]
-            part = sample(volume, coordinates, mode)[0, 0].numpy()
+            coordinates = self._indices(moving.grid, start, stop)
+            part = self._sample(volume, coordinates, mode)[0]
             if outside is not None:
-                part[_beyond(coordinates[0], moving.grid.shape)] = outside
+                part[_beyond(coordinates, moving.grid.shape)] = outside
             warped[start:stop] = part
         return Image(warped, self.grid)
 
@@ -141,6 +144,8 @@ class DisplacementField:
         low = np.maximum(np.floor(index.min(0)).astype(int) - SPLINE_REACH, 0)
         high = np.minimum(np.ceil(index.max(0)).astype(int) + SPLINE_REACH, limits) + 1
         part = self.vectors[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        from scipy import ndimage
+
         moved = points.copy()
         for axis in range(3):
             moved[:, axis] += ndimage.map_coordinates(
@@ -150,11 +155,11 @@ class DisplacementField:
 
     def compose(self, inner: DisplacementField) -> DisplacementField:
         """The field of ``x → T_self(T_inner(x))``, on the grid of `inner`."""
-        volume = torch.from_numpy(self.vectors).permute(3, 0, 1, 2)[None]
+        volume = self.vectors.transpose(3, 0, 1, 2)
         vectors = inner.vectors.copy()
         for start, stop in _slabs(inner.grid.shape):
-            coordinates = inner._indices(self.grid, start, stop).permute(3, 0, 1, 2)[None]
-            vectors[start:stop] += sample(volume, coordinates)[0].permute(1, 2, 3, 0).numpy()
+            coordinates = inner._indices(self.grid, start, stop)
+            vectors[start:stop] += inner._sample(volume, coordinates).transpose(1, 2, 3, 0)
         return DisplacementField(vectors, inner.grid)
 
     def resample(self, grid: Grid) -> DisplacementField:
@@ -177,6 +182,8 @@ class DisplacementField:
         field, residual
             The residual is (z, y, x), in voxels.
         """
+        from warpline.fields import algebra
+
         inverse, residual = algebra.invert(self.to_voxel(self.grid), iterations, tolerance)
         return DisplacementField.from_voxel(inverse, self.grid, self.grid), residual[0].numpy()
 
@@ -186,23 +193,42 @@ class DisplacementField:
         With ``u = M v`` and ``x = M i`` the determinants of ``I + ∂u/∂x`` and ``I + ∂v/∂i`` are
         equal, whatever spacing and direction M holds.
         """
-        return algebra.jacobian_determinant(self.to_voxel(self.grid))[0].numpy()
+        return jacobian_determinant(self._voxels(self.grid))[0]
 
-    def _indices(self, moving: Grid, start: int, stop: int) -> torch.Tensor:
+    def _sample(
+        self, volume: np.ndarray, coordinates: np.ndarray, mode: str = "linear"
+    ) -> np.ndarray:
+        """`volume` (C, z, y, x) at places (Z, Y, X, 3) of some slices of this grid."""
+        if np.prod(self.grid.shape) <= SMALL:
+            return sample_array(volume, coordinates, mode)
+        import torch
+
+        from warpline.fields.sampling import sample
+
+        places = torch.from_numpy(coordinates).permute(3, 0, 1, 2)[None]
+        return sample(torch.from_numpy(volume)[None], places, mode)[0].numpy()
+
+    def _voxels(self, moving: Grid) -> np.ndarray:
+        """See `to_voxel`."""
+        coordinates = self._indices(moving, 0, self.grid.shape[0])
+        _add_affine(coordinates, -np.eye(3), np.zeros(3))
+        return np.ascontiguousarray(coordinates.transpose(3, 0, 1, 2))[None]
+
+    def _indices(self, moving: Grid, start: int, stop: int) -> np.ndarray:
         """Moving indices (z, y, x, 3), in (z, y, x), of ``T(x)`` for slices `start` to `stop`."""
         inverse = np.linalg.inv(_index_matrix(moving))
         offset = np.asarray(self.grid.origin) - np.asarray(moving.origin)
         fixed = _index_matrix(self.grid)
-        coordinates = torch.from_numpy(self.vectors[start:stop]) @ _float(inverse.T)
+        vectors = self.vectors[start:stop]
+        coordinates = (vectors.reshape(-1, 3) @ _float(inverse.T)).reshape(vectors.shape)
         _add_affine(coordinates, inverse @ fixed, inverse @ (offset + fixed[:, 0] * start))
         return coordinates
 
 
-def _beyond(coordinates: torch.Tensor, shape: tuple[int, int, int]) -> np.ndarray:
-    """Which of the indices (3, Z, Y, X) lie off a grid, by more than rounding."""
-    last = torch.tensor(shape).reshape(3, 1, 1, 1) - 1
-    off = (coordinates < -ROUNDING) | (coordinates > last + ROUNDING)
-    return off.any(dim=0).numpy()
+def _beyond(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Which of the indices (Z, Y, X, 3) lie off a grid, by more than rounding."""
+    last = np.asarray(shape) - 1
+    return ((coordinates < -ROUNDING) | (coordinates > last + ROUNDING)).any(axis=-1)
 
 
 def _index_matrix(grid: Grid) -> np.ndarray:
@@ -210,11 +236,11 @@ def _index_matrix(grid: Grid) -> np.ndarray:
     return grid.matrix[:, ::-1]
 
 
-def _float(matrix: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(matrix)).float()
+def _float(matrix: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(matrix, dtype=np.float32)
 
 
-def _add_affine(vectors: torch.Tensor, matrix: np.ndarray, offset: np.ndarray) -> None:
+def _add_affine(vectors: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> None:
     """Add ``matrix @ (z, y, x) + offset`` to `vectors` (z, y, x, 3), in place, axis by axis.
 
     The lines are computed in float64: an affine map may be a small difference of large numbers.
@@ -227,13 +253,16 @@ def _add_affine(vectors: torch.Tensor, matrix: np.ndarray, offset: np.ndarray) -
             line = line + offset
         shape = [1, 1, 1, 3]
         shape[axis] = -1
-        vectors += torch.from_numpy(line).float().reshape(shape)
+        vectors += line.astype(np.float32).reshape(shape)
 
 
 def _slabs(shape: tuple[int, int, int]) -> list[tuple[int, int]]:
     """Ranges of z that cut a grid into slabs of about `SLAB` voxels."""
     thickness = max(1, SLAB // (shape[1] * shape[2]))
-    # A multiple of the thread count, by which `sample` shares out a slab.
-    threads = torch.get_num_threads()
-    thickness = max(threads, thickness - thickness % threads)
+    if np.prod(shape) > SMALL:
+        import torch
+
+        # A multiple of the thread count, by which `sample` shares out a slab.
+        threads = torch.get_num_threads()
+        thickness = max(threads, thickness - thickness % threads)
     return [(z, min(z + thickness, shape[0])) for z in range(0, shape[0], thickness)]

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from warpline.errors import WarplineError
-from warpline.evaluation.records import read_records
+from warpline.evaluation.records import first_seed, read_records
 from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
 
 PAIR = ["dataset", "split", "fixed", "moving"]
@@ -26,7 +26,7 @@ ALL = "all"
 def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
     """The figure of a paper file; `sources`: ``records`` (file), ``published`` means by method."""
     first = spec["experiments"][0]
-    frame = read_records(sources["records"])
+    frame = first_seed(read_records(sources["records"]))
     metric_boxplots(
         frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])],
         spec["metric"],

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
-from warpline.evaluation.records import read_records
+from warpline.evaluation.records import first_seed, read_records
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
 from warpline.figures.style import colour, new_figure, save, style
 
@@ -19,7 +19,7 @@ from warpline.figures.style import colour, new_figure, save, style
 def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
     """The figure of a paper file; `sources`: ``records`` (file), ``published`` (see below)."""
     first = spec["experiments"][0]
-    frame = read_records(sources["records"])
+    frame = first_seed(read_records(sources["records"]))
     score_distributions(
         frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])],
         spec["metrics"],

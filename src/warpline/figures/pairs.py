@@ -11,7 +11,7 @@ import pandas as pd
 
 from warpline.cases.case import Case, read_case
 from warpline.errors import WarplineError
-from warpline.evaluation.records import read_records
+from warpline.evaluation.records import first_seed, read_records
 from warpline.figures.panels import Window
 from warpline.images.grid import Grid
 from warpline.images.views import PLANES, View
@@ -21,8 +21,8 @@ METRICS = {"tre": "TRE", "dice": "Dice"}
 
 
 def records_of_figure(spec: Mapping[str, Any], path: str | os.PathLike) -> pd.DataFrame:
-    """The records of the dataset and split that a figure shows."""
-    first, frame = spec["experiments"][0], read_records(path)
+    """The records of the dataset and split that a figure shows; of several seeds the first's."""
+    first, frame = spec["experiments"][0], first_seed(read_records(path))
     return frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])]
 
 

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import nibabel
+import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
-from warpline.images import metaimage
-from warpline.images.grid import Image
+from warpline.images import metaimage, nifti
+from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, grid_of, to_sitk
-from warpline.images.nifti import read_plain
+from warpline.images.memory import check_fits
+from warpline.provenance.companions import companions
+
+# Whose completeness is verified, and what of ITK reads them; nrrd's own reader verifies it.
+READERS = {
+    ".nii": "NiftiImageIO",
+    ".hdr": "NiftiImageIO",
+    ".img": "NiftiImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+}
+DAMAGED = (RuntimeError, EOFError, OSError, zlib.error, MemoryError, OverflowError, ValueError)
+SMALLEST_STEP = 1e-6  # of a unit volume, what three axes must span
 
 
 def read_image(path: str | os.PathLike) -> Image:
-    """Read a three-dimensional image; any format that SimpleITK reads.
+    """Read a three-dimensional image: NIfTI (``.nii``, ``.hdr`` with ``.img``), MetaImage or NRRD.
+
+    Voxels that are no finite numbers stay what they are. The suffix, in whatever capitals, tells
+    the format; other formats are refused, since their readers do not notice that an end is missing.
 
     Raises
     ------
     WarplineError
-        If the file is missing, unreadable, incomplete or not three-dimensional.
+        If the file is missing, unreadable, incomplete or not three-dimensional, is of another
+        format, does not say where its voxels lie, or needs more memory than there is.
     """
     path = Path(path)
     if not path.exists():
         raise WarplineError("The image file does not exist.", where=path, do="Check the path.")
+    suffix = _suffix(path)
+    if suffix not in READERS:
+        raise WarplineError(
+            f"Images of the kind '{path.suffix}' are not read: whether such a file is complete "
+            "cannot be verified.",
+            where=path,
+            do=f"Convert it to .nii.gz, .mha or .nrrd (read are: {', '.join(READERS)}).",
+        )
     try:
-        plain = read_plain(path)
-        if plain is not None:
-            header = sitk.ImageFileReader()
-            header.SetFileName(os.fspath(path))
-            header.ReadImageInformation()
-            if header.GetSize() == plain.shape[::-1]:
-                return Image(plain, grid_of(header))
-        # First: what ITK says of an incomplete file is obscure, if it says anything.
-        _check_complete(path)
-        image = sitk.ReadImage(os.fspath(path))
-    except (RuntimeError, EOFError, OSError, zlib.error) as error:
-        reason = str(error).strip().splitlines()[-1]
+        return _read(path, READERS[suffix])
+    except DAMAGED as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise WarplineError(
             f"The image file cannot be read ({reason}).",
             where=path,
             do="Fetch or export the file again: it is corrupt or of an unknown format.",
         ) from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[..., 0]
-    if image.GetDimension() != 3:
-        raise WarplineError(
-            f"The image has {image.GetDimension()} dimensions; three are needed.", where=path
-        )
-    return from_sitk(image)
 
 
 def write_image(path: str | os.PathLike, image: Image) -> None:
@@ -68,32 +81,102 @@ def write_image(path: str | os.PathLike, image: Image) -> None:
             raise OSError(f"writing {path} failed: {reason} (is the disk full?)") from error
 
 
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz") if nifti.is_nifti(name) else name).suffix
+
+
+def _read(path: Path, reader: str) -> Image:
+    """The image of a file; what is wrong with it raises one of `DAMAGED`."""
+    with _named_for_itk(path) as name:
+        header = sitk.ImageFileReader()
+        header.SetImageIO(reader)
+        header.SetFileName(os.fspath(name))
+        # First: what ITK says of an incomplete file is obscure, if it says anything.
+        stored = nifti.read_header(path) if reader == "NiftiImageIO" else None
+        if reader == "MetaImageIO":
+            metaimage.check_complete(path)
+        header.ReadImageInformation()
+        size = header.GetSize()
+        check_fits(_bytes(header), [path, *companions(path)])
+        spacing = None if stored is None else nifti.spacing_of(stored, path)
+        if stored is not None and stored.is_plain and size == stored.shape:
+            return Image(nifti.read_plain(stored), _checked(grid_of(header), spacing, path))
+        places, values = (None, None) if stored is None else nifti.read_not_finite(stored)
+        image = header.Execute()
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[..., 0]
+    if image.GetDimension() != 3:
+        raise WarplineError(
+            f"The image has {image.GetDimension()} dimensions; three are needed.", where=path
+        )
+    read = from_sitk(image)
+    if read.array.dtype.kind == "c":
+        raise WarplineError("The image holds complex numbers; real ones are needed.", where=path)
+    if places is not None and len(places):
+        voxels = math.prod(read.grid.shape)
+        # ITK has put 0 there.
+        by_voxel = read.array.reshape(voxels, -1)
+        by_voxel[places % voxels, places // voxels] = values * stored.scale[0]
+    return Image(read.array, _checked(read.grid, spacing, path))
+
+
+def _checked(grid: Grid, spacing: tuple[float, float, float] | None, path: Path) -> Grid:
+    """A grid that says where its voxels lie, with another spacing if one is given."""
+    grid = grid if spacing is None else replace(grid, spacing=spacing)
+    numbers = (*grid.spacing, *grid.origin, *grid.direction)
+    span = abs(np.linalg.det(np.reshape(grid.direction, (3, 3)))) if len(numbers) == 15 else 1.0
+    if np.isfinite(numbers).all() and min(grid.spacing) > 0 and span > SMALLEST_STEP:
+        return grid
+    raise WarplineError(
+        f"The image does not say where its voxels lie: spacing {grid.spacing} mm, origin "
+        f"{grid.origin} mm, direction {grid.direction}.",
+        where=path,
+        do="Correct the header, or export the file again.",
+    )
+
+
+def _bytes(header: sitk.ImageFileReader) -> int:
+    """How many bytes an image has in memory."""
+    component = sitk.Image((1, 1), header.GetPixelID()).GetSizeOfPixelComponent()
+    return math.prod(header.GetSize()) * header.GetNumberOfComponents() * component
+
+
+@contextmanager
+def _named_for_itk(path: Path) -> Iterator[Path]:
+    """A path to the same file whose suffix is in small letters: others ITK does not know."""
+    suffixes = "".join(path.suffixes[-2:])
+    if suffixes == suffixes.lower():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (path, *companions(path)):
+            both = part == path or nifti.is_nifti(path.name)  # other data files keep their names
+            named = part.with_name(_lower_suffix(part)) if both else part
+            link = Path(os.path.normpath(Path(folder) / os.path.relpath(named, path.parent)))
+            if not link.is_relative_to(folder):
+                raise OSError(f"its data file '{part}' lies outside its folder")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(part.absolute())
+        yield Path(folder) / _lower_suffix(path)
+
+
+def _lower_suffix(path: Path) -> str:
+    suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
+    return path.name.removesuffix(suffixes) + suffixes.lower()
+
+
 def _check_complete(path: Path) -> None:
     """Refuse a NIfTI or MetaImage file that ends too early.
 
-    ITK reads a truncated NIfTI file without a word, with zeros for what is missing, and writes one
-    without a word where the disk is full.
+    ITK writes one without a word where the disk is full.
 
     Raises
     ------
-    OSError, EOFError, zlib.error, gzip.BadGzipFile
+    OSError, EOFError, zlib.error
         If the file is incomplete, or its compressed content is damaged.
     """
     if path.suffix.lower() in metaimage.SUFFIXES:
         metaimage.check_complete(path)
-    if not path.name.endswith((".nii", ".nii.gz")):
-        return
-    try:
-        stored = nibabel.load(path).dataobj
-    except nibabel.filebasedimages.ImageFileError as error:
-        raise EOFError(f"it has no whole header: {error}") from error
-    needed = int(stored.offset) + math.prod(stored.shape) * stored.dtype.itemsize
-    there = 0
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        # To the end even where enough is there: a compressed file's checksum comes last.
-        while piece := stream.read(1 << 20):
-            there += len(piece)
-    if there < needed:
-        raise EOFError(f"the file holds {there} bytes of {needed}")
+    elif nifti.is_nifti(path.name):
+        nifti.read_not_finite(nifti.read_header(path))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,13 @@ class Grid:
         No two physical axes have the same one, however oblique the grid.
         """
         direction = np.asarray(self.direction).reshape(3, 3)
-        _, axes = linear_sum_assignment(-np.abs(direction))
-        sense = 1 if direction[physical, axes[physical]] >= 0 else -1
-        return 2 - int(axes[physical]), sense
+        axis = self.nearest_axes()[physical]
+        return 2 - axis, 1 if direction[physical, axis] >= 0 else -1
+
+    def nearest_axes(self) -> tuple[int, int, int]:
+        """The columns of `direction` nearest to the physical axes x, y, z, all different."""
+        cosines = np.abs(np.asarray(self.direction).reshape(3, 3))
+        return max(permutations(range(3)), key=lambda axes: cosines[range(3), axes].sum())
 
     def close_to(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """Whether both grids put every voxel at the same place, to `tolerance` mm."""

@@ -11,8 +11,20 @@ import os
 import zlib
 from pathlib import Path
 
+from warpline.provenance.companions import named_by_metaimage
+
 SUFFIXES = (".mhd", ".mha")
 LONGEST_HEADER = 1 << 16  # bytes
+GEOMETRY = (
+    "ElementSpacing",
+    "ElementSize",
+    "Offset",
+    "Position",
+    "Origin",
+    "TransformMatrix",
+    "Orientation",
+    "Rotation",
+)
 # Bytes of an element; ITK writes the same type under several names.
 BYTES = {
     "MET_CHAR": 1,
@@ -33,13 +45,11 @@ BYTES = {
 def check_complete(path: str | os.PathLike) -> None:
     """Refuse a MetaImage file whose data are not as many bytes as its header says.
 
-    Text data and data spread over a list of files are left to ITK.
-
     Raises
     ------
     OSError, EOFError, zlib.error
-        If the header lacks a key, the data file is missing or has another size, or its compressed
-        content is damaged.
+        If the header lacks a key or places the voxels nowhere, a data file is missing or has
+        another size, its compressed content is damaged, or its voxels are text.
     """
     path = Path(path)
     header, length = _read_header(path)
@@ -49,9 +59,13 @@ def check_complete(path: str | os.PathLike) -> None:
         skip = int(header.get("HeaderSize") or 0)
         needed = voxels * bytes_each * int(header.get("ElementNumberOfChannels") or 1)
         file = header["ElementDataFile"]
+        _check_geometry(header)
     except (KeyError, ValueError) as error:
         raise OSError(f"its header is not that of a MetaImage: {error}") from error
-    if file.split()[0] == "LIST" or "%" in file or not _yes(header, "BinaryData", default=True):
+    if not _yes(header, "BinaryData", default=True):
+        raise OSError("its voxels are text, of which ITK reads no more than the first numbers")
+    if file.split()[0] == "LIST" or "%" in file:
+        _check_list(path, needed, skip)
         return
     local = file == "LOCAL"
     data = path if local else path.parent / file
@@ -72,6 +86,29 @@ def check_complete(path: str | os.PathLike) -> None:
         raise EOFError(f"'{data.name}' holds {there} bytes of {needed}")
     if more:
         raise OSError(f"'{data.name}' holds more than the {needed} bytes of its header's DimSize")
+
+
+def _check_geometry(header: dict[str, str]) -> None:
+    """ITK takes 0 for what is no number."""
+    for key in GEOMETRY:
+        for number in header.get(key, "").split():
+            if not math.isfinite(float(number)):
+                raise ValueError(f"{key} is {header[key]}")
+
+
+def _check_list(path: Path, needed: int, skip: int) -> None:
+    """Data in several files, of equal parts: ITK leaves what no file holds as it finds it."""
+    files = named_by_metaimage(path)
+    there = 0
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"its data file '{file.name}' does not exist")
+        size = file.stat().st_size - max(skip, 0)
+        if size * len(files) != needed and skip != -1:
+            raise EOFError(f"'{file.name}' holds {size} bytes of {needed / len(files):g}")
+        there += min(size, needed // len(files))
+    if there != needed:
+        raise EOFError(f"its {len(files)} data files hold {there} bytes of {needed}")
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], int]:

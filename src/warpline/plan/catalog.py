@@ -48,7 +48,7 @@ class Catalog:
         return self._datasets.get(name)
 
     def method(self, name: str) -> dict[str, Any]:
-        """A method by the name of its file; a recipe that leaves out a fold is still the recipe."""
+        """A method by the name of its file; see `warpline.plan.methods.marked`."""
         return self._methods.get(name)
 
     def paper(self, name: str) -> dict[str, Any]:

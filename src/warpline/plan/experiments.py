@@ -9,7 +9,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.folds import folds
-from warpline.plan.methods import HELD_OUT
+from warpline.plan.methods import marked, unmarked
 from warpline.plan.pairs import Pair, pair_batches
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
 from warpline.plan.trainings import given, labelled_by, network_method, pretraining, recipe
@@ -58,26 +58,29 @@ def rows_served(catalog: Catalog, paper: str) -> dict[Experiment, list[tuple[str
     found: dict[Experiment, dict[tuple[str, str], None]] = {}
     for row in rows:
         if "method" in row:
-            for experiment in experiments_of(catalog, row):
+            for experiment in experiments_of(catalog, row, spec["seeds"]):
                 found.setdefault(experiment, {})[row["method"], row["split"]] = None
     return {experiment: list(names) for experiment, names in found.items()}
 
 
-def experiments_of(catalog: Catalog, row: Mapping[str, Any]) -> list[Experiment]:
-    """The experiments behind a row: one, or one a fold if a trained method is cross-validated.
+def experiments_of(catalog: Catalog, row: Mapping[str, Any], seeds: int = 1) -> list[Experiment]:
+    """The experiments behind a row: of a trained method one a seed, and a fold if cross-validated.
 
-    A method that learns nothing here registers all the folds in one.
+    A method that learns nothing here registers all the folds in one, once.
     """
     dataset, method, split = row["dataset"], row["method"], row["split"]
-    if HELD_OUT in method:
+    name, fold, seed = unmarked(method)
+    if fold or seed:
         raise WarplineError(
-            f"A row names a recipe, not what it is without a fold ('{method}').",
-            do=f"Write '{method.partition(HELD_OUT)[0]}', and the split of all folds.",
+            f"A row names a recipe, without the mark of a fold or of a seed ('{method}').",
+            do=f"Write '{name}', and the split of all folds, or 'seeds' of the paper or study.",
         )
     rule = catalog.dataset(dataset).spec["pairs"].get(split, {})
     network = network_method(catalog, method)
-    if not rule.get("cross_validation") or network is None or given(catalog, network):
+    if network is None or given(catalog, network):
         return [Experiment(dataset, method, split)]
+    if not rule.get("cross_validation"):
+        return [Experiment(dataset, marked(method, "", seed), split) for seed in range(seeds)]
     if catalog.method(network)["training"]["pairing"] == "atlas":
         raise WarplineError(
             f"The method '{method}' learns with an atlas and cannot be cross-validated.",
@@ -85,7 +88,9 @@ def experiments_of(catalog: Catalog, row: Mapping[str, Any]) -> list[Experiment]
             do="The atlas would be of a patient held out: choose a split of its own.",
         )
     return [
-        Experiment(dataset, f"{method}{HELD_OUT}{fold}", fold) for fold in folds(catalog, dataset)
+        Experiment(dataset, marked(method, fold, seed), fold)
+        for seed in range(seeds)
+        for fold in folds(catalog, dataset)
     ]
 
 
@@ -131,7 +136,7 @@ def initial_experiment(catalog: Catalog, experiment: Experiment) -> Experiment |
     if initial is None:
         return None
     split = experiment.split
-    if HELD_OUT in experiment.method:
+    if unmarked(experiment.method)[1]:
         rules = catalog.dataset(experiment.dataset).spec["pairs"]
         (split, *_) = (name for name, rule in rules.items() if rule.get("cross_validation"))
     return Experiment(experiment.dataset, initial, split)

@@ -45,7 +45,7 @@ class Layout:
         return f"{self.results}/phantom/{dataset}/archives"
 
     def fetched(self, dataset: str, batch: str) -> str:
-        """A mark that the files which a batch's cases have for themselves are there."""
+        """The digests of the files that a batch's cases have for themselves."""
         return f"{self.results}/data/{dataset}/fetched/{batch}"
 
     def unpacked(self, dataset: str, archive: str = "") -> str:

@@ -8,8 +8,10 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.loading import ConfigFiles
 
-# Between a recipe and the fold that it is not trained on: <recipe>@<fold> is a method of its own.
-HELD_OUT = "@"
+# Between a recipe and the fold that it is not trained on, and between it and what is added to its
+# seed: <recipe>@<fold>~<seed> is a method of its own. Without marks it is trained on all folds, by
+# its first seed.
+HELD_OUT, SEED = "@", "~"
 NEEDED_KEYS = {
     "network": ("network", "loss", "training"),
     "through_atlas": ("method",),
@@ -17,6 +19,18 @@ NEEDED_KEYS = {
 }
 # What may differ between embeddings of which one is the beginning of the other.
 AFTER_THE_SEARCH = ("components", "neighbours", "strength", "temperature", "corrections")
+
+
+def marked(recipe: str, fold: str = "", seed: int = 0) -> str:
+    """The name of a recipe that leaves out a fold or has a further seed, or neither."""
+    return recipe + (HELD_OUT + fold if fold else "") + (f"{SEED}{seed}" if seed else "")
+
+
+def unmarked(method: str) -> tuple[str, str, int]:
+    """(recipe, the fold that it leaves out, what is added to its seed); "" and 0 for none."""
+    name, _, seed = method.partition(SEED)
+    recipe, _, fold = name.partition(HELD_OUT)
+    return recipe, fold, int(seed or 0)
 
 
 class Methods:
@@ -27,14 +41,19 @@ class Methods:
         self._methods: dict[str, dict[str, Any]] = {}
 
     def get(self, name: str) -> dict[str, Any]:
-        """A method by the name of its file; a recipe that leaves out a fold is still the recipe.
+        """A method by the name of its file.
+
+        A recipe that leaves out a fold is still the recipe; of a further seed it has that seed.
 
         Raises
         ------
         WarplineError
             If there is none, or it is not valid.
         """
-        name = name.partition(HELD_OUT)[0]
+        name, _, further = unmarked(name)
+        if further:
+            spec = self.get(name)
+            return {**spec, "seed": spec["seed"] + further}
         if name not in self._methods:
             spec = self.files.load("methods", name, "method")
             needed = NEEDED_KEYS.get(spec["kind"], ())

@@ -12,6 +12,7 @@ from warpline.plan.catalog import Catalog
 from warpline.plan.experiments import Experiment, measured, registration_batches, registrations
 from warpline.plan.fingerprint import code_version
 from warpline.plan.layout import Layout
+from warpline.plan.sources import OwnFolder
 
 
 class Run:
@@ -35,6 +36,7 @@ class Run:
         self.catalog = Catalog(config, root)
         self.layout = Layout(self.catalog.config["results"])
         self._versions: dict[tuple[str | None, ...], str] = {}
+        self._folders: dict[str, OwnFolder] = {}
         for paper in self.catalog.papers:
             measured(self.catalog, paper)
             for experiment in registrations(self.catalog, paper):
@@ -66,6 +68,13 @@ class Run:
     def project_file(self, path: str | os.PathLike) -> str:
         """A file of the project as an input: relative, so that the project may move."""
         return os.path.relpath(self.root / path)
+
+    def own_folder(self, dataset: str) -> OwnFolder:
+        """The folder of a dataset of own data."""
+        if dataset not in self._folders:
+            spec = self.catalog.dataset(dataset).spec
+            self._folders[dataset] = OwnFolder(spec["folder"], spec["format"])
+        return self._folders[dataset]
 
     @property
     def gpus(self) -> int:

@@ -108,6 +108,7 @@ def study_as_paper(
     return {
         "title": study.get("title", name),
         "citation": "Own study",
+        "seeds": study["seeds"],
         "tables": tables,
         "figures": figures,
     }

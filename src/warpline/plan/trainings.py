@@ -7,7 +7,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
 from warpline.plan.folds import without_fold
-from warpline.plan.methods import HELD_OUT, search_settings
+from warpline.plan.methods import marked, search_settings, unmarked
 from warpline.plan.pairs import ATLAS, Pair
 
 
@@ -16,11 +16,12 @@ def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
 
     ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
     split, the fold after the one held out, in a circle, takes its place and trains nothing.
+    ``<recipe>~<seed>`` has so much more as its seed.
     A dataset that is not made of others is one member: ``training.within`` is then null.
     """
     spec = catalog.method(method)
-    _, marked, held_out = method.partition(HELD_OUT)
-    if marked:
+    held_out = unmarked(method)[1]
+    if held_out:
         spec = without_fold(catalog, dataset, method, held_out)
     if spec.get("training", {}).get("within") and "members" not in catalog.dataset(dataset).spec:
         spec = {**spec, "training": {**spec["training"], "within": None}}
@@ -65,12 +66,12 @@ def labelled_by(catalog: Catalog, dataset: str) -> tuple[str, str] | None:
 def network_method(catalog: Catalog, method: str) -> str | None:
     """The method whose trained weights a method uses: itself, another or none.
 
-    What leaves out a fold uses weights that left it out too.
+    What leaves out a fold uses weights that left it out too, and of its own seed.
     """
     spec = catalog.method(method)
     if spec["kind"] == "network" or "method" not in spec:
         return method if spec["kind"] == "network" else None
-    return spec["method"] + method.removeprefix(method.partition(HELD_OUT)[0])
+    return marked(spec["method"], *unmarked(method)[1:])
 
 
 def given(catalog: Catalog, method: str) -> bool:
@@ -80,8 +81,8 @@ def given(catalog: Catalog, method: str) -> bool:
 
 def embedding_method(catalog: Catalog, method: str) -> str:
     """The method whose embedding a method of kind embedding uses: its own or another's."""
-    name, mark, fold = method.partition(HELD_OUT)
-    return catalog.method(method).get("learned_by", name) + mark + fold
+    name, *marks = unmarked(method)
+    return marked(catalog.method(method).get("learned_by", name), *marks)
 
 
 def embedding_settings(catalog: Catalog, method: str) -> dict[str, Any]:
@@ -113,11 +114,12 @@ def embedding_pairs(catalog: Catalog, dataset: str, method: str) -> list[Pair]:
 def pretraining(catalog: Catalog, dataset: str, method: str) -> tuple[str, str] | None:
     """(dataset, method) whose weights a recipe starts from, if any.
 
-    What leaves out a fold starts from weights that left it out too.
+    What leaves out a fold starts from weights that left it out too; each seed from weights of its
+    own.
     """
     pretrain = catalog.method(method)["pretrain"]
     if pretrain is None:
         return None
     before = pretrain.get("dataset", dataset)
-    fold = method.removeprefix(method.partition(HELD_OUT)[0]) if before == dataset else ""
-    return before, pretrain["method"] + fold
+    _, fold, seed = unmarked(method)
+    return before, marked(pretrain["method"], fold if before == dataset else "", seed)

@@ -81,9 +81,12 @@ def registrar(method: Method, device: str, job: str) -> Iterator[Registrar]:
     WarplineError
         If there is no such kind of method, device or network, or a file does not fit the method.
     """
+    kind = lookup(method.kind, REGISTRARS, "kind of method")
+    if device == "cpu" and not kind.uses_torch:
+        yield kind.of(method, "cpu")
+        return
     import torch
 
     torch.set_num_threads(method.threads)
-    kind = lookup(method.kind, REGISTRARS, "kind of method")
     with claim(device, job=job) as chosen:
         yield kind.of(method, chosen)

@@ -49,12 +49,15 @@ class Registrar(ABC):
         Kind of the device that it computes on: ``cpu`` or ``cuda``.
     warms_up
         Whether its first registration takes longer than the others, for its set-up.
+    uses_torch
+        Whether it computes with torch, which takes two seconds to import.
     examines
         Whether `examine` has anything to tell.
     """
 
     device: str = "cpu"
     warms_up: bool = False
+    uses_torch: bool = True
     examines: bool = False
 
     @abstractmethod

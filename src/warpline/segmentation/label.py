@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
-from torch import nn
 
 from warpline.cases.case import write_case
 from warpline.cases.folders import read_cases
@@ -24,7 +22,10 @@ from warpline.segmentation.noisy_labels import (
     measure,
     noisy_labels,
 )
-from warpline.segmentation.windows import organ_numbers, segment
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 def measured_organs(folders: Mapping[str, str | os.PathLike]) -> pd.DataFrame:
@@ -77,6 +78,8 @@ def label_batch(
     WarplineError
         If a case cannot be read, or the network's organs are not the common ones.
     """
+    from warpline.segmentation.windows import organ_numbers, segment
+
     with atomic_folder(target) as folder:
         numbers, tables = organ_numbers(network), []
         for case_id in folders:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
+from warpline.evaluation.records import SEED
 from warpline.registry import suggestion
 from warpline.tables.intervals import Sample, case_interval, paired_test
 from warpline.tables.statistics import aggregate, effect_size, holm
@@ -16,7 +17,6 @@ from warpline.tables.structure import structure_of
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 LABEL = [*PAIR, "label"]
-SEED = "seed"
 VANISHED = "vanished"  # of `warpline.evaluation.pairs`
 PARTS = ("", "_published", "_ci_low", "_ci_high", "_p", "_p_holm", "_effect", "_n", "_left_out")
 

@@ -242,7 +242,7 @@ def train(
                 if monitored < best:
                     best, best_epoch = monitored, epoch
                     state.save_best(network)
-                bar.update(0, epoch=epoch, **means)
+                bar.update(0, epoch=f"{epoch} of {settings.epochs}", **_told(means))
             bar.update(1)
             if terminated():
                 save()
@@ -255,6 +255,12 @@ def train(
     bar.close()
     network.eval()
     return Result(step, time.monotonic() - started, history, best_epoch)
+
+
+def _told(means: Mapping[str, float]) -> dict[str, float]:
+    """Of an epoch's means what a line of progress has room for."""
+    names = {"loss": "loss", "val loss": "validation"}
+    return {title: means[name] for name, title in names.items() if name in means}
 
 
 def use_best(network: nn.Module, state_folder: str | os.PathLike) -> None:

@@ -4,8 +4,10 @@ A format is a module with one function, ``locate(folder, dataset, case) -> CaseF
 holds the unpacked archives, `dataset` is the dataset file's content, `case` a row of its case sheet
 (`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``, ``landmarks``). Besides
 what is in the file, `dataset` has ``patients``: all the sheet's rows of these cases' patients; and
-where files come case by case, ``per_case_folder`` with them (see `base.fetched`).
-A new format is one more module and its line in `KNOWN`.
+where files come case by case, ``per_case_folder`` with them and ``per_case_digests``, a file of
+their SHA-256 by place in it (see `base.fetched`).
+A new format is one more module and its line in `KNOWN`; where a folder of own data may be of it,
+`warpline.plan.sources` must know which of its files belong to a case.
 """
 
 from __future__ import annotations

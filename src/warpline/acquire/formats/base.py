@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from warpline.acquire.shared import others, owner
 from warpline.errors import WarplineError
+from warpline.files import checksum
 from warpline.images.grid import Image
 from warpline.registry import suggestion
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUFFIX = ".nii.gz"
 
@@ -112,7 +115,7 @@ def read_description(path: Path) -> dict[str, Any]:
     """A provider's JSON description of its dataset, checked for a list of training cases."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WarplineError(
             f"The dataset's description is not valid JSON ({error}).",
             where=path,
@@ -165,7 +168,8 @@ def fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> P
     Raises
     ------
     WarplineError
-        If the dataset file does not say where from, or the file is not there.
+        If the dataset file does not say where from, the file is not there, or it is not the one
+        that was verified, as ``per_case_digests`` says.
     """
     if not is_fetched(dataset, kind, case):
         raise WarplineError(
@@ -182,6 +186,16 @@ def fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> P
             where=path,
             do="Delete the dataset's folder 'fetched' in the results, so that it is fetched again.",
         )
+    if "per_case_digests" in dataset:
+        digests = json.loads(Path(dataset["per_case_digests"]).read_text(encoding="utf-8"))
+        if checksum(path) != digests.get(f"{kind}/{name}"):
+            raise WarplineError(
+                f"The file '{kind}' of the case '{case['case']}' is not the file that was "
+                "verified: it was changed since.",
+                where=path,
+                do="Delete it, and the dataset's folder 'fetched' in the results, so that it is "
+                f"fetched anew; {others(path.parent) or owner(path.parent)}.",
+            )
     return path
 
 

@@ -12,20 +12,23 @@ indices grow to the left, the back and the feet. Landmarks are indices that coun
 from __future__ import annotations
 
 import math
+import os
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OFFSET = 1024  # a stored value is HU + 1024
 UNSEEN = -500  # stored values below are no tissue: -2000 is common outside the field of view
@@ -88,6 +91,8 @@ def read_scan(
     WarplineError
         If a file cannot be read, the volume is empty, or a landmark lies outside what is left.
     """
+    import pandas as pd
+
     stored = np.frombuffer(_content(image), dtype="<i2").reshape(grid.shape)
     filled = np.flatnonzero([bool((plane > 0).any()) for plane in stored])
     if not filled.size:
@@ -160,7 +165,9 @@ def read_indices(path: Path | zipfile.Path, grid: Grid, case: str) -> np.ndarray
 def _content(path: Path | zipfile.Path) -> bytes:
     try:
         return path.read_bytes()
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (*CORRUPT, OSError) as error:
+        if isinstance(path, Path) or not is_corrupt(error):
+            raise
         raise WarplineError(
             f"The archive's member '{path.at}' is damaged ({error}).",
             where=path.root.filename,
@@ -287,8 +294,11 @@ def _candidates(folder: Path, pattern: str) -> list[Path | zipfile.Path]:
 
 def _members(archive: Path) -> Iterator[zipfile.Path]:
     try:
-        opened = zipfile.ZipFile(archive)
-    except zipfile.BadZipFile as error:
+        opened = zipfile.ZipFile(Bounded(archive.open("rb")))
+        opened.filename = os.fspath(archive)
+    except (*CORRUPT, OSError) as error:
+        if not is_corrupt(error):
+            raise
         raise WarplineError(
             f"The archive is truncated, or no zip ({error}).", where=archive, do="Fetch it again."
         ) from error

@@ -16,7 +16,7 @@ COLUMNS = ("image", "labels", "mask", "landmarks")
 
 
 def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
-    """Files of a case; images in any format that SimpleITK reads.
+    """Files of a case; images in any format that `warpline.images.files` reads.
 
     Landmarks as `warpline.acquire.landmarks` reads them: a table with ids, or a file of elastix.
 

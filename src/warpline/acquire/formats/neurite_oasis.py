@@ -45,7 +45,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         name is not one of the four, or a file is not there.
     """
     subjects = find_one(folder, "subjects.txt", "list of subjects")
-    names = subjects.read_text(encoding="utf-8-sig").split()
+    names = subjects.read_text(encoding="utf-8-sig", errors="replace").split()
     parts = CASE.fullmatch(case["case"])
     if parts is None or not 1 <= int(parts.group(1)) <= len(names):
         raise no_case(case["case"], [f"{k:04d}-left" for k in range(1, len(names) + 1)], subjects)

@@ -98,13 +98,13 @@ def _extents(folder: Path, number: str) -> list[tuple[int, int]]:
     # An archive that is a single file is unpacked into a folder of its name.
     table = find_one(folder, "cropping.csv", "table of crops")
     table = table / table.name if table.is_dir() else table
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream, skipinitialspace=True))
     try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, skipinitialspace=True))
         for row in rows:
             if row["publisher"] == "TCIA" and int(row["original_id"]) == int(number):
                 return [(int(row[first]), int(row[last])) for first, last in EXTENTS]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise WarplineError(
             f"The table of crops cannot be read ({error}).", where=table, do="Fetch it again."
         ) from error

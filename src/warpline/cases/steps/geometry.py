@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.optimize import linear_sum_assignment
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
@@ -221,7 +220,7 @@ def centre_frame(case: Case) -> Case:
     old = case.grid
     cosines = np.asarray(old.direction).reshape(3, 3)
     direction = np.zeros((3, 3))
-    chosen = linear_sum_assignment(-np.abs(cosines))
+    chosen = range(3), old.nearest_axes()
     direction[chosen] = np.sign(cosines[chosen])
     middle = direction @ ((np.array(old.shape[::-1]) - 1) / 2 * old.spacing)
     grid = Grid(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warpline.plan.dataset import Dataset
 from warpline.plan.kinds import PHANTOMS
 from warpline.plan.run import Run
 
@@ -79,19 +78,13 @@ def case_sources(run: Run, dataset: str, batch: str) -> list[str | Path]:
     """Unpacked archives, or own files: those that exist, since the job names the missing ones."""
     data = run.catalog.dataset(dataset)
     if data.spec["folder"]:
-        return [path for path in _own_files(data, batch) if path.exists()]
+        return run.own_folder(dataset).inputs(case_rows(run, dataset, batch))
     extra = data.spec["landmark_folder"]
     return [
         *(run.layout.unpacked(dataset, archive) for archive in data.spec["archives"]),
         *([run.layout.fetched(dataset, batch)] if data.spec["per_case"] else []),
         *(sorted(Path(extra).rglob("*.csv")) if extra else []),
     ]
-
-
-def _own_files(data: Dataset, batch: str) -> list[Path]:
-    rows = [data.row(case) for case in data.batches()[batch]]
-    kinds = ("image", "labels", "mask", "landmarks")
-    return [Path(data.spec["folder"]) / row[kind] for row in rows for kind in kinds if row[kind]]
 
 
 def source_folder(run: Run, dataset: str) -> str:
@@ -106,6 +99,7 @@ def source_spec(run: Run, dataset: str, batch: str) -> dict[str, Any]:
     if data.spec["per_case"] and not data.spec["folder"]:
         told["per_case"] = data.spec["per_case"]
         told["per_case_folder"] = per_case_folder(run, dataset)
+        told["per_case_digests"] = str(run.layout.fetched(dataset, batch))
     return {**told, "patients": data.patients_of(data.batches()[batch])}
 
 

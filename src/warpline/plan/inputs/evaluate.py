@@ -13,6 +13,7 @@ from warpline.plan.inputs.cases import (
 )
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.inputs.weights import sidecar_of, weights_of
+from warpline.plan.methods import unmarked
 from warpline.plan.pairs import Pair
 from warpline.plan.run import Run
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
@@ -138,6 +139,13 @@ def _records_of(run: Run, experiment: Experiment) -> str:
 
 
 def names_of_records(run: Run, paper: str) -> list[Any]:
-    """The (method, split) of the rows that each file of records serves, in the files' order."""
+    """Of each file of records, in their order: its seed, and the (method, split) of its rows.
+
+    Seeds are counted from 0; None if the paper has one.
+    """
     names = rows_served(run.catalog, paper)
-    return [names[experiment] for experiment in measured(run.catalog, paper)]
+    several = run.catalog.paper(paper)["seeds"] > 1
+    return [
+        [unmarked(experiment.method)[2] if several else None, names[experiment]]
+        for experiment in measured(run.catalog, paper)
+    ]

@@ -124,9 +124,14 @@ def _network(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, Any]:
     return run.catalog.method(spec["method"])["network"]
 
 
-def _shape(run: Run, paper: str, spec: dict[str, Any]) -> list[int]:
-    steps = run.catalog.dataset(spec["dataset"]).spec["prepare"]
-    return [v["shape"] for step in steps for v in step.values() if "shape" in (v or {})][-1]
+def _shape(run: Run, paper: str, spec: dict[str, Any]) -> list[int] | None:
+    """The grid that all cases of a dataset have; None without one, or without a dataset."""
+    if "dataset" not in spec:
+        return None
+    data = run.catalog.dataset(spec["dataset"]).spec
+    settings = [value or {} for step in data["prepare"] for value in step.values()]
+    shapes = [s["shape"] for s in [*settings, data["prealign"] or {}] if s.get("shape")]
+    return shapes[-1] if shapes else None
 
 
 def _folder(run: Run, paper: str, spec: dict[str, Any]) -> str:

@@ -47,12 +47,14 @@ class Baseline(Registrar):
         What it is called with.
     """
 
+    uses_torch = False
+
     def __init__(self, run: Callable, parameters: Mapping[str, Any], *, threads: int, seed: int):
         self.run, self.parameters = run, parameters
         self.options = {"threads": threads, "seed": seed}
 
     @classmethod
-    def of(cls, method: Method, device: torch.device) -> Baseline:
+    def of(cls, method: Method, device: torch.device | str) -> Baseline:
         """The registrar of a method's settings; it computes on the CPU."""
         parameters = dict(method.parameters)
         if method.parameter_files:

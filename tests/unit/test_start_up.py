@@ -1,0 +1,90 @@
+"""What a job loads before its work begins: each library costs every job of its kind its seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+# Each costs 0.1 to 2 seconds of CPU.
+HEAVY = {
+    *("torch", "matplotlib", "scipy.stats", "scipy.optimize", "scipy.ndimage", "pandas", "nibabel"),
+    *("SimpleITK", "numpy", "ants", "itk", "snakemake"),
+}
+IMAGES = {"numpy", "SimpleITK"}
+RECORDS = {"numpy", "pandas"}
+NETWORKS = IMAGES | RECORDS | {"torch"}
+# What each script may load. A library that only some of its jobs use is loaded by those.
+ALLOWED: dict[str, set[str]] = {
+    "align": IMAGES | {"scipy.ndimage"},
+    "atlas": IMAGES,
+    "embed": IMAGES | {"torch"},
+    "evaluate": IMAGES | RECORDS | {"scipy.ndimage"},
+    "evaluate_segmentation": NETWORKS | {"scipy.ndimage"},
+    "evaluate_synthetic": NETWORKS | {"scipy.ndimage"},
+    "explore": IMAGES,
+    "fetch": set(),
+    "fetch_cases": set(),
+    "figures": set(),
+    "judge_labels": IMAGES | RECORDS | {"scipy.ndimage"},
+    "measure_organs": IMAGES | RECORDS | {"scipy.ndimage"},
+    "noisy_labels": NETWORKS | {"scipy.ndimage"},
+    "phantom": set(),
+    "prepare": IMAGES,
+    "register": IMAGES | RECORDS,
+    "register_and_evaluate": IMAGES | RECORDS | {"scipy.ndimage"},
+    "report": set(),
+    "submission": IMAGES | {"torch", "scipy.ndimage"},
+    "tables": set(),
+    "train": NETWORKS | {"scipy.ndimage"},
+}
+LOADED = """
+import json, runpy, sys
+runpy.run_path(sys.argv[1])
+print(json.dumps(list(sys.modules)))
+"""
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    """The heavy libraries that a fresh Python has loaded after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    return HEAVY & set(json.loads(done.stdout))
+
+
+def test_every_script_has_its_list():
+    assert {path.stem for path in SCRIPTS.glob("*.py")} == ALLOWED.keys()
+
+
+@pytest.mark.parametrize("script", sorted(ALLOWED))
+def test_a_script_loads_only_what_it_may(script):
+    assert loaded(LOADED, str(SCRIPTS / f"{script}.py")) <= ALLOWED[script]
+
+
+def test_a_small_pair_is_registered_and_measured_without_torch():
+    code = """
+import json, sys
+import numpy as np
+from warpline.cases.case import Case
+from warpline.evaluation.pairs import evaluate_pair
+from warpline.images.grid import Grid, Image
+from warpline.registration.method import Method, registrar
+
+grid = Grid((12, 12, 12))
+rng = np.random.default_rng(0)
+cases = [
+    Case(n, Image(rng.random(grid.shape, np.float32), grid), Image(np.eye(12, dtype=np.uint8)
+    [None].repeat(12, 0), grid)) for n in "ab"
+]
+with registrar(Method("identity", 0, {}), "cpu", "a test") as method:
+    field = method.register(*cases).field
+rows = evaluate_pair(*cases, field.compose(field), {1: "one"})
+assert {row["metric"]: row["value"] for row in rows}["dice"] == 1
+print(json.dumps(list(sys.modules)))
+"""
+    assert loaded(code) <= IMAGES | RECORDS | {"scipy.ndimage"}
