@@ -21,10 +21,12 @@ PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-load
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: envs/requirements.lock pyproject.toml
+$(VENV)/ready: envs/requirements.lock envs/torch.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "warpline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/torch.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -61,7 +63,8 @@ format: setup
 
 lock:
 	uv pip compile --config-file envs/uv.toml --universal --python-version 3.11 --no-header \
-		--no-annotate --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes \
+		--no-emit-package torch \
 		envs/requirements.in -o envs/requirements.lock
 
 clean:

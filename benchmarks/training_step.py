@@ -1,148 +1,202 @@
-"""A training step of Estienne et al. 2020 (published size, 64³, batch 1) beside a plain network.
+"""A training step of each paper's network beside the same network without warpline's layers.
 
-    python benchmarks/training_step.py [--threads 2] [--repeats 3]
+    python benchmarks/training_step.py [names …] [--threads 1] [--repeats 5]
+        [--before SRC] [--voxelmorph SITE]
 
-The plain network is a residual-free U-Net of torch modules with the same channels and
-convolutions, run forward and backward on the concatenated pair with a mean-squared loss: what the
-convolutions alone cost. Each side runs in a process of its own, so that peak memory is its own.
+Sides take turns, `--repeats` times, each time in a process of its own that takes three steps and
+tells the CPU seconds of the faster one of the last two, so that other work and the first step's
+set-up count little and the peak of memory is its own. Medians over the turns.
+
+now
+    The network and its losses as they are trained: forward, backward, Adam.
+before
+    The same by another version of the library, whose folder `src` is given.
+plain
+    The same with torch's own layers in torch's default layout of memory.
+voxelmorph
+    The package's U-Net (`voxelmorph` of the package index, installed in the folder given), its
+    squarings and its losses, in the place of `hu2020`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-
-from warpline import networks
-from warpline.cases.case import Case
-from warpline.images.grid import Grid, Image
-from warpline.provenance.record import peak_memory
-from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory
-from warpline.training.registration import RegistrationObjective
-
-SHAPE = (64, 64, 64)
-CHANNELS, CONVOLUTIONS = (32, 64, 128, 256, 512), (1, 2, 3, 2)
-
-
-class PlainUNet(nn.Module):
-    """Convolution, instance norm, leaky ReLU; halving, doubling, concatenation; one output."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-        def block(a: int, b: int, n: int) -> nn.Sequential:
-            parts: list[nn.Module] = []
-            for i in range(n):
-                parts += [nn.Conv3d(a if i == 0 else b, b, 3, padding=1)]
-                parts += [nn.InstanceNorm3d(b), nn.LeakyReLU(0.01, inplace=True)]
-            return nn.Sequential(*parts)
-
-        self.first = block(2, CHANNELS[0], 2)
-        self.down = nn.ModuleList()
-        self.up = nn.ModuleList()
-        self.join = nn.ModuleList()
-        for a, b, n in zip(CHANNELS, CHANNELS[1:], CONVOLUTIONS, strict=False):
-            self.down.append(nn.Sequential(nn.Conv3d(a, b, 2, stride=2), block(b, b, n)))
-            self.up.append(nn.ConvTranspose3d(b, a, 2, stride=2))
-            self.join.append(block(2 * a, a, n))
-        self.last = nn.Conv3d(CHANNELS[0], 3, 3, padding=1)
-
-    def forward(self, pair: torch.Tensor) -> torch.Tensor:
-        skips = [self.first(pair)]
-        for down in self.down:
-            skips.append(down(skips[-1]))
-        out = skips.pop()
-        for up, join in zip(reversed(self.up), reversed(self.join), strict=True):
-            out = join(torch.cat([up(out), skips.pop()], dim=1))
-        return self.last(out)
-
-
-def ours(symmetric: bool):
-    """One step of the baseline (or of + sym.) with all its losses."""
-    rng = np.random.default_rng(0)
-    grid = Grid(SHAPE)
-    cases = [
-        Case(
-            name,
-            Image(rng.random(SHAPE, dtype=np.float32), grid),
-            Image(rng.integers(0, 3, SHAPE, dtype=np.uint8), grid),
-        )
-        for name in "ab"
-    ]
-    objective = RegistrationObjective(
-        CaseMemory(cases, [1, 2]),
-        None,
-        [],
-        loss={
-            "similarity": {"name": "local_ncc", "weight": 1},
-            "dice": {"weight": 1},
-            "regularisation": {"name": "identity_gradients", "weight": 0.1},
+ROOT = Path(__file__).resolve().parent.parent
+ENCODER, DECODER = (16, 32, 32, 32), (32, 32, 32, 32, 32, 16, 16)
+NCC = {"similarity": {"name": "local_ncc", "weight": 1}}
+# Name of the network, its parameters, (z, y, x) and batch; the loss of a registration network.
+STEPS = {
+    "bouabid2019": (
+        "bouabid2019",
+        {},
+        (32, 48, 32),
+        1,
+        {
+            "similarity": {"name": "mse", "weight": 1},
+            "regularisation": {"name": "identity_gradients", "weight": 0.01},
         },
-        batch_size=1,
-        symmetric=symmetric,
-        augmentation=Augmentation(flip=True, rotation=20, translation=10, zoom=0.2),
-        masked=True,
-        seed=0,
-    )
-    network = networks.build("estienne2020", {})
-    network.to(memory_format=torch.channels_last_3d)
-    return network, lambda: objective.loss(network, objective.batch(0))[0]
+    ),
+    "estienne2020": (
+        "estienne2020",
+        {},
+        (64, 64, 64),
+        1,
+        {**NCC, "regularisation": {"name": "identity_gradients", "weight": 0.1}},
+    ),
+    "estienne2020-cpu": (
+        "estienne2020",
+        {"channels": (8, 16, 32, 64, 128)},
+        (48, 64, 48),
+        1,
+        {**NCC, "regularisation": {"name": "identity_gradients", "weight": 0.1}},
+    ),
+    "hansen2020": ("hansen2020", {}, (48, 48, 48), 2, None),
+    "hansen2020-voxelmorph": (
+        "voxelmorph",
+        {"encoder": ENCODER, "decoder": DECODER, "levels": 2, "half_resolution": True},
+        (96, 96, 96),
+        1,
+        {**NCC, "regularisation": {"name": "displacement_gradient", "weight": 1}},
+    ),
+    "hu2020": (
+        "hu2020",
+        {},
+        (96, 112, 96),
+        1,
+        {
+            "similarity": {"name": "mse", "weight": 25},
+            "regularisation": {"name": "velocity_prior", "weight": 1, "precision": 10},
+        },
+    ),
+    "sokooti2017": ("sokooti2017", {}, (29, 27), 16, None),
+}
 
 
-def plain():
-    """Forward and backward of the plain network."""
-    network = PlainUNet()
-    pair, target = torch.rand(1, 2, *SHAPE), torch.rand(1, 3, *SHAPE)
-    return network, lambda: (network(pair) - target).square().mean()
+def plainly() -> None:
+    """Put torch's own layers, and its layout, in the place of warpline's."""
+    import torch
+    from torch import nn
+
+    from warpline import networks
+    from warpline.networks import layers
+
+    layers.Conv3d.forward = nn.Conv3d.forward
+    build = networks.build
+    networks.build = lambda *a: build(*a).to(memory_format=torch.contiguous_format)
 
 
-def measure(name: str, threads: int, repeats: int) -> None:
+def step_of(name: str):
+    """A network's parameters and a function that gives the loss of a step."""
+    import numpy as np
+    import torch
+
+    from warpline import networks
+    from warpline.networks.sokooti2017 import Patches
+    from warpline.training.registration_loss import Batch, RegistrationLoss
+
+    torch.manual_seed(0)
+    kind, parameters, shape, batch, loss = STEPS[name]
+    network = networks.build(kind, parameters).train()
+    if kind == "sokooti2017":
+        patches = Patches(*(torch.rand(batch, 1, *[n] * 3) for n in (29, 29, 27, 27)))
+        target = torch.rand(batch, 3)
+        return network, lambda: (network.displacements(patches) - target).abs().mean()
+    images = torch.from_numpy(np.random.default_rng(0).random((2, batch, 1, *shape), np.float32))
+    if loss is None:
+        target = torch.rand(batch, 12, *(n // 2 for n in shape))
+        return network, lambda: (network(images[0]) - target).square().mean()
+    criterion = RegistrationLoss(loss, symmetric=False, masked=False)
+    return network, lambda: criterion(network, Batch(images[0], images[1]))[0]
+
+
+def voxelmorph_step():
+    """The package's network of the size of `hu2020`, by its own documentation."""
+    import torch
+    from voxelmorph.nn.models import VxmPairwise
+
+    shape = STEPS["hu2020"][2]
+    network = VxmPairwise(
+        ndim=3,
+        source_channels=1,
+        target_channels=1,
+        nb_features=[list(ENCODER), list(DECODER)],
+        integration_steps=7,
+        resize_integrated_fields=True,
+    ).train()
+    images = torch.rand(2, 1, 1, *shape)
+    return network, images
+
+
+def measure(side: str, name: str, threads: int) -> dict[str, float]:
+    import torch
+
     torch.set_num_threads(threads)
-    network, loss = {"plain": plain, "baseline": lambda: ours(False), "sym": lambda: ours(True)}[
-        name
-    ]()
-    optimiser = torch.optim.Adam(network.parameters())
-    seconds = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
+    if side == "plain":
+        plainly()
+    network, loss = voxelmorph_step() if side == "voxelmorph" else step_of(name)
+    if side in ("before", "now"):
+        network.to(memory_format=torch.channels_last_3d)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
+    seconds, losses = [], []
+    for _ in range(3):
+        started = time.process_time()
         optimiser.zero_grad()
-        loss().backward()
+        value = loss()
+        value.backward()
         optimiser.step()
-        seconds.append(time.perf_counter() - started)
-    parameters = sum(p.numel() for p in network.parameters())
-    result = {"seconds": statistics.median(seconds[1:]), "memory": peak_memory()}
-    print(json.dumps({**result, "parameters": parameters}))
+        seconds.append(time.process_time() - started)
+        losses.append(float(value.detach()))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": min(seconds[1:]), "memory": memory, "loss": losses[-1]}
+
+
+def apart(side: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """One turn of a side, in a process of its own."""
+    paths = [str(arguments.before) if side == "before" else str(ROOT / "src")]
+    if side == "voxelmorph":
+        paths.append(str(arguments.voxelmorph))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, __file__, name, "--one", side, "--threads", str(arguments.threads)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", choices=("plain", "baseline", "sym"), help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", default=list(STEPS), help=", ".join(STEPS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--voxelmorph", type=Path)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measure(arguments.one, arguments.threads, arguments.repeats)
+        print(json.dumps(measure(arguments.one, arguments.names[0], arguments.threads)))
         return
-    results = {}
-    for name in ("plain", "baseline", "sym"):
-        command = [sys.executable, __file__, "--one", name]
-        command += ["--threads", str(arguments.threads), "--repeats", str(arguments.repeats)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        results[name] = json.loads(done.stdout)
-    for name, result in results.items():
-        ratio = result["seconds"] / results["plain"]["seconds"]
-        print(
-            f"{name:9s} {result['seconds']:6.2f} s a step, {ratio:4.2f} of plain, peak "
-            f"{result['memory']:.0f} MiB, {result['parameters'] / 1e6:.1f} M parameters"
-        )
+    for name in arguments.names:
+        sides = ["now", "plain"] + ["before"] * bool(arguments.before)
+        sides += ["voxelmorph"] * bool(arguments.voxelmorph and name == "hu2020")
+        turns = [{s: apart(s, name, arguments) for s in sides} for _ in range(arguments.repeats)]
+        found = {
+            s: {key: statistics.median(turn[s][key] for turn in turns) for key in turns[0][s]}
+            for s in sides
+        }
+        for side, result in found.items():
+            ratio = result["seconds"] / found["now"]["seconds"]
+            print(
+                f"{name:22s} {side:10s} {result['seconds']:7.3f} s, {ratio:5.2f} of now, peak "
+                f"{result['memory']:5.0f} MiB, loss {result['loss']:.6f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

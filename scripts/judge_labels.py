@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from warpline.cases.tables import read_table
 from warpline.files import atomic_path
 from warpline.provenance.record import recorded_job
 from warpline.segmentation.noisy_labels import TABLE, Limits, verdicts
 
 
 def main(batches: Sequence[str], limits: Mapping[str, Any], organs: str, target: str) -> None:
-    table = pd.concat([pd.read_csv(Path(batch) / TABLE) for batch in batches], ignore_index=True)
+    tables = [read_table(Path(batch) / TABLE, "case") for batch in batches]
+    table = pd.concat(tables, ignore_index=True)
     judged = verdicts(table.fillna({"reason": ""}), Limits(**limits))
     for path, frame in ((organs, table), (target, judged)):
         with atomic_path(path) as temporary:

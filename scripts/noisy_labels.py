@@ -1,8 +1,8 @@
 """Label the organs that a batch of cases does not have annotated, by a trained segmenter."""
 
-import pandas as pd
 import torch
 
+from warpline.cases.tables import read_table
 from warpline.devices.claim import claim
 from warpline.networks.weights import trained
 from warpline.provenance.record import recorded_job
@@ -19,7 +19,7 @@ if "snakemake" in globals():
                 trained(recipe, snakemake.input.weights, device),
                 snakemake.params.folders,
                 recipe.get("prepare", []),
-                Distribution(pd.read_csv(snakemake.input.organs)),
+                Distribution(read_table(snakemake.input.organs, "case")),
                 Limits(**setting["limits"]),
                 target,
                 window=recipe["training"]["sampling"]["crop"],

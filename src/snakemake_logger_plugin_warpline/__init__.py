@@ -183,9 +183,9 @@ class _Jobs:
 
         jobs = list(self.running.values())
         table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(no_wrap=True, ratio=2)
+        table.add_column(no_wrap=True, max_width=44)
         table.add_column(no_wrap=True, justify="right", width=8)
-        table.add_column(no_wrap=True, ratio=3, style="dim")
+        table.add_column(ratio=1, style="dim")
         for job in jobs:
             minutes, seconds = divmod(int(time.monotonic() - job.started), 60)
             # Text, not markup: a log may say anything.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+NO_FLUSHING = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES)
 
 
 @contextmanager
@@ -32,10 +35,8 @@ def atomic_path(target: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
         _permit(temporary, 0o666)
-        os.replace(temporary, target)
+        replace_durably(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,10 +56,14 @@ def atomic_folder(target: str | os.PathLike) -> Iterator[Path]:
     try:
         yield temporary
         _permit(temporary, 0o777)
+        for folder, _, names in os.walk(temporary):
+            for name in (*names, "."):
+                _flush(Path(folder) / name)
         if target.exists():
             os.replace(target, old)
         try:
             os.replace(temporary, target)
+            _flush(target.parent)
         except OSError:
             if old.exists():
                 os.replace(old, target)
@@ -67,6 +72,28 @@ def atomic_folder(target: str | os.PathLike) -> Iterator[Path]:
         for folder in (temporary, old):
             if folder.exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace_durably(source: Path, target: Path) -> None:
+    """Rename a file onto another in its folder: a power cut leaves one of the two, whole."""
+    _flush(source)
+    os.replace(source, target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk keep a file's content, or a folder's list of names."""
+    if path.is_symlink() or not (path.is_file() or path.is_dir()):
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems know it for files alone.
+        if not (path.is_dir() and error.errno in NO_FLUSHING):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _prefix(target: Path, process: str | None = None) -> str:

@@ -718,3 +718,34 @@ def test_every_pair_has_rows_and_published_pairs_that_are_not_run_stand(root):
     assert experiments.registrations(catalog, "mine") == [
         Experiment("dirlab-4dct", "identity", "fold0")
     ]
+
+
+# Validation ---------------------------------------------------------------------------------------
+
+
+def validated(dataset: str, method: str, **training: object) -> Catalog:
+    override = {"methods": {method: {"training": training}}}
+    return Catalog({"scale": "paper", "override": override}, ROOT), dataset, method
+
+
+def test_a_typo_in_the_validation_s_split_is_no_training_without_one():
+    error = refusal(
+        trainings.training_cases, *validated("hippocampus", BASELINE, validation={"split": "vla"})
+    )
+    assert "The dataset 'hippocampus' has no pairs of the split 'vla' to validate on" in error
+    assert "key 'training.validation.split'" in error
+    assert "'val'?" in error
+    segmenter = "estienne2020-task3-segmenter"
+    error = refusal(
+        trainings.training_cases,
+        *validated("abdomen-annotated", segmenter, validation={"split": "tset"}),
+    )
+    assert "has no cases of the split 'tset'" in error
+
+
+def test_the_best_weights_are_not_selected_without_a_validation():
+    given = {"validation": {"split": None}, "selection": "best"}
+    error = refusal(trainings.training_cases, *validated("hippocampus", BASELINE, **given))
+    assert "key 'training.selection'" in error
+    given = {"validation": {"split": "val"}, "selection": "best"}
+    assert trainings.training_cases(*validated("hippocampus", BASELINE, **given))[1]

@@ -11,7 +11,7 @@ from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
 from warpline.plan.dataset import Dataset
 from warpline.plan.pairs import ATLAS, balanced_pairs, balanced_sample, pair_batches, pair_name
-from warpline.plan.sheets import read_case_sheet
+from warpline.plan.sheets import read_case_sheet, refuse_shared_scans
 
 ROOT = Path(__file__).parents[2]
 SHEET = "# a comment\ncase\tpatient\tsplit\na1\ta\ttrain\na2\ta\ttrain\nb\t\tval\nc\t\tval\n"
@@ -365,3 +365,46 @@ def test_a_patient_without_two_scans():
     assert "cases.tsv" in text
     three = patients(("a0", "a"), ("a1", "a"), ("a2", "a"))
     assert "'a' has 3 cases" in refusal(three.pairs, "val")
+
+
+# What would make results wrong without a word ----------------------------------------------------
+
+
+def test_a_pair_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("fixed,moving\na,b\nb,a\na,b\n", encoding="utf-8")
+    data = dataset("ab", {"val": {"from": "sheet", "file": str(path)}})
+    error = refusal(data.pairs, "val")
+    assert "The pair of 'a' and 'b' stands twice, first in line 2" in error
+    assert f"{path}, line 4" in error
+    path.write_text("fixed,moving\na,b\nb,a\n", encoding="utf-8")
+    assert data.pairs("val") == [("a", "b"), ("b", "a")]
+
+
+@pytest.mark.parametrize("image", ["one.nii", "sub/../one.nii", "link.nii"])
+def test_one_scan_in_two_splits_is_refused(tmp_path, image):
+    (tmp_path / "one.nii").touch()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.nii").symlink_to("one.nii")
+    text = f"case\tpatient\tsplit\timage\na\tp\ttrain\tone.nii\nb\tq\ttest\t{image}\n"
+    rows = read_case_sheet(sheet(tmp_path, text))
+    with pytest.raises(WarplineError, match="The cases 'a' and 'b' are the same scan") as error:
+        refuse_shared_scans(rows, tmp_path, "cases.tsv")
+    assert error.value.where == "cases.tsv"
+    # In one split it may be labelled twice; other scans, and cases without a path, are their own.
+    text = "case\tpatient\tsplit\timage\na\tp\ttrain\tone.nii\nb\tp\ttrain\tone.nii\n"
+    text += "c\tr\ttest\ttwo.nii\nd\ts\tval\t\ne\tt\ttest\t\n"
+    refuse_shared_scans(read_case_sheet(sheet(tmp_path, text)), tmp_path, "cases.tsv")
+
+
+def test_a_dataset_of_own_data_is_checked_for_shared_scans_though_limits_hide_one(tmp_path):
+    text = "case\tpatient\tsplit\timage\na\tp\ttrain\tone.nii\nb\tq\ttest\tone.nii\n"
+    override = {
+        "folder": str(tmp_path),
+        "case_sheet": str(sheet(tmp_path, text)),
+        "cases": {"train": 1},
+        "phantom": None,
+        "pairs": {},
+    }
+    catalog = Catalog({"scale": "paper", "override": {"datasets": {"followup": override}}}, ROOT)
+    assert "are the same scan" in refusal(catalog.dataset, "followup")

@@ -5,6 +5,7 @@ The cards are names alone: nothing here needs a GPU, and the processes do not im
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from warpline.devices import locks
 from warpline.devices.claim import claim
 from warpline.devices.locks import card_names, hold, scope
 from warpline.errors import WarplineError
@@ -37,9 +39,7 @@ with hold(cards, job, folder, poll=0.02) as index:
     print("left", cards[index], time.monotonic(), flush=True)
 """
 # Becomes the other user once everything is imported: the Python here may be root's alone.
-AS_OTHER_USER = JOB.replace(
-    "assert", "import filelock, os; os.setgid(12345); os.setuid(12345)\nassert"
-)
+AS_OTHER_USER = JOB.replace("assert", "import os; os.setgid(12345); os.setuid(12345)\nassert")
 
 
 @contextmanager
@@ -166,6 +166,95 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "locks" / "gpu-0.lock").symlink_to(tmp_path / "target")
     with pytest.raises(WarplineError, match="cannot be kept"), hold(["0"], "a", tmp_path / "locks"):
         pass
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "fifo", "folder"])
+def test_what_is_no_lock_is_neither_followed_nor_written(tmp_path, kind):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    place = tmp_path / "locks"
+    place.mkdir()
+    file = place / "gpu-0.lock"
+    make = {"link": file.symlink_to, "hard link": file.hardlink_to}
+    if kind in make:
+        make[kind](victim)
+    else:
+        os.mkfifo(file) if kind == "fifo" else file.mkdir()
+    with pytest.raises(WarplineError, match="cannot be kept"), hold(["0"], "a", place):
+        pass
+    assert victim.read_text() == "precious"
+
+
+def test_a_link_that_is_swapped_in_is_not_written_through(tmp_path, monkeypatch):
+    """The lock is taken, and then another puts a link in the place of its file."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    place = tmp_path / "locks"
+    place.mkdir()
+    right = locks._sign
+
+    def swapped(lock, job):
+        (place / "gpu-0.lock").unlink()
+        (place / "gpu-0.lock").symlink_to(victim)
+        right(lock, job)
+
+    monkeypatch.setattr(locks, "_sign", swapped)
+    with hold(["0"], "a", place):
+        assert victim.read_text() == "precious"
+
+
+def test_a_lock_whose_file_was_replaced_is_taken_anew(tmp_path, monkeypatch):
+    """Else two would hold the card: one the old file, one the new."""
+    right, replaced = fcntl.flock, []
+
+    def flock(descriptor, operation):
+        right(descriptor, operation)
+        if operation & fcntl.LOCK_EX and not replaced:
+            (tmp_path / "gpu-0.lock").unlink()
+            replaced.append(True)
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with hold(["0"], "a", tmp_path):
+        monkeypatch.undo()
+        with started(tmp_path, "b", 0, "0") as other:
+            assert other.stdout.readline() == "every GPU is held; waiting for one:\n"
+
+
+def test_another_s_lock_on_the_folder_hangs_nobody(tmp_path, capsys):
+    code = "import fcntl, os, sys, time; f = os.open(sys.argv[1], 0); fcntl.flock(f, 2); print(1)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; sys.stdout.flush(); time.sleep(60)", str(tmp_path)],
+        stdout=subprocess.PIPE,
+    ) as other:
+        try:
+            other.stdout.readline()
+            begun = time.monotonic()
+            with hold(["0"], "a", tmp_path):
+                assert time.monotonic() - begun < 5
+        finally:
+            other.kill()
+    said = capsys.readouterr().out
+    assert f"{tmp_path} is locked by " in said
+    assert f"process {other.pid} of " in said or "not seen from here" in said
+
+
+def test_a_folder_whose_locks_anyone_may_delete_is_refused(tmp_path):
+    place = tmp_path / "locks"
+    place.mkdir()
+    place.chmod(0o777)
+    with pytest.raises(WarplineError, match="may delete another's"), hold(["0"], "a", place):
+        pass
+    place.chmod(0o1777)
+    with hold(["0"], "a", place):
+        pass
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_another_user_s_folder_is_said_to_be_theirs(tmp_path, capsys):
+    os.chown(tmp_path, 12345, 12345)
+    with hold(["0"], "a", tmp_path):
+        pass
+    assert f"{tmp_path} belongs to 12345, who could free its locks" in capsys.readouterr().out
 
 
 # Names ------------------------------------------------------------------------------------------

@@ -43,10 +43,25 @@ INSTALLED = {normal(found.name) for found in importlib.metadata.distributions()}
 def lock() -> dict[str, set[str]]:
     """Locked versions by name: several where Python versions differ."""
     found: dict[str, set[str]] = {}
-    for line in (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8").splitlines():
+    torch = (ROOT / "envs" / "torch.lock").read_text(encoding="utf-8").splitlines()
+    for line in [*hashes(), *(line for line in torch if not line.startswith("#"))]:
         match = LINE.fullmatch(line)
         assert match, f"the lock's line {line!r} is no plain pin"
         found.setdefault(match[1], set()).add(match[2])
+    return found
+
+
+def hashes() -> dict[str, set[str]]:
+    """The hashes that a file may have, by the line of its pin."""
+    text = (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8")
+    found: dict[str, set[str]] = {}
+    pin = ""
+    for entry in text.replace(" \\\n", "\n").split("\n")[:-1]:
+        if entry.startswith("    "):
+            found[pin].add(entry)
+        else:
+            pin = entry
+            found[pin] = set()
     return found
 
 
@@ -72,8 +87,27 @@ def cuda_packages() -> dict[str, str]:
 def test_the_lock_pins_versions_and_names_no_host():
     text = (ROOT / "envs" / "requirements.lock").read_text(encoding="utf-8")
     assert "://" not in text
-    assert "--" not in text
+    assert set(re.findall(r"--[a-z-]*", text)) == {"--hash"}
     assert len(lock()) > 40
+
+
+def test_every_locked_package_has_hashes_but_torch():
+    """pip refuses with --require-hashes what has none, and what another hash comes out for."""
+    assert len(hashes()) > 100
+    for pin, known in hashes().items():
+        assert known, f"{pin} has no hash"
+        for entry in known:
+            assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", entry)
+    unhashed = set(lock()) - {LINE.fullmatch(pin)[1] for pin in hashes()}
+    assert unhashed == {"torch"}
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "--require-hashes" in made.split("--requirement envs/requirements.lock")[0]
+
+
+def test_what_torch_requires_is_locked():
+    named = (ROOT / "envs" / "uv.toml").read_text(encoding="utf-8")
+    required = re.search(r"requires-dist = \[(.*)\]", named)[1]
+    assert {name.strip(' "') for name in required.split(",")} <= set(lock())
 
 
 def test_all_that_is_wanted_is_locked():
@@ -262,9 +296,11 @@ def test_the_container_has_the_python_of_the_environments():
 def test_the_container_installs_the_lock_that_it_copies():
     copied = dict(line.split() for line in sections()["files"])
     assert all((ROOT / source).is_file() for source in copied)
-    (install,) = [line for line in sections()["post"] if "pip install" in line]
-    assert copied["envs/requirements.lock"] == install.split("--requirement ")[1]
-    assert "==" not in install  # nothing beside the lock
+    installs = [line for line in sections()["post"] if "pip install" in line]
+    assert [line.split("--requirement ")[1] for line in installs] == list(copied.values())
+    assert list(copied) == ["envs/requirements.lock", "envs/torch.lock"]
+    assert "--require-hashes" in installs[0]
+    assert "==" not in "".join(installs)  # nothing beside the lock
 
 
 def test_the_container_s_own_test_imports_what_is_locked():

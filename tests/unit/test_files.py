@@ -259,3 +259,76 @@ def test_checksums(tmp_path):
     assert checksum(tmp_path / "a") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+# A power cut --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[tuple[str, str]]:
+    """What is flushed to the disk and what is renamed, in order, by name."""
+    found: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flushed(handle):
+        found.append(("flush", os.path.basename(os.readlink(f"/proc/self/fd/{handle}"))))
+        fsync(handle)
+
+    def renamed(source, target):
+        found.append(("rename", os.path.basename(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "fsync", flushed)
+    monkeypatch.setattr(files.os, "replace", renamed)
+    return found
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_the_name_before_it_counts(tmp_path, calls):
+    write_text(tmp_path / "a.txt", "a")
+    (content, first), rename, folder = calls
+    assert content == "flush"
+    assert first.startswith(".a.txt.")
+    assert rename == ("rename", "a.txt")
+    assert folder == ("flush", tmp_path.name)
+
+
+def test_all_files_of_a_folder_are_on_the_disk_before_its_name(tmp_path, calls):
+    (tmp_path / "out").mkdir()
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "sub").mkdir()
+        for name in ("a", "sub/b"):
+            (folder / name).write_text(name)
+        (folder / "link").symlink_to("a")
+    number = next(k for k, (call, _) in enumerate(calls) if call == "rename")
+    before, after = calls[:number], calls[number:]
+    assert {("flush", "a"), ("flush", "b"), ("flush", "sub")} <= set(before)
+    assert [call for call, name in before if name.startswith(".out.")] == ["flush"]
+    assert ("rename", "out") in after
+    assert after.index(("flush", tmp_path.name)) > after.index(("rename", "out"))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_that_flushes_no_folders(tmp_path, monkeypatch, number):
+    fsync = os.fsync
+
+    def flushed(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(files.os, "fsync", flushed)
+    if number == errno.EIO:  # a disk that fails is no such file system
+        with pytest.raises(OSError, match="Input/output"):
+            write_text(tmp_path / "a.txt", "a")
+    else:
+        write_text(tmp_path / "a.txt", "a")
+        assert tree(tmp_path) == {"a.txt": "a"}
+
+
+def test_results_may_lie_on_another_disk_than_temporary_files(small_disk, monkeypatch, tmp_path):
+    """Nothing is made elsewhere and moved over."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    write_text(small_disk / "a.txt", "a")
+    with atomic_folder(small_disk / "folder") as folder:
+        (folder / "b").write_text("b")
+    assert tree(small_disk) == {"a.txt": "a", "folder/b": "b"}

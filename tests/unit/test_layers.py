@@ -1,4 +1,4 @@
-"""The slice-wise convolution is torch's own, forth and back."""
+"""The convolution of small volumes is torch's own, forth and back."""
 
 import pytest
 import torch
@@ -43,9 +43,11 @@ def test_what_it_does_not_know_is_left_to_torch(arguments):
     torch.testing.assert_close(own(image), nn.Conv3d.forward(own, image))
 
 
-def test_large_volumes_are_left_to_torch(monkeypatch):
-    monkeypatch.setattr(layers, "SMALL", 100)
+def test_where_torch_takes_onednn_it_does_all(monkeypatch):
+    monkeypatch.setattr(layers, "UNAIDED", 100)
+    monkeypatch.setattr(layers, "TINY", 0)
     monkeypatch.setattr(nn.Conv3d, "forward", lambda self, image: "torch")
-    layer = Conv3d(1, 1, 3, padding=1)
-    assert layer(torch.zeros(1, 1, 5, 5, 5)) == "torch"
-    assert layer(torch.zeros(1, 1, 4, 5, 5)) != "torch"
+    layer = Conv3d(4, 1, 3, padding=1)
+    assert layer(torch.zeros(1, 4, 6, 5, 5)) == "torch"
+    assert layer(torch.zeros(2, 4, 5, 5, 5)) == "torch"
+    assert layer(torch.zeros(1, 4, 5, 5, 5)) != "torch"

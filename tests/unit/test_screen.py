@@ -30,7 +30,7 @@ rule all:
 rule good:
     output: "good"
     log: "good.log"
-    shell: "(echo 'models/a/b: step 3 of 9, 0:20 left'; sleep 3; touch {{output}}) > {{log}}"
+    shell: "(echo 'models/a/b: step 3 of 9, 0:20 left'; sleep 8; touch {{output}}) > {{log}}"
 rule bad:
     output: "bad"
     log: "bad.log"
@@ -105,7 +105,7 @@ def test_a_terminal_shows_what_runs_and_errors_in_full(tmp_path):
     assert "\n300" in shown.replace("\r", "")
     assert "The last line" in shown
     assert "rule good:" not in shown
-    assert "At least one job did not complete successfully." in shown[-2000:]
+    assert "At least one job did not complete" in shown.rpartition("The last line")[2]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,15 @@ def test_pretraining_has_the_same_seed_everywhere_and_states_lie_apart():
     assert register.trained_weights(run, "hippocampus", f"{PRETRAINED}~1") in weights
 
 
+def test_weights_from_elsewhere_are_the_same_for_every_seed_and_run_once():
+    authors = "estienne2020-task4-authors-baseline"
+    started = {"override": {"methods": {BASELINE: {"pretrain": {"method": authors}}}}}
+    catalog = Catalog({**study(3, authors), **started, "scale": "paper"}, ROOT)
+    assert [e.method for e in experiments.registrations(catalog, "own")] == [authors]
+    for name in (BASELINE, f"{BASELINE}~1", f"{BASELINE}@fold0"):
+        assert trainings.pretraining(catalog, "hippocampus", name) == ("hippocampus", authors)
+
+
 def test_folds_and_seeds_go_together_and_an_embedding_has_its_network_s():
     config = study(2, "hansen2020-256", dataset="dirlab-4dct", split="all")
     catalog = Catalog({**config, "scale": "paper"}, ROOT)

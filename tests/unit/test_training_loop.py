@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,15 @@ def test_history_and_best(tmp_path):
     best.eval()
     value = objective.validate(best)["loss"]
     assert value == pytest.approx(min(row[5] for row in validated), abs=1e-6)
+
+
+def test_a_line_of_progress_has_epoch_loss_and_validation(tmp_path, capsys):
+    train(small_network(), small_objective(), course(epochs=2, validate_every=2), tmp_path)
+    lines = capsys.readouterr().err.splitlines()
+    number = r"[0-9.e-]+"
+    assert re.fullmatch(rf"training: step 4 of 6 \(67%\), epoch 1 of 2, loss {number}", lines[3])
+    last = rf"training: step 6 of 6 \(100%\), epoch 2 of 2, loss {number}, validation {number}"
+    assert re.fullmatch(last, lines[5])
 
 
 def test_patience_stops_after_epochs_without_progress(tmp_path):

@@ -60,7 +60,7 @@ rule register_and_evaluate:
         method=ask(register.method_spec),
         registration=ask(register.registration_settings, batch="whole"),
         evaluation=ask(evaluate.evaluation_settings),
-        results=settings["results"],
+        results=lambda wildcards: settings["results"],
         code=run.code("evaluate.py"),
     script:
         "../../scripts/register_and_evaluate.py"

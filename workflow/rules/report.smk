@@ -28,7 +28,7 @@ for paper in run.catalog.papers:
             title=run.catalog.paper(paper)["title"],
             values=ask(papers.run_values, paper=paper),
             memory=layout.memory(paper, "tables"),
-            results=settings["results"],
+            results=lambda wildcards: settings["results"],
             table_code=run.code(None, "warpline.tables.paper"),
             code=run.code("tables.py"),
         script:
@@ -62,7 +62,7 @@ for paper in run.catalog.papers:
                 figures=ask(figures.figure_pieces, paper=paper),
                 values=ask(papers.run_values, paper=paper),
                 memory=layout.memory(paper, "figures"),
-                results=settings["results"],
+                results=lambda wildcards: settings["results"],
                 code=ask(figures.drawing_code, paper=paper),
             script:
                 "../../scripts/figures.py"
@@ -88,7 +88,7 @@ rule report_page:
         papers=ask(papers.paper_specs),
         trainings=ask(papers.paper_trainings),
         values=ask(papers.paper_values),
-        results=settings["results"],
+        results=lambda wildcards: settings["results"],
         code=run.code("report.py"),
     script:
         "../../scripts/report.py"

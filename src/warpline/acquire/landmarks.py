@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from warpline.acquire.formats.base import CaseFiles
+from warpline.cases.tables import read_table
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid
 
@@ -142,12 +143,11 @@ def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
 
 def _read_table(files: CaseFiles, case_id: str) -> tuple[pd.DataFrame, bool]:
     """Columns id, x, y, z, and whether the points are voxel indices, as the header says."""
-    import pandas as pd
 
     path = files.landmarks
     forms = ({"id", *"xyz"}, {"id", *"ijk"})
     try:
-        table = pd.read_csv(path, dtype={"id": str}, skipinitialspace=True, encoding="utf-8-sig")
+        table = read_table(path, "id", skipinitialspace=True, encoding="utf-8-sig")
         table.columns = [str(name).strip() for name in table.columns]
     except ValueError as error:  # empty, or lines of unequal length
         raise _unreadable(path, case_id, str(error)) from error

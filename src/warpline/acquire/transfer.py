@@ -19,7 +19,7 @@ from warpline.acquire.local import disk_full
 from warpline.acquire.patience import Patience, TryAgain, insist
 from warpline.acquire.shared import refuse_link
 from warpline.acquire.verify import received, write_record
-from warpline.files import write_json
+from warpline.files import replace_durably, write_json
 from warpline.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,7 @@ def download(archive: Archive, url: str, target: Path, progress: bool, patience:
             except SourceFailed:
                 part.remove()
                 raise
-    with part.path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    os.replace(part.path, target)
+    replace_durably(part.path, target)
     write_record(target, digests, url)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from warpline.cases.tables import read_table
 from warpline.files import atomic_path, write_json
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
@@ -63,16 +64,10 @@ def read_case(folder: str | os.PathLike) -> Case:
         image=read_image(folder / "image.nii.gz"),
         labels=labels,
         mask=optional("mask.nii.gz"),
-        landmarks=_read_landmarks(landmarks) if landmarks.exists() else None,
+        landmarks=read_table(landmarks, "id") if landmarks.exists() else None,
         segmented=(folder / SEGMENTED).exists(),
         annotated=None if labels is None else _read_annotated(folder),
     )
-
-
-def _read_landmarks(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_csv(path, dtype={"id": str})
 
 
 def _read_annotated(folder: Path) -> tuple[int, ...] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import getpass
 import json
 import os
+import pwd
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import filelock
-
-from warpline.errors import WarplineError
+from warpline.errors import WarplineError, plain
 
 # Not the TMPDIR, which differs between users, runs and jobs: who shares a card shares this folder.
 FOLDER = Path("/tmp/warpline-gpus")
@@ -78,10 +77,7 @@ def hold(
     place = _lock_folder(Path(folder or FOLDER))
     files = [place / f"gpu-{quote(card, safe='')}.lock" for card in cards]
     started, told = time.monotonic(), None
-    # Locked itself, the folder is left alone by the system's cleaning of old temporary files.
-    guard = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(guard, fcntl.LOCK_SH)
+    with _guarded(place):
         while (found := _first_free(files)) is None:
             holders = [
                 f"  {card}: {_holder(file)}" for card, file in zip(cards, files, strict=True)
@@ -95,10 +91,25 @@ def hold(
             if told:
                 waited = time.monotonic() - started
                 print(f"GPU {cards[index]} is free after {waited:.0f} s", flush=True)
-            _sign(files[index], job)
+            _sign(lock, job)
             yield index
         finally:
-            lock.release()
+            os.close(lock)  # frees it
+
+
+@contextmanager
+def _guarded(folder: Path) -> Iterator[None]:
+    """Lock the folder itself: the system's cleaning of old temporary files leaves it alone then.
+
+    Another's lock on it is told of and not waited for: the cards' own locks do without.
+    """
+    guard = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{folder} is locked by {_locker(os.fstat(guard))}; going on without", flush=True)
+        yield
     finally:
         os.close(guard)
 
@@ -116,6 +127,11 @@ def _lock_folder(folder: Path) -> Path:
         raise _unusable(folder, "it is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _unusable(folder, "it is another user's alone")
+    status = folder.stat()
+    if status.st_uid not in (0, os.getuid()):
+        print(f"{folder} belongs to {_name(status.st_uid)}, who could free its locks", flush=True)
+    elif status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise _unusable(folder, "every user may delete another's locks")
     return folder
 
 
@@ -127,38 +143,99 @@ def _unusable(place: Path, reason: str | None) -> WarplineError:
     )
 
 
-def _first_free(files: Sequence[Path]) -> tuple[int, filelock.BaseFileLock] | None:
-    """Place and lock of the first card that nobody holds; None if all are held."""
+def _first_free(files: Sequence[Path]) -> tuple[int, int] | None:
+    """Place and locked descriptor of the first card that nobody holds; None if all are held."""
     for index, file in enumerate(files):
-        # Without fallback: a lock that is no more than a file would outlive a killed process.
-        lock = filelock.FileLock(file, mode=FILE_MODE, fallback_to_soft=False)
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            continue
+            lock = _locked(file)
         except OSError as error:
             raise _unusable(file, error.strerror) from error
-        return index, lock
+        if lock is not None:
+            return index, lock
     return None
 
 
-def _sign(file: Path, job: str) -> None:
-    """Say in the lock's file, which may be another user's, who holds it."""
+def _locked(file: Path) -> int | None:
+    """The locked descriptor of a lock's file, which is made where there is none; None if held.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is a link or something else than a file.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    while True:
+        try:
+            # Without O_CREAT: the system refuses that for another user's file in such a folder.
+            lock = os.open(file, flags)
+        except FileNotFoundError:
+            try:
+                lock = os.open(file, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            except FileExistsError:
+                continue
+            os.fchmod(lock, FILE_MODE)  # whatever the umask
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(lock)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                raise OSError(errno.ELOOP, "it is a link, or no file")
+            if os.path.samestat(status, os.lstat(file)):
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(lock)
+            raise
+        os.close(lock)  # it was replaced meanwhile
+
+
+def _sign(lock: int, job: str) -> None:
+    """Say in the locked file, which may be another user's, who holds it."""
+    note = {
+        "pid": os.getpid(),
+        "user": _name(os.getuid()),
+        "job": job,
+        "since": time.strftime("%F %T"),
+    }
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps(note).encode(), 0)
+
+
+def _name(user: int) -> str:
+    """A user's name, or the number of one without, as in containers."""
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in containers
-        user = str(os.getuid())
-    note = {"pid": os.getpid(), "user": user, "job": job, "since": time.strftime("%F %T")}
-    with file.open("r+", encoding="utf-8") as stream:
-        stream.truncate()
-        json.dump(note, stream)
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def _locker(status: os.stat_result) -> str:
+    """Who holds a lock on a file, by the system's own list."""
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        process = next(line.split()[4] for line in lines if line.split()[5:6] == [place])
+        return f"process {process} of {_name(os.stat(f'/proc/{process}').st_uid)}"
+    except (OSError, StopIteration, IndexError):
+        return "a process that is not seen from here"
 
 
 def _holder(file: Path) -> str:
     """Who says to hold a lock. Any user may have written it, so it is shown as plain text."""
     try:
-        note = json.loads(file.read_bytes()[: 1 << 12])
-        text = f"process {note['pid']} of {note['user']} since {note['since']}: {note['job']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        lock = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status, content = os.fstat(lock), os.read(lock, 1 << 12)
+        finally:
+            os.close(lock)
+    except OSError:
         return "a process that has not signed"
-    return "".join(c if c.isprintable() else "?" for c in text[:LONGEST_NOTE])
+    try:
+        note = json.loads(content)
+        text = f"process {note['pid']} of {note['user']} since {note['since']}: {note['job']}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"{_locker(status)}, which has not signed"
+    return plain(text[:LONGEST_NOTE])

@@ -11,6 +11,7 @@ import pandas as pd
 
 from warpline.cases.atlas import without_self
 from warpline.cases.case import read_case
+from warpline.cases.tables import read_table
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import records, row
 from warpline.fields.io import read_field
@@ -59,9 +60,9 @@ def experiment_records(
         epochs = json.loads(Path(model).read_text(encoding="utf-8"))["epochs"]
         training = [row("training_epochs", epochs)] if epochs is not None else []
     costs = {
-        folder: pd.read_csv(
-            Path(folder) / "registrations.csv", dtype={"fixed": str, "moving": str}
-        ).set_index(["fixed", "moving"])
+        folder: read_table(Path(folder) / "registrations.csv", "fixed", "moving").set_index(
+            ["fixed", "moving"]
+        )
         for folder in set(fields.values())
     }
     frames = []

@@ -15,6 +15,7 @@ from warpline.evaluation import metrics
 from warpline.evaluation.records import row
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
+from warpline.images.regions import bounding_boxes
 
 MASK_LABEL = "mask"
 
@@ -93,9 +94,8 @@ def _overlaps(
     outside: str,
 ) -> list[dict[str, Any]]:
     warped = field.warp_labels(moving, outside).array
-    shared = [
-        label for label in labels if (fixed.array == label).any() and (moving.array == label).any()
-    ]
+    held = [bounding_boxes(image.array).keys() for image in (fixed, moving)]
+    shared = [label for label in labels if all(label in there for there in held)]
     dice = metrics.dice(fixed.array, warped, shared)
     spacing = fixed.grid.spacing[::-1]
     in_voxels = metrics.surface_distances(fixed.array, warped, shared)

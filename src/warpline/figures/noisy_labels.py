@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.cases.organs import NUMBER
+from warpline.cases.tables import read_table
 from warpline.errors import WarplineError
 from warpline.figures.contact_sheet import CasePanel, compose
 from warpline.figures.style import in_words, save, style
@@ -54,7 +55,7 @@ def read_tables(paths: Sequence[str | os.PathLike]) -> pd.DataFrame:
     tables = []
     for path in paths:
         try:
-            table = pd.read_csv(path, dtype={"case": str})
+            table = read_table(path, "case")
         except pd.errors.EmptyDataError:
             table = pd.DataFrame()
         if table.empty:

@@ -118,12 +118,14 @@ def build(name: str, parameters: Mapping[str, Any]) -> RegistrationNetwork:
         )
     network = importlib.import_module(f"warpline.networks.{name}").Network
     try:
-        return network(**parameters)
+        built = network(**parameters)
     except TypeError as error:
         raise WarplineError(
             f"The network '{name}' does not take these parameters: {error}.",
             where="network.parameters of the recipe",
         ) from error
+    # Convolutions are faster in this layout; it changes nothing else.
+    return built.to(memory_format=torch.channels_last_3d)
 
 
 def padding_to(shape: Sequence[int], stride: int) -> list[int]:

@@ -1,58 +1,100 @@
-"""Layers that several networks share."""
+"""Layers that several networks share; on a CPU all work with channels last in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
-# Up to so many output voxels torch's own convolution takes several times as long as slices do on a
-# CPU (benchmarks/convolution.py); above, it is as fast and needs less memory.
-SMALL = 2**16
+LAST = torch.channels_last_3d
+# torch leaves oneDNN, which is ten times as fast on a CPU, aside where batch × channels × z × y of
+# a batch of one is below this (`use_mkldnn` in its ATen/native/Convolution.cpp).
+UNAIDED = 20480
+TINY = 256  # voxels; below, the layer itself costs less than asking for it another way
 
 
 class Conv3d(nn.Conv3d):
-    """`torch.nn.Conv3d`; on a CPU, small volumes go slice by slice.
+    """`torch.nn.Conv3d`; on a CPU by oneDNN for small volumes too.
 
-    The same sum in another order: a convolution over z is a sum, over its taps, of convolutions of
-    slices. Weights, names and initialisation are those of the parent.
+    The same sum in another order. Weights, names and initialisation are those of the parent.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """As the parent's: (B, C, z, y, x)."""
-        if input.device.type != "cpu" or not self._plain() or self._voxels(input) > SMALL:
+        if not self._aided(input):
             return super().forward(input)
-        step, pad = self.stride[0], self.padding[0]
-        slices = F.pad(input, (0, 0, 0, 0, pad, pad)).transpose(1, 2)  # (B, z, C, y, x)
-        count = (slices.shape[1] - self.kernel_size[0]) // step + 1
-        out = None
-        for tap, weight in enumerate(self.weight.unbind(2)):
-            chosen = slices[:, tap : tap + step * (count - 1) + 1 : step].flatten(0, 1)
-            part = F.conv2d(
-                chosen,
-                weight,
-                self.bias if out is None else None,
-                stride=self.stride[1:],
-                padding=self.padding[1:],
-            )
-            out = part if out is None else out + part
-        return out.unflatten(0, (len(input), count)).transpose(1, 2)
+        return _Aided.apply(input, self.weight, self.bias, self.stride, self.padding)
 
-    def _plain(self) -> bool:
+    def _aided(self, input: torch.Tensor) -> bool:
         return (
-            self.groups == 1
+            input.device.type == "cpu"
+            and len(input) == 1
+            and input.shape[:4].numel() <= UNAIDED
+            and input.shape[2:].numel() > TINY
+            and max(self.kernel_size) <= 3
+            and self.kernel_size != (1, 1, 1)
+            and self.groups == 1
             and self.dilation == (1, 1, 1)
             and self.padding_mode == "zeros"
             and not isinstance(self.padding, str)
+            and input.dtype == self.weight.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and torch.backends.mkldnn.is_available()
+            and torch.backends.mkldnn.enabled
         )
 
-    def _voxels(self, input: torch.Tensor) -> int:
-        count = len(input)
-        for size, step in zip(input.shape[2:], self.stride, strict=True):
-            count *= size // step
-        return count
+
+class _Aided(torch.autograd.Function):
+    """A convolution of one small volume by oneDNN, forward and backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+    ) -> torch.Tensor:
+        ctx.save_for_backward(input, weight)
+        ctx.stride, ctx.padding, ctx.biased = stride, padding, bias is not None
+        return torch.ops.aten.mkldnn_convolution(input, weight, bias, padding, stride, (1, 1, 1), 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        input, weight = ctx.saved_tensors
+        needed = [*ctx.needs_input_grad[:2], ctx.biased and ctx.needs_input_grad[2]]
+        # torch takes oneDNN for a batch of two: the volume's lower and upper slices.
+        size, half = input.shape[2], -(-gradient.shape[2] // 2)
+        (step, *steps), (margin, *margins) = ctx.stride, ctx.padding
+        reach, second = (half - 1) * step + weight.shape[2], half * step
+        padded = F.pad(input, (0, 0, 0, 0, margin, max(second + reach - margin - size, 0)))
+        by_input, by_weight, by_bias = torch.ops.aten.convolution_backward(
+            F.pad(gradient, (0, 0, 0, 0, 0, -gradient.shape[2] % 2))
+            .unflatten(2, (2, half))[0]
+            .transpose(0, 1),
+            torch.cat([padded[:, :, :reach], padded[:, :, second : second + reach]]),
+            weight,
+            [len(weight)],
+            (step, *steps),
+            (0, *margins),
+            (1, 1, 1),
+            False,
+            (0, 0, 0),
+            1,
+            needed,
+        )
+        if needed[0]:
+            whole = torch.zeros_like(padded)
+            whole[:, :, :reach] = by_input[:1]
+            whole[:, :, second : second + reach] += by_input[1:]
+            by_input = whole[:, :, margin : margin + size]
+        return by_input, by_weight, by_bias, None, None
 
 
 def convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.Sequential:

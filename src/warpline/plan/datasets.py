@@ -12,7 +12,8 @@ from warpline.plan.dataset import Dataset
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.methods import Methods
 from warpline.plan.pairs import MEMBER
-from warpline.plan.sheets import first_of_each, read_case_sheet
+from warpline.plan.sheets import first_of_each, read_case_sheet, refuse_shared_scans
+from warpline.plan.sources import BY_PATH, BY_PATTERN
 from warpline.registry import suggestion
 
 
@@ -37,6 +38,8 @@ class Datasets:
                 if "file" in rule:
                     rule["file"] = str(self.files.root / rule["file"])
             dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
+            if spec["folder"] and spec["format"] in (*BY_PATH, *BY_PATTERN):
+                refuse_shared_scans(read_case_sheet(sheet), spec["folder"], sheet)
             self._check_per_case(name, spec["per_case"], sheet)
             self._datasets[name] = dataset  # before others are asked for, which may ask for this
             if spec["prealign"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from warpline.errors import WarplineError
@@ -106,6 +106,31 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
     return tuple(first_of_each(rows, limits, path))
 
 
+def refuse_shared_scans(
+    rows: Iterable[Mapping[str, str]], folder: str | os.PathLike, sheet: str | os.PathLike
+) -> None:
+    """Refuse a scan that is a case of two splits; `rows` have paths relative to `folder`.
+
+    Raises
+    ------
+    WarplineError
+        If two cases of different splits have the same file as their image, links followed.
+    """
+    first: dict[str, Mapping[str, str]] = {}
+    for row in rows:
+        if not row["image"]:
+            continue
+        # Patients are in one split each, but these two may stand as two.
+        other = first.setdefault(os.path.realpath(os.path.join(folder, row["image"])), row)
+        if other["split"] != row["split"]:
+            raise WarplineError(
+                f"The cases '{other['case']}' and '{row['case']}' are the same scan, in the "
+                f"splits {other['split']} and {row['split']}: {row['image']}.",
+                where=sheet,
+                do="Take one of them out: training must not see test data.",
+            )
+
+
 def first_of_each(
     rows: list[dict], limits: Mapping[str, int] | None, path: str | os.PathLike
 ) -> list[dict]:
@@ -136,7 +161,14 @@ def first_of_each(
 
 
 def read_pair_sheet(path: Path, cases: set[str], dataset: str) -> list[Pair]:
-    """Pairs from a comma-separated sheet with the columns ``fixed`` and ``moving``."""
+    """Pairs from a comma-separated sheet with the columns ``fixed`` and ``moving``.
+
+    Raises
+    ------
+    WarplineError
+        For a missing file or column, a case that is not among `cases`, a case with itself, or a
+        pair that stands twice.
+    """
     if not path.exists():
         raise WarplineError(
             "The pair sheet does not exist.",
@@ -151,7 +183,7 @@ def read_pair_sheet(path: Path, cases: set[str], dataset: str) -> list[Pair]:
                 where=path,
                 do="Separate them by a comma.",
             )
-        pairs = []
+        pairs: dict[Pair, int] = {}
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             fixed, moving = ((row[column] or "").strip() for column in ("fixed", "moving"))
@@ -168,5 +200,12 @@ def read_pair_sheet(path: Path, cases: set[str], dataset: str) -> list[Pair]:
                     where=where,
                     do="Take the line out: it would only flatter the mean.",
                 )
-            pairs.append((fixed, moving))
-    return pairs
+            if (fixed, moving) in pairs:
+                raise WarplineError(
+                    f"The pair of '{fixed}' and '{moving}' stands twice, first in line "
+                    f"{pairs[fixed, moving]}.",
+                    where=where,
+                    do="Take one of the lines out: a pair counts once.",
+                )
+            pairs[fixed, moving] = reader.line_num
+    return list(pairs)

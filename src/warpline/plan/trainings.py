@@ -9,6 +9,9 @@ from warpline.plan.catalog import Catalog
 from warpline.plan.folds import without_fold
 from warpline.plan.methods import marked, search_settings, unmarked
 from warpline.plan.pairs import ATLAS, Pair
+from warpline.registry import suggestion
+
+USUAL = "val"  # the default of validation.split, which not every dataset has
 
 
 def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
@@ -16,8 +19,8 @@ def recipe(catalog: Catalog, dataset: str, method: str) -> dict[str, Any]:
 
     ``<recipe>@<fold>`` trains on the dataset's other folds. If the recipe has a validation
     split, the fold after the one held out, in a circle, takes its place and trains nothing.
-    ``<recipe>~<seed>`` has so much more as its seed.
-    A dataset that is not made of others is one member: ``training.within`` is then null.
+    ``<recipe>~<seed>`` has so much more as its seed. A dataset that is not made of others is one
+    member: ``training.within`` is then null.
     """
     spec = catalog.method(method)
     held_out = unmarked(method)[1]
@@ -40,16 +43,38 @@ def training_pairs(catalog: Catalog, dataset: str, method: str) -> list[Pair] | 
 def training_cases(catalog: Catalog, dataset: str, method: str) -> tuple[list[str], list[Pair]]:
     """Training case ids and validation (fixed, moving) pairs of a recipe on a dataset.
 
-    What learns from single cases validates on pairs of a case and itself.
+    What learns from single cases validates on pairs of a case and itself. A dataset without the
+    split `USUAL` is trained on without validation.
+
+    Raises
+    ------
+    WarplineError
+        If the recipe validates on another split that the dataset does not have, or selects weights
+        by a validation that there is none of.
     """
     data, training = catalog.dataset(dataset), recipe(catalog, dataset, method)["training"]
     validation = training["validation"]
-    pairs: list[Pair] = []
-    if training["objective"] != "registration":
-        if validation["split"] in data.splits:
-            pairs = [(case, case) for case in data.split(validation["split"])]
-    elif validation["split"] is not None and validation["split"] in data.spec["pairs"]:
-        pairs = data.pairs(validation["split"])[: validation["pairs"]]
+    split, pairs = validation["split"], []
+    in_pairs = training["objective"] == "registration"
+    known = list(data.spec["pairs"]) if in_pairs else data.splits
+    if split in known and in_pairs:
+        pairs = data.pairs(split)[: validation["pairs"]]
+    elif split in known:
+        pairs = [(case, case) for case in data.split(split)]
+    elif split not in (None, USUAL):
+        raise WarplineError(
+            f"The dataset '{dataset}' has no {'pairs' if in_pairs else 'cases'} of the split "
+            f"'{split}' to validate on.",
+            where=f"method '{method}', key 'training.validation.split'",
+            do=suggestion(split, known) + " null trains without validation.",
+        )
+    if training["selection"] == "best" and not pairs:
+        raise WarplineError(
+            f"The weights with the best validation are to be used, and the dataset '{dataset}' has "
+            f"no {'pairs' if in_pairs else 'cases'} of the split '{split}' to validate on.",
+            where=f"method '{method}', key 'training.selection'",
+            do="Set 'training.selection' to last, or 'training.validation.split' to a split.",
+        )
     cases = data.split(*training["splits"])
     if training["pairing"] == "atlas":
         data.atlas_candidates()
@@ -115,11 +140,13 @@ def pretraining(catalog: Catalog, dataset: str, method: str) -> tuple[str, str] 
     """(dataset, method) whose weights a recipe starts from, if any.
 
     What leaves out a fold starts from weights that left it out too; each seed from weights of its
-    own.
+    own. Weights from elsewhere are the same for all.
     """
     pretrain = catalog.method(method)["pretrain"]
     if pretrain is None:
         return None
     before = pretrain.get("dataset", dataset)
+    if given(catalog, pretrain["method"]):
+        return before, pretrain["method"]
     _, fold, seed = unmarked(method)
     return before, marked(pretrain["method"], fold if before == dataset else "", seed)

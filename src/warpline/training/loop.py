@@ -155,8 +155,7 @@ def train(
     """
     device = torch.device(device)
     state = StateFolder(state_folder)
-    # Convolutions on a CPU are faster in this layout; it changes nothing else.
-    network.to(device, memory_format=torch.channels_last_3d).train()
+    network.to(device).train()
     optimiser = torch.optim.Adam(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )

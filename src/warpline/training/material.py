@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pandas as pd
-
 from warpline.cases.atlas import atlas_source, without_self
+from warpline.cases.tables import read_table
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.training.data import fit_for_training
 
@@ -74,7 +73,7 @@ class Material:
         """
         cases = list(self.cases)
         if verdicts:
-            cases = fit_for_training(cases, pd.read_csv(verdicts))
+            cases = fit_for_training(cases, read_table(verdicts, "case"))
         if ATLAS in cases:
             source = atlas_source(self.folders[ATLAS])
             cases = [case for case in cases if case != source]

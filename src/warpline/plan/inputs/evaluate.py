@@ -127,7 +127,7 @@ def segmentation_code(run: Run, method: str) -> str:
 
 def records_of(run: Run, paper: str) -> list[str]:
     """The records of everything that is measured for a paper."""
-    return [run.layout.records(e.dataset, e.method, e.split) for e in measured(run.catalog, paper)]
+    return [_records_of(run, experiment) for experiment in measured(run.catalog, paper)]
 
 
 def _records_of(run: Run, experiment: Experiment) -> str:
