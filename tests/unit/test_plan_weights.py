@@ -85,6 +85,8 @@ def test_a_training_may_start_from_given_weights():
     assert found == {
         "pretrained": "results/weights/estienne2020-task4-authors-oasis/weights.safetensors"
     }
+    # A further seed starts from the same file.
+    assert train.pretrained_weights(made, "hippocampus", "estienne2020-task4-pretrain~2") == found
     assert train.state_folder(made, "hippocampus", "estienne2020-task4-pretrain")
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from warpline.plan.methods import unmarked
 from warpline.plan.run import Run
 from warpline.plan.trainings import given
 
 
 def weights_of(run: Run, dataset: str, method: str) -> str:
-    """The weights of a network's method on a dataset."""
+    """The weights of a network's method on a dataset.
+
+    Those from elsewhere are the same whatever fold or seed a training that starts from them has.
+    """
     if given(run.catalog, method):
-        return run.layout.given_weights(method)
+        return run.layout.given_weights(unmarked(method)[0])
     return run.layout.weights(dataset, method)
 
 
 def sidecar_of(run: Run, dataset: str, method: str) -> str:
     """What is known of these weights."""
     if given(run.catalog, method):
-        return run.layout.given_sidecar(method)
+        return run.layout.given_sidecar(unmarked(method)[0])
     return run.layout.sidecar(dataset, method)
 
 
