@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import SimpleITK as sitk
 
 from warpline.acquire import formats
 from warpline.acquire.archive import Archive
+from warpline.acquire.batch import import_batch
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.fetch import fetch
 from warpline.acquire.formats import luna16
@@ -204,7 +204,6 @@ def test_a_mask_on_another_grid(unpacked):
 
 
 def test_every_bad_case_of_a_job_is_named(unpacked, tmp_path):
-    main = runpy.run_path(str(ROOT / "scripts" / "canonicalise.py"))["main"]
     dataset = {"format": "luna16", "labels": {"1": "lungs"}}
     cases = [{"case": case} for case in (UID.format("5"), ONE, TWO, UID.format("6"))]
     write(
@@ -214,7 +213,7 @@ def test_every_bad_case_of_a_job_is_named(unpacked, tmp_path):
         True,
     )
     target = tmp_path / "batch"
-    text = refusal(main, str(unpacked), dataset, cases, str(target))
+    text = refusal(import_batch, unpacked, dataset, cases, [], target)
     assert "3 of 4 cases are refused" in text
     for part in (
         ".5' of the case sheet is not",
@@ -224,9 +223,9 @@ def test_every_bad_case_of_a_job_is_named(unpacked, tmp_path):
         assert part in text
     assert TWO not in text
     assert not target.exists()
-    main(str(unpacked), dataset, cases[2:3], str(target))
+    import_batch(unpacked, dataset, cases[2:3], [], target)
     assert read_case(target / TWO).labels.array.any()
-    text = refusal(main, str(unpacked), dataset, cases[1:2], str(tmp_path / "one"))
+    text = refusal(import_batch, unpacked, dataset, cases[1:2], [], tmp_path / "one")
     assert text.startswith(f"The label map of the case '{ONE}' is empty")
 
 
