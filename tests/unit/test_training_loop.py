@@ -18,7 +18,7 @@ from warpline import networks
 from warpline.errors import WarplineError
 from warpline.networks.weights import load_weights, save_weights, trained
 from warpline.training.checkpoints import StateFolder
-from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
+from warpline.training.loop import HISTORY_COLUMNS, precision_on, train, use_best, write_history
 
 TOOL = Path(__file__).with_name("training_tools.py")
 torch.set_num_threads(1)
@@ -443,3 +443,13 @@ def test_one_validation_without_a_number_is_passed_over(tmp_path):
     one = Once(small_objective(), 0)
     result = train(small_network(), one, course(epochs=4), tmp_path)
     assert result.best_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"), [({"avx512_bf16": True}, "bfloat16"), ({"avx2": True}, "single")]
+)
+def test_auto_precision_asks_the_machine(monkeypatch, able, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    cpu = torch.device("cpu")
+    assert precision_on(cpu, "auto") == expected
+    assert precision_on(cpu, "float16") == "float16"

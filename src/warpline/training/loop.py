@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,7 +66,7 @@ class Settings:
     factor
         The exponential schedule divides the learning rate by it after every epoch.
     precision
-        ``single``; ``bfloat16`` or ``float16`` for mixed precision.
+        ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
     validate_every
         In epochs; the last epoch is always validated. 0 for never.
     monitor
@@ -154,6 +154,7 @@ def train(
         After SIGTERM, once the state is saved.
     """
     device = torch.device(device)
+    settings = replace(settings, precision=precision_on(device, settings.precision))
     state = StateFolder(state_folder)
     network.to(device).train()
     optimiser = torch.optim.Adam(
@@ -325,6 +326,19 @@ def _out_of_patience(settings: Settings, best_epoch: int | None, epoch: int) -> 
     return settings.patience is not None and (
         best_epoch is not None and epoch - best_epoch >= settings.patience
     )
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """The precision that is meant on a device: ``auto`` is bfloat16 where it has instructions for
+    it, and single where it would only imitate them."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        has = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        able = torch.cpu.get_capabilities()
+        has = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
+    return "bfloat16" if has else "single"
 
 
 def _autocast(device: torch.device, precision: str):
