@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CORES ?= all
 PYTEST_WORKERS ?= 2
 # Files are read as UTF-8 whatever the machine's locale.
@@ -21,13 +22,18 @@ PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-load
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: envs/requirements.lock envs/torch.lock pyproject.toml
+# uv installs the same lock in a fraction of pip's time; pip does where uv cannot be had, and torch
+# always: which of its builds comes is a matter of pip's settings on the machine.
+$(VENV)/ready: envs/requirements.lock envs/torch.lock envs/installer.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "warpline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-		--requirement envs/requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/torch.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-deps --require-hashes --requirement envs/installer.lock || true
+	@for install in "$(BIN)/uv pip install --quiet --python $(BIN)/python" "$(PIP)"; do \
+		$$install --no-deps --require-hashes --requirement envs/requirements.lock && exit; \
+		echo "not installed by: $$install" >&2; \
+	done; exit 1
+	$(PIP) --requirement envs/torch.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup
@@ -66,6 +72,8 @@ lock:
 		--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes \
 		--no-emit-package torch \
 		envs/requirements.in -o envs/requirements.lock
+	echo uv | uv pip compile --config-file envs/uv.toml --universal --python-version 3.11 --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes - -o envs/installer.lock
 
 clean:
 	rm -rf results/* .snakemake
