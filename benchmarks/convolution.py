@@ -1,4 +1,4 @@
-"""Slice-wise against torch's own 3-D convolution, forward and backward, on one CPU thread.
+"""The layer of warpline against torch's own 3-D convolution, forward and backward, on one thread.
 
 python benchmarks/convolution.py [repeats]
 """
@@ -41,13 +41,15 @@ def seconds(forward, image: torch.Tensor, repeats: int) -> float:
 
 def main(repeats: int = 7) -> None:
     torch.set_num_threads(1)
-    layers.SMALL = 2**62
-    print("batch channels      grid          voxels   torch ms  slices ms  ratio")
+    last = torch.channels_last_3d
+    print("batch channels      grid          voxels   torch ms    layer ms  ratio")
     for batch, inputs, outputs, shape in SHAPES:
         layer = layers.Conv3d(inputs, outputs, 3, padding=1)
         image = torch.rand(batch, inputs, *shape, requires_grad=True)
-        own = seconds(layer, image, repeats)
         reference = seconds(lambda x, layer=layer: nn.Conv3d.forward(layer, x), image, repeats)
+        layer.to(memory_format=last)
+        image = image.detach().contiguous(memory_format=last).requires_grad_()
+        own = seconds(layer, image, repeats)
         grid = " × ".join(map(str, shape))
         print(
             f"{batch:5} {inputs:3} → {outputs:2}  {grid:14} {batch * torch.tensor(shape).prod():8}"

@@ -1,7 +1,7 @@
 """A training step of each paper's network beside the same network without warpline's layers.
 
     python benchmarks/training_step.py [names …] [--threads 1] [--repeats 5]
-        [--before SRC] [--voxelmorph SITE]
+        [--before SRC]
 
 Sides take turns, `--repeats` times, each time in a process of its own that takes three steps and
 tells the CPU seconds of the faster one of the last two, so that other work and the first step's
@@ -13,9 +13,6 @@ before
     The same by another version of the library, whose folder `src` is given.
 plain
     The same with torch's own layers in torch's default layout of memory.
-voxelmorph
-    The package's U-Net (`voxelmorph` of the package index, installed in the folder given), its
-    squarings and its losses, in the place of `hu2020`.
 """
 
 from __future__ import annotations
@@ -77,7 +74,7 @@ STEPS = {
             "regularisation": {"name": "velocity_prior", "weight": 1, "precision": 10},
         },
     ),
-    "sokooti2017": ("sokooti2017", {}, (29, 27), 16, None),
+    "sokooti2017": ("sokooti2017", {}, (29, 27), 4, None),
 }
 
 
@@ -118,31 +115,13 @@ def step_of(name: str):
     return network, lambda: criterion(network, Batch(images[0], images[1]))[0]
 
 
-def voxelmorph_step():
-    """The package's network of the size of `hu2020`, by its own documentation."""
-    import torch
-    from voxelmorph.nn.models import VxmPairwise
-
-    shape = STEPS["hu2020"][2]
-    network = VxmPairwise(
-        ndim=3,
-        source_channels=1,
-        target_channels=1,
-        nb_features=[list(ENCODER), list(DECODER)],
-        integration_steps=7,
-        resize_integrated_fields=True,
-    ).train()
-    images = torch.rand(2, 1, 1, *shape)
-    return network, images
-
-
 def measure(side: str, name: str, threads: int) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(threads)
     if side == "plain":
         plainly()
-    network, loss = voxelmorph_step() if side == "voxelmorph" else step_of(name)
+    network, loss = step_of(name)
     if side in ("before", "now"):
         network.to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
@@ -162,8 +141,6 @@ def measure(side: str, name: str, threads: int) -> dict[str, float]:
 def apart(side: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """One turn of a side, in a process of its own."""
     paths = [str(arguments.before) if side == "before" else str(ROOT / "src")]
-    if side == "voxelmorph":
-        paths.append(str(arguments.voxelmorph))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, __file__, name, "--one", side, "--threads", str(arguments.threads)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -176,7 +153,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--before", type=Path)
-    parser.add_argument("--voxelmorph", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -184,7 +160,6 @@ def main() -> None:
         return
     for name in arguments.names:
         sides = ["now", "plain"] + ["before"] * bool(arguments.before)
-        sides += ["voxelmorph"] * bool(arguments.voxelmorph and name == "hu2020")
         turns = [{s: apart(s, name, arguments) for s in sides} for _ in range(arguments.repeats)]
         found = {
             s: {key: statistics.median(turn[s][key] for turn in turns) for key in turns[0][s]}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import surface_distance
 import torch
 import yaml
 from monai.metrics import DiceMetric
@@ -87,6 +88,23 @@ def test_hausdorff_agrees_with_all_pairwise_distances(label_maps, spacing):
         assert found[label].hausdorff() == pytest.approx(expected)
         assert found[label].robust_hausdorff(100) == pytest.approx(expected)
         assert found[label].robust_hausdorff(95) <= expected
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.1, 2.5)])
+def test_surfaces_are_those_of_deepmind_s_package(label_maps, spacing):
+    fixed, warped = label_maps
+    found = metrics.surface_distances(fixed, warped, [1, 4], spacing)
+    for label in (1, 4):
+        expected = surface_distance.compute_surface_distances(
+            fixed == label, warped == label, spacing
+        )
+        for k, (way, side) in enumerate((("gt_to_pred", "gt"), ("pred_to_gt", "pred"))):
+            distances, areas = found[label].distances[k], found[label].areas[k]
+            np.testing.assert_allclose(distances, expected[f"distances_{way}"], atol=1e-9)
+            np.testing.assert_allclose(areas.sum(), expected[f"surfel_areas_{side}"].sum())
+        assert found[label].robust_hausdorff(95) == pytest.approx(
+            surface_distance.compute_robust_hausdorff(expected, 95), abs=1e-9
+        )
 
 
 def test_scaling_distances_is_scaling_voxels(label_maps):

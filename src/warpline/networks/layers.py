@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-LAST = torch.channels_last_3d
 # torch leaves oneDNN, which is ten times as fast on a CPU, aside where batch × channels × z × y of
 # a batch of one is below this (`use_mkldnn` in its ATen/native/Convolution.cpp).
 UNAIDED = 20480
