@@ -168,9 +168,9 @@ def test_pretraining_is_on_the_own_dataset_unless_one_is_named(root):
     write(root, "methods/own", own)
     assert trainings.pretraining(catalog, "hippocampus", "own") == ("hippocampus", before)
     assert trainings.pretraining(catalog, "hippocampus", BASELINE) is None
-    pretrain = {"dataset": "brains", "method": "m"}
+    pretrain = {"dataset": "brains", "method": BASELINE}
     write(root, "methods/other", {"extends": name, "pretrain": pretrain})
-    assert trainings.pretraining(catalog, "hippocampus", "other") == ("brains", "m")
+    assert trainings.pretraining(catalog, "hippocampus", "other") == ("brains", BASELINE)
 
 
 def test_training_uses_the_training_split_and_watches_validation_pairs():

@@ -145,7 +145,7 @@ def test_landmarks_alone_teach_a_shift_where_images_say_nothing():
     fixed = torch.rand(6, 3) * 6 + 5
     moving = fixed + torch.tensor([1.0, -2.0, 0.5])
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
-    for _ in range(80):
+    for _ in range(240):
         prediction = network(image, image)
         velocity = prediction.velocity
         prior = losses.velocity_prior(velocity.mean, velocity.log_variance) / 16**3

@@ -8,7 +8,7 @@ from schema_tools import SCHEMA, sampling_of
 
 from warpline.errors import WarplineError
 from warpline.plan.config import validate
-from warpline.plan.fingerprint import imported_modules
+from warpline.plan.fingerprint import definitions_reached
 from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -97,6 +97,6 @@ def test_only_what_trains_depends_on_training():
     training = {
         script.stem
         for script in SCRIPTS.glob("*.py")
-        if any(name.startswith("warpline.training") for name in imported_modules(script))
+        if any(name.startswith("warpline.training") for name, _ in definitions_reached(script))
     }
     assert training == {"train"}

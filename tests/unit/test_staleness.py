@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 PAPERS = ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"]
 # Rules whose jobs all run the same code.
 PLAIN = (
-    "align", "atlas", "evaluate", "explore", "fetch", "fetch_cases", "judge_labels",
-    "measure_organs", "report", "submission", "tables",
+    "align", "atlas", "evaluate", "explore", "fetch", "fetch_cases", "given_weights",
+    "judge_labels", "measure_organs", "report", "submission", "tables",
 )  # fmt: skip
 
 
@@ -184,7 +184,8 @@ EDITS = [
     ("plan.kinds", "STEPS", "value", {}),
     ("plan.kinds", "FIGURES", "value", {}),
     # Archives, formats, phantoms.
-    ("acquire.tcia", "download_series", "body", {"fetch": ALL, "fetch_cases": ALL}),
+    ("acquire.tcia", "download_series", "body",
+     {"fetch": ALL, "fetch_cases": ALL, "given_weights": ALL}),
     ("acquire.canonical", "canonicalise", "body", {"prepare": ALL}),
     ("acquire.formats.dirlab", "locate", "body", {"prepare": ["dirlab"]}),
     ("phantoms.providers.kits19", "write_kits19", "body", {"phantom": ["kits19"]}),
@@ -285,6 +286,7 @@ def test_what_is_looked_up_by_name_is_known():
         "cases/preparation.py",
         "cases/steps/__init__.py",
         "networks/__init__.py",
+        "networks/given.py",
         "phantoms/__init__.py",
         "registration/baselines/__init__.py",
         "registration/method.py",

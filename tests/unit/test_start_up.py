@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "fetch": set(),
     "fetch_cases": set(),
     "figures": set(),
+    "given_weights": {"numpy", "torch"},
     "judge_labels": IMAGES | RECORDS | {"scipy.ndimage"},
     "measure_organs": IMAGES | RECORDS | {"scipy.ndimage"},
     "noisy_labels": NETWORKS | {"scipy.ndimage"},

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from nibabel.nifti1 import header_dtype
 
 from warpline.provenance.companions import other_half
 
@@ -98,6 +97,8 @@ def read_header(path: Path) -> Stored:
         block = stream.read(HEADER_SIZE)
     if len(block) < HEADER_SIZE:
         raise EOFError(f"it has no whole header: {len(block)} bytes of {HEADER_SIZE}")
+    from nibabel.nifti1 import header_dtype  # here: who reads no NIfTI file does not wait for it
+
     header = np.frombuffer(block, header_dtype, 1)
     if header["sizeof_hdr"][0] != HEADER_SIZE:
         header = header.view(header_dtype.newbyteorder())
