@@ -67,7 +67,8 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
         "figures": {
             f"{paper}/{name}": piece["code"]
             for paper in PAPERS
-            for name, piece in figures.figure_pieces(run, paper).items()
+            for explored in (False, True)
+            for name, piece in figures.figure_pieces(run, paper, explored).items()
         },
     }
 

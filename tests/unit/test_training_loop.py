@@ -18,7 +18,8 @@ from warpline import networks
 from warpline.errors import WarplineError
 from warpline.networks.weights import load_weights, save_weights, trained
 from warpline.training.checkpoints import StateFolder
-from warpline.training.loop import HISTORY_COLUMNS, precision_on, train, use_best, write_history
+from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
+from warpline.training.precision import precision_on
 
 TOOL = Path(__file__).with_name("training_tools.py")
 torch.set_num_threads(1)

@@ -56,7 +56,9 @@ def ask(question, **known):
 
     def answer(wildcards):
         try:
-            return question(run, *(known.get(n) or wildcards[n] for n in names))
+            return question(
+                run, *(known[n] if n in known else wildcards[n] for n in names)
+            )
         except WarplineError as error:
             raise WorkflowError(str(error)) from None
 

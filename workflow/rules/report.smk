@@ -34,36 +34,44 @@ for paper in run.catalog.papers:
         script:
             "../../scripts/tables.py"
 
-    if papers.figures_of(run, paper):
+    # What datasets hold is a job of its own: it waits for no training.
+    for explored, kind in ((False, "figures"), (True, "exploration")):
+        if not figures.drawing_files(run, paper, explored):
+            continue
 
         rule:
             name:
-                f"{paper}_figures"
+                f"{paper}_{kind}"
             input:
-                ask(figures.figure_inputs, paper=paper),
+                ask(figures.figure_inputs, paper=paper, explored=explored),
             output:
-                in_report(figures.figure_files(run, paper), "figure", paper, "Figures"),
                 in_report(
-                    figures.curve_files(run, paper),
+                    figures.figure_files(run, paper, explored),
+                    "figure",
+                    paper,
+                    "Figures",
+                ),
+                in_report(
+                    figures.curve_files(run, paper, explored),
                     "learning_curves",
                     paper,
                     "Training",
                 ),
             log:
-                layout.log(f"{paper}/figures"),
+                layout.log(f"{paper}/{kind}"),
             benchmark:
-                layout.benchmark(f"{paper}/figures")
+                layout.benchmark(f"{paper}/{kind}")
             conda:
                 "../../envs/report.yaml"
             resources:
                 mem_mb=growing(2000),
                 runtime=growing(30),
             params:
-                figures=ask(figures.figure_pieces, paper=paper),
+                figures=ask(figures.figure_pieces, paper=paper, explored=explored),
                 values=ask(papers.run_values, paper=paper),
-                memory=layout.memory(paper, "figures"),
+                memory=layout.memory(paper, kind),
                 results=lambda wildcards: settings["results"],
-                code=ask(figures.drawing_code, paper=paper),
+                code=ask(figures.drawing_code, paper=paper, explored=explored),
             script:
                 "../../scripts/figures.py"
 

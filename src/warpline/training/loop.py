@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
 from warpline.training.checkpoints import StateFolder, unfit
+from warpline.training.precision import autocast, precision_on
 
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 
@@ -206,7 +207,7 @@ def train(
             _set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step))
             batch = objective.batch(step)
-            with _autocast(device, settings.precision), _stopping(step, state):
+            with autocast(device, settings.precision), _stopping(step, state):
                 loss, parts = objective.loss(network, batch)
             if not torch.isfinite(loss):
                 raise _diverged("the loss stopped being finite", step, state)
@@ -326,25 +327,6 @@ def _out_of_patience(settings: Settings, best_epoch: int | None, epoch: int) -> 
     return settings.patience is not None and (
         best_epoch is not None and epoch - best_epoch >= settings.patience
     )
-
-
-def precision_on(device: torch.device, precision: str) -> str:
-    """The precision that is meant on a device: ``auto`` is bfloat16 where it has instructions for
-    it, and single where it would only imitate them."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        has = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        able = torch.cpu.get_capabilities()
-        has = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
-    return "bfloat16" if has else "single"
-
-
-def _autocast(device: torch.device, precision: str):
-    if precision == "single":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
 @contextmanager

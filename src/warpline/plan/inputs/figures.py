@@ -14,13 +14,15 @@ from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
 from warpline.plan.run import Run
 
 
-def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
+def figure_pieces(run: Run, paper: str, explored: bool = False) -> dict[str, dict[str, Any]]:
     """What each figure of a paper is drawn from, by what code, and its files; learning curves too.
+
+    `explored`: those that show what datasets hold, which wait for no training; else all others.
 
     Each has ``spec``, ``sources``, ``inputs``, ``draw`` (its definition), ``code`` and ``files``.
     """
     pieces = {}
-    for name, spec in run.catalog.paper(paper)["figures"].items():
+    for name, spec in _figures(run, paper, explored).items():
         kind = FIGURES[spec["kind"]]
         sources = {key: SOURCES[asked](run, paper, spec) for key, asked in kind.sources.items()}
         pieces[name] = {
@@ -29,7 +31,7 @@ def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
             "inputs": _inputs(run, spec, sources),
             "draw": kind.draw,
         }
-    if trainings_of(run.catalog, paper):
+    if not explored and trainings_of(run.catalog, paper):
         pieces[LEARNING_CURVES] = {
             "spec": {"kind": LEARNING_CURVES},
             "sources": learning_curve_logs(run, paper),
@@ -42,31 +44,41 @@ def figure_pieces(run: Run, paper: str) -> dict[str, dict[str, Any]]:
     return pieces
 
 
-def figure_inputs(run: Run, paper: str) -> list[str]:
+def figure_inputs(run: Run, paper: str, explored: bool = False) -> list[str]:
     """The files that a paper's figures have to wait for."""
-    pieces = figure_pieces(run, paper).values()
+    pieces = figure_pieces(run, paper, explored).values()
     return sorted({path for piece in pieces for path in piece["inputs"]})
 
 
-def figure_files(run: Run, paper: str) -> list[str]:
+def figure_files(run: Run, paper: str, explored: bool = False) -> list[str]:
     """All files of a paper's figures but the learning curves."""
     return [
         run.layout.figure(paper, name, suffix)
-        for name in run.catalog.paper(paper)["figures"]
+        for name in _figures(run, paper, explored)
         for suffix in FIGURE_FORMATS
     ]
 
 
-def curve_files(run: Run, paper: str) -> list[str]:
+def _figures(run: Run, paper: str, explored: bool) -> dict[str, dict[str, Any]]:
+    figures = run.catalog.paper(paper)["figures"]
+    return {k: v for k, v in figures.items() if (v["kind"] == "exploration") is explored}
+
+
+def curve_files(run: Run, paper: str, explored: bool = False) -> list[str]:
     """The files of a paper's learning curves, if any of its methods is trained."""
-    if not trainings_of(run.catalog, paper):
+    if explored or not trainings_of(run.catalog, paper):
         return []
     return [run.layout.figure(paper, LEARNING_CURVES, suffix) for suffix in FIGURE_FORMATS]
 
 
-def drawing_code(run: Run, paper: str) -> list[str]:
+def drawing_files(run: Run, paper: str, explored: bool = False) -> list[str]:
+    """All that one job draws."""
+    return [*figure_files(run, paper, explored), *curve_files(run, paper, explored)]
+
+
+def drawing_code(run: Run, paper: str, explored: bool = False) -> list[str]:
     """Fingerprints of the job, and of the drawing of each figure."""
-    own = {piece["code"] for piece in figure_pieces(run, paper).values()}
+    own = {piece["code"] for piece in figure_pieces(run, paper, explored).values()}
     return [run.code("figures.py"), *sorted(own)]
 
 
