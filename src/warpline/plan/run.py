@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from warpline.plan.catalog import Catalog
-from warpline.plan.experiments import Experiment, measured, registration_batches, registrations
+from warpline.plan.experiments import measured, registration_batches, registrations
 from warpline.plan.fingerprint import code_version
 from warpline.plan.layout import Layout
 from warpline.plan.sources import OwnFolder
@@ -41,12 +40,6 @@ class Run:
             measured(self.catalog, paper)
             for experiment in registrations(self.catalog, paper):
                 registration_batches(self.catalog, experiment)
-
-    @cached_property
-    def experiments(self) -> list[Experiment]:
-        """The registrations of all papers and studies, each once."""
-        catalog = self.catalog
-        return list(dict.fromkeys(e for p in catalog.papers for e in registrations(catalog, p)))
 
     def code(self, script: str | None, *definitions: str) -> str:
         """Fingerprint of a script and the library code that it runs.
