@@ -70,7 +70,7 @@ def test_one_seed_changes_nothing():
     one, none = study(1, "identity", BASELINE), study(1, "identity", BASELINE)
     del none["studies"]["own"]["seeds"]
     runs = [Run({**config, "scale": "demo"}, ROOT) for config in (one, none)]
-    for ask in (evaluate.names_of_records, papers.histories, figures.figure_pieces):
+    for ask in (evaluate.names_of_records, figures.histories, figures.figure_pieces):
         assert ask(runs[0], "own") == ask(runs[1], "own")
     assert evaluate.names_of_records(runs[0], "own")[0] == [None, [("identity", "val")]]
 
@@ -168,5 +168,5 @@ def test_figures_of_fields_show_the_first_training():
     folders = set(register.fields_of_row(run, entry).values())
     assert len(folders) == 1
     assert "~" not in folders.pop()
-    curves = papers.learning_curve_logs(run, "own")
+    curves = figures.learning_curve_logs(run, "own")
     assert [len(logs) for logs in curves.values()] == [3]  # one title, one colour

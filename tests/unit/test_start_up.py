@@ -82,7 +82,8 @@ cases = [
     Case(n, Image(rng.random(grid.shape, np.float32), grid), Image(np.eye(12, dtype=np.uint8)
     [None].repeat(12, 0), grid)) for n in "ab"
 ]
-with registrar(Method("identity", 0, {}), "cpu", "a test") as method:
+identity = Method.of({"kind": "identity", "seed": 0, "parameters": {}})
+with registrar(identity, "cpu", "a test") as method:
     field = method.register(*cases).field
 rows = evaluate_pair(*cases, field.compose(field), {1: "one"})
 assert {row["metric"]: row["value"] for row in rows}["dice"] == 1

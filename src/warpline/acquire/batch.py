@@ -14,6 +14,7 @@ from warpline.acquire.formats.base import CaseFiles
 from warpline.cases.preparation import prepare_case
 from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder
+from warpline.plan.recipe import Step
 
 IMPORTED = "import.json"  # beside a prepared case: the record of its import
 
@@ -22,7 +23,7 @@ def import_batch(
     source: str | os.PathLike,
     dataset: Mapping[str, Any],
     cases: Sequence[Mapping[str, str]],
-    steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[Step],
     target: str | os.PathLike,
     *,
     explore: bool = False,

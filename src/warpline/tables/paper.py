@@ -8,21 +8,22 @@ from typing import Any
 
 import pandas as pd
 
-from warpline.tables import Table, build, write_all
+from warpline.tables import Table, TableEntry, build, write_all
 
 
 def write_table(
-    records: pd.DataFrame, spec: Mapping[str, Any], values: Mapping[str, Any], target: Path
+    records: pd.DataFrame, spec: Mapping[str, Any], values: Mapping[str, str], target: Path
 ) -> None:
     """Make a table from a paper's records and write it in four formats.
 
     Parameters
     ----------
     spec
-        The table's entry in the paper file.
+        The table's entry in the paper file, as the schema leaves it.
     values
         What its caption may quote of the run.
     target
         Path of one of the formats.
     """
-    write_all(Table(build(records, spec), spec, values), target.parent, target.stem)
+    entry = TableEntry.of(spec)
+    write_all(Table(build(records, entry), entry, values), target.parent, target.stem)

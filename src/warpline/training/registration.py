@@ -112,7 +112,7 @@ class RegistrationObjective:
                 do="Leave it out.",
             )
         if self.weights["landmarks"]:
-            if augmentation != Augmentation() or crop is not None:
+            if augmentation.moves or crop is not None:
                 raise WarplineError(
                     "Augmentation and crops of a recipe move images and labels, but no landmarks.",
                     where="training.augmentation, training.crop and loss.landmarks of the recipe",

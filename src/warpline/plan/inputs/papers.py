@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from warpline.plan.experiments import trainings_of
-from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES, TABLE_FORMATS
+from warpline.plan.inputs.figures import drawing_files
+from warpline.plan.layout import TABLE_FORMATS
 from warpline.plan.run import Run
 
 
@@ -15,11 +16,8 @@ def tables_of(run: Run, paper: str) -> list[str]:
 
 
 def figures_of(run: Run, paper: str) -> list[str]:
-    """All files of a paper's figures, learning curves included."""
-    names = [*run.catalog.paper(paper)["figures"]]
-    if trainings_of(run.catalog, paper):
-        names.append(LEARNING_CURVES)
-    return [run.layout.figure(paper, name, suffix) for name in names for suffix in FIGURE_FORMATS]
+    """All files of a paper's figures, explorations and learning curves included."""
+    return [*drawing_files(run, paper), *drawing_files(run, paper, explored=True)]
 
 
 def explorations_of(run: Run, paper: str) -> list[str]:
@@ -108,20 +106,3 @@ def _weights_in_words(run: Run, paper: str) -> str:
         return ""
     listed = "; ".join(dict.fromkeys(parts))
     return f"Weights of regularity (and Dice) in this run: {listed}."
-
-
-def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
-    """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
-    trainings = trainings_of(run.catalog, paper)
-    several = len({dataset for dataset, _ in trainings}) > 1
-    found: dict[str, list[str]] = {}
-    for dataset, method in trainings:
-        place = f", {run.catalog.dataset(dataset).spec['title']}" if several else ""
-        title = f"{run.catalog.method(method)['title']}{place}"
-        found.setdefault(title, []).append(run.layout.history(dataset, method))
-    return found
-
-
-def histories(run: Run, paper: str) -> list[str]:
-    """The logs of all of a paper's trainings."""
-    return [run.layout.history(*training) for training in trainings_of(run.catalog, paper)]
