@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from warpline.acquire.formats.dataset import DatasetFiles
+from warpline.phantoms.providers.request import Phantom
 from warpline.plan.config import read_yaml, validate
+from warpline.plan.inputs.acquire import FORMAT_KEYS
 from warpline.tables.entry import TableEntry
 
 SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
@@ -49,3 +52,29 @@ def table_of(table: dict) -> TableEntry:
     for row, given in zip(checked["rows"], table["rows"], strict=True):
         row.update({key: given[key] for key in pair if key in given})
     return TableEntry.of(checked)
+
+
+def told_of(**keys) -> dict:
+    """What a format is told of a dataset; ``patients`` and the places of files are of no file."""
+    places = ("patients", "per_case_folder", "per_case_digests")
+    spec = {"title": "t", "format": "folder", "labels": {}, "case_sheet": "sheet", "prepare": []}
+    spec |= {key: value for key, value in keys.items() if key not in places}
+    checked = validate(spec, DATASET, "a test")
+    told = {key: checked[key] for key in FORMAT_KEYS} | {"patients": [], "per_case": {}}
+    return told | {key: keys[key] for key in (*places, "per_case") if key in keys}
+
+
+def files_of(**keys) -> DatasetFiles:
+    """The same as formats get it."""
+    return DatasetFiles.of(told_of(**keys))
+
+
+def asked(**keys) -> Phantom:
+    """A phantom as its provider gets it."""
+    return Phantom.of(phantom_of(**keys))
+
+
+def phantom_of(scans: dict | None = None, **phantom) -> dict:
+    """A phantom of a dataset file and its scans."""
+    told = told_of(phantom={"kind": "k", **phantom}, scans=scans or {})
+    return {**told["phantom"], "scans": told["scans"]}

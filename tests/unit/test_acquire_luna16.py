@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from schema_tools import files_of, told_of
 
 from warpline.acquire import formats
 from warpline.acquire.archive import Archive
@@ -68,7 +69,7 @@ def unpacked(tmp_path):
 
 
 def locate(folder: Path, case: str = ONE):
-    return formats.get("luna16").locate(folder, {"labels": LABELS}, {"case": case})
+    return formats.get("luna16").locate(folder, files_of(labels=LABELS), {"case": case})
 
 
 def refusal(call, *arguments, **keys) -> str:
@@ -204,7 +205,7 @@ def test_a_mask_on_another_grid(unpacked):
 
 
 def test_every_bad_case_of_a_job_is_named(unpacked, tmp_path):
-    dataset = {"format": "luna16", "labels": {"1": "lungs"}}
+    dataset = told_of(format="luna16", labels={"1": "lungs"})
     cases = [{"case": case} for case in (UID.format("5"), ONE, TWO, UID.format("6"))]
     write(
         unpacked / f"seg-lungs-LUNA16.zip/seg-lungs-LUNA16/{ONE}.mhd",

@@ -296,13 +296,13 @@ def test_from_predictions_by_the_rules_to_the_same_files_each_time(tmp_path, sca
     low[np.maximum(z - 15, 0), y, x] = PANCREAS
     own = labels.with_array(np.where(labels.array == LIVER, LIVER, 0).astype("u1"))
     case = Case("msd-liver.12", scan.image, own, annotated=(LIVER,))
-    limits = {"volume": 50.0, "position": 5.0}
+    limits = limits_of(volume=50, position=5)
     found, table = noisy_labels(
         case,
         labels.with_array(low),
         ALL,
         Distribution(pd.concat(measured)),
-        Limits(**limits_of(**limits)),
+        Limits(**limits),
     )
     assert PANCREAS not in found.annotated
     write_case(tmp_path / case.id, found)

@@ -253,7 +253,7 @@ def test_a_recipe_s_own_preparation_gives_scans_of_different_sizes_one_shape(tmp
     recipe = {
         "prepare": [{"resize": {"shape": [8, 8, 8]}}],
         "loss": LOSS | {"dice": {"weight": 0}},
-        "training": training | {"augmentation": {}},
+        "training": training | {"augmentation": augmentation_of()},
         "seed": 0,
         "initial": None,
     }
@@ -288,7 +288,7 @@ def test_given_pairs_are_seen_as_their_initial_registration_leaves_them(tmp_path
     recipe = {
         "prepare": [{"crop_to_mask": {}}],
         "loss": LOSS | {"dice": {"weight": 0}},
-        "training": training | {"augmentation": {}},
+        "training": training | {"augmentation": augmentation_of()},
         "seed": 0,
         "initial": "affine",
     }
@@ -552,7 +552,7 @@ def test_a_recipe_with_landmarks_reads_them(tmp_path):
             "symmetric": False,
             "masked": False,
             "pairing": "random",
-            "augmentation": {},
+            "augmentation": augmentation_of(),
         },
         "seed": 0,
         "initial": None,
@@ -623,8 +623,8 @@ def test_a_crop_that_cannot_be_cut_is_refused(tmp_path):
     folders = {f"case{i}": str(tmp_path / f"case{i}") for i in range(2)}
     recipe = {
         "loss": LOSS, "seed": 0,
-        "training": {"batch_size": 1, "symmetric": True, "masked": False, "augmentation": {},
-                     "pairing": "random", "crop": [1024, 16, 16]},
+        "training": {"batch_size": 1, "symmetric": True, "masked": False,
+                     "augmentation": augmentation_of(), "pairing": "random", "crop": [1024, 16, 16]},
     }  # fmt: skip
     material = Material(folders, sorted(folders), [], {1: "a"})
     with pytest.raises(WarplineError, match="cannot be cut from cases of"):

@@ -17,11 +17,12 @@ from warpline.acquire.formats.base import (
     no_case,
     read_description,
 )
+from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.acquire.names import inside
 from warpline.errors import WarplineError
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case; cases of the unlabelled test set have no label map.
 
     Raises
