@@ -3,13 +3,14 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.report.page import render
+from warpline.report.page import PaperPart, Picture, TablePart, render
 from warpline.report.papers import SCALES, paper_entry
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
@@ -46,26 +47,26 @@ def papers(tmp_path):
     (tmp_path / "table1.html").write_text("<figure><table><tr><td>0.8</td></tr></table></figure>")
     (tmp_path / "table1.csv").write_text("a,b\n")
     (tmp_path / "figure2.png").write_bytes(PIXEL)
-    picture = {"title": "Figure <2>", "caption": "A & B", "image": tmp_path / "figure2.png"}
+    picture = {
+        "title": "Figure <2>",
+        "caption": "A & B",
+        "image": tmp_path / "figure2.png",
+        "files": [],
+    }
+    table = TablePart("table1", "Table 1", tmp_path / "table1.html", [tmp_path / "table1.csv"])
     return [
-        {
-            "id": "estienne2020",
-            "title": "Deep <learning>",
-            "citation": "Estienne & al.",
-            "url": "https://arxiv.org/abs/2010.10897",
-            "tables": [
-                {
-                    "id": "table1",
-                    "title": "Table 1",
-                    "html": tmp_path / "table1.html",
-                    "files": [tmp_path / "table1.csv"],
-                }
-            ],
-            "figures": [{"id": "figure2", **picture}],
-            "curves": [{"id": "curves", **picture}],
-            "provenance": {"seed": 1, "note": "</pre><script>"},
-        },
-        {"id": "bare", "title": "Bare", "citation": "Nobody", "url": "javascript:alert(1)"},
+        PaperPart(
+            id="estienne2020",
+            title="Deep <learning>",
+            citation="Estienne & al.",
+            url="https://arxiv.org/abs/2010.10897",
+            notes="",
+            tables=[table],
+            figures=[Picture(id="figure2", **picture)],
+            curves=[Picture(id="curves", **picture)],
+            provenance={"seed": 1, "note": "</pre><script>"},
+        ),
+        PaperPart("bare", "Bare", "Nobody", "javascript:alert(1)", "", [], [], [], None),
     ]
 
 
@@ -108,7 +109,8 @@ def test_text_is_escaped_and_tables_are_not(page):
 
 
 def test_a_missing_part_names_its_file(papers, tmp_path):
-    papers[0]["figures"][0]["image"] = tmp_path / "gone.png"
+    gone = replace(papers[0].figures[0], image=tmp_path / "gone.png")
+    papers[0] = replace(papers[0], figures=[gone])
     with pytest.raises(WarplineError, match=r"gone\.png"):
         render("Title", papers, tmp_path / "out" / "report.html", TEMPLATES)
     assert not (tmp_path / "out").exists()
@@ -133,20 +135,20 @@ def test_an_entry_names_the_files_of_a_paper_and_quotes_the_run(paper, tmp_path)
     values = {"scale": "demo", "seed": "3"}
     entry = paper_entry("deep", paper, [("brains", "net")], values, tmp_path)
     own = tmp_path / "deep"
-    assert entry["notes"] == (
+    assert entry.notes == (
         f"{SCALES['demo']} Deviations from the paper and choices: docs/papers/deep.md."
     )
-    (table,), (figure,), (curves,) = entry["tables"], entry["figures"], entry["curves"]
-    assert table["html"] == own / "tables" / "table1.html"
-    assert [path.name for path in table["files"]] == ["table1.csv", "table1.md", "table1.tex"]
-    assert figure["caption"] == "At scale demo, seed 3."
-    assert figure["image"] == own / "figures" / "figure2.png"
-    assert curves["files"] == [own / "figures" / "learning_curves.svg"]
-    assert entry["provenance"]["models"] == {"brains/net": {"seed": 3}}
-    assert entry["provenance"]["run"].items() >= values.items()
+    (table,), (figure,), (curves,) = entry.tables, entry.figures, entry.curves
+    assert table.html == own / "tables" / "table1.html"
+    assert [path.name for path in table.files] == ["table1.csv", "table1.md", "table1.tex"]
+    assert figure.caption == "At scale demo, seed 3."
+    assert figure.image == own / "figures" / "figure2.png"
+    assert curves.files == [own / "figures" / "learning_curves.svg"]
+    assert entry.provenance["models"] == {"brains/net": {"seed": 3}}
+    assert entry.provenance["run"].items() >= values.items()
 
 
 def test_a_paper_without_networks_has_no_curves_and_without_notes_no_page(paper, tmp_path):
     entry = paper_entry("deep", paper | {"notes": ""}, [], {"scale": "cpu", "seed": "–"}, tmp_path)
-    assert entry["curves"] == []
-    assert entry["notes"] == SCALES["cpu"]
+    assert entry.curves == []
+    assert entry.notes == SCALES["cpu"]

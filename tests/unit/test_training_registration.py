@@ -624,7 +624,8 @@ def test_a_crop_that_cannot_be_cut_is_refused(tmp_path):
     recipe = {
         "loss": LOSS, "seed": 0,
         "training": {"batch_size": 1, "symmetric": True, "masked": False,
-                     "augmentation": augmentation_of(), "pairing": "random", "crop": [1024, 16, 16]},
+                     "augmentation": augmentation_of(), "pairing": "random",
+                     "crop": [1024, 16, 16]},
     }  # fmt: skip
     material = Material(folders, sorted(folders), [], {1: "a"})
     with pytest.raises(WarplineError, match="cannot be cut from cases of"):

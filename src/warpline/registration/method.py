@@ -9,7 +9,7 @@ from typing import Any
 
 from warpline.devices.claim import claim
 from warpline.plan.kinds import REGISTRARS
-from warpline.plan.recipe import NetworkEntry
+from warpline.plan.recipe import NetworkEntry, Parameters, Recipe
 from warpline.registration.registrar import Registrar
 from warpline.registry import lookup
 
@@ -45,7 +45,7 @@ class Method:
 
     kind: str
     seed: int
-    parameters: Mapping[str, Any]
+    parameters: Parameters
     parameter_files: Sequence[str]
     samples: int | None
     search: Mapping[str, Any] | None
@@ -61,7 +61,7 @@ class Method:
         cls,
         spec: Mapping[str, Any],
         *,
-        recipe: Mapping[str, Any] | None = None,
+        recipe: Recipe | None = None,
         parameter_files: Sequence[str] = (),
         weights: str | None = None,
         embedding: str | None = None,

@@ -14,6 +14,7 @@ from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
+from warpline.plan.recipe import Recipe
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_pairs
 from warpline.training.material import Material
@@ -267,7 +268,7 @@ def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> Non
 
 
 def from_recipe(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     network: RegistrationNetwork,
     material: Material,
     device: torch.device,

@@ -11,6 +11,7 @@ from typing import Any
 
 from warpline.acquire.formats.dataset import Scan, scans_of
 from warpline.errors import WarplineError
+from warpline.plan.recipe import Parameters
 from warpline.registry import suggestion
 
 
@@ -27,7 +28,7 @@ class Phantom:
     """
 
     seed: int
-    parameters: Mapping[str, Any]
+    parameters: Parameters
     scans: Mapping[str, Scan]
 
     @classmethod
@@ -51,7 +52,7 @@ class Phantom:
         return self.seed, zlib.crc32(name.encode())
 
 
-def check_parameters(parameters: Mapping[str, Any], function: Callable) -> None:
+def check_parameters(parameters: Parameters, function: Callable) -> None:
     """Refuse parameters of a phantom that are no keyword arguments of what makes it."""
     known = [
         name

@@ -11,11 +11,12 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.io import from_elastix, to_itk
 from warpline.fields.physical import DisplacementField
+from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.tools import check_finite, tool_run
 
 
 def register(
-    fixed: Case, moving: Case, parameters: Mapping[str, Any], *, threads: int, seed: int
+    fixed: Case, moving: Case, parameters: Parameters, *, threads: int, seed: int
 ) -> DisplacementField:
     """Registration of a pair by one or more stages of elastix.
 
