@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from acquire_tools import fetch_cases
 from http_server import serve
-from schema_tools import told_of
+from schema_tools import files_of, told_of
 
 from warpline.acquire import batch, bounded, unpack, verify
 from warpline.acquire.archive import Archive, SourceFailed
@@ -296,11 +296,11 @@ def test_a_file_of_a_case_that_was_changed_since_is_refused(server, tmp_path):
     (path,), digests = fetch_cases({"a": {"scan": spec}}, str(tmp_path / "files"))
     assert list(digests) == ["scan/a.nii.gz"]
     (tmp_path / "digests.json").write_text(json.dumps(digests))
-    told = {
-        "per_case": {"scan": spec | {"file": "{case}.nii.gz"}},
-        "per_case_folder": tmp_path / "files",
-        "per_case_digests": tmp_path / "digests.json",
-    }
+    told = files_of(
+        per_case={"scan": spec | {"file": "{case}.nii.gz"}},
+        per_case_folder=tmp_path / "files",
+        per_case_digests=tmp_path / "digests.json",
+    )
     row = {"case": "a", "split": "train"}
     assert fetched(told, "scan", row) == path
     path.write_bytes(gzip.compress(b"another"))

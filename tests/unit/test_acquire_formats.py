@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from schema_tools import files_of
+from schema_tools import files_of, phantom_of
 
 from warpline.acquire import formats
 from warpline.acquire.archive import Archive
@@ -262,7 +262,7 @@ def test_an_unknown_format_names_the_nearest():
 
 def test_the_phantom_goes_the_way_of_real_data(tmp_path):
     cases = [{"case": case} for case in ("001", "003")]
-    (archive,) = write("hippocampus", {"seed": 1}, cases, tmp_path / "mirror")
+    (archive,) = write("hippocampus", phantom_of(seed=1), cases, tmp_path / "mirror")
     got = fetch(Archive(archive.name, (archive.as_uri(),)), tmp_path / "archives")
     folder = unpack(got, tmp_path / "unpacked")
     found = formats.locate_all("msd", folder, files_of(**LABELS), cases)

@@ -11,6 +11,7 @@ import pytest
 from warpline.errors import WarplineError
 from warpline.evaluation.pooling import pool_records
 from warpline.evaluation.records import read_records, records, row, write_records
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
 from warpline.plan import experiments, trainings
 from warpline.plan.catalog import Catalog
@@ -149,8 +150,8 @@ def test_records_are_pooled_under_the_row_s_name_with_their_seed(tmp_path):
         [BASELINE, 0, 0.7],
         [BASELINE, 1, 0.8],
     ]
-    spec = {"experiments": [{"dataset": "hippocampus", "split": "val"}]}
-    shown = records_of_figure(spec, tmp_path / "r.parquet")
+    experiment = {"dataset": "hippocampus", "method": BASELINE, "split": "val", "title": "B"}
+    shown = records_of_figure(FigureEntry.of({"experiments": [experiment]}), tmp_path / "r.parquet")
     assert shown["value"].tolist() == [0.5, 0.7]
     assert "seed" not in shown
 

@@ -126,5 +126,5 @@ FIGURES = {
 }
 # Beside them each paper with a training has its learning curves.
 LEARNING = "warpline.figures.learning:draw"
-# What tells each of them, learning curves apart, how it is drawn.
+# What tells each of them how it is drawn.
 FIGURE_ENTRY = "warpline.figures.entry:FigureEntry"
