@@ -133,7 +133,7 @@ def test_an_entry_names_the_files_of_a_paper_and_quotes_the_run(paper, tmp_path)
     sidecar.parent.mkdir(parents=True)
     sidecar.write_text(json.dumps({"seed": 3}))
     values = {"scale": "demo", "seed": "3"}
-    entry = paper_entry("deep", paper, [("brains", "net")], values, tmp_path)
+    entry = paper_entry("deep", paper, {"brains/net": str(sidecar)}, values, tmp_path)
     own = tmp_path / "deep"
     assert entry.notes == (
         f"{SCALES['demo']} Deviations from the paper and choices: docs/papers/deep.md."
@@ -149,6 +149,6 @@ def test_an_entry_names_the_files_of_a_paper_and_quotes_the_run(paper, tmp_path)
 
 
 def test_a_paper_without_networks_has_no_curves_and_without_notes_no_page(paper, tmp_path):
-    entry = paper_entry("deep", paper | {"notes": ""}, [], {"scale": "cpu", "seed": "–"}, tmp_path)
+    entry = paper_entry("deep", paper | {"notes": ""}, {}, {"scale": "cpu", "seed": "–"}, tmp_path)
     assert entry.curves == []
     assert entry.notes == SCALES["cpu"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from warpline.plan.experiments import trainings_of
+from warpline.plan.experiments import networks_of
 from warpline.plan.inputs.figures import drawing_files
+from warpline.plan.inputs.weights import sidecar_of
 from warpline.plan.layout import TABLE_FORMATS
 from warpline.plan.run import Run
 
@@ -37,9 +38,9 @@ def everything(run: Run) -> dict[str, list[str]]:
         "tables": [table for paper in papers for table in tables_of(run, paper)],
         "figures": [figure for paper in papers for figure in figures_of(run, paper)],
         "sidecars": [
-            run.layout.sidecar(*training)
+            sidecar_of(run, *training)
             for paper in papers
-            for training in trainings_of(run.catalog, paper)
+            for training in networks_of(run.catalog, paper)
         ],
     }
 
@@ -49,9 +50,15 @@ def paper_specs(run: Run) -> dict[str, dict[str, Any]]:
     return {paper: run.catalog.paper(paper) for paper in run.catalog.papers}
 
 
-def paper_trainings(run: Run) -> dict[str, list[tuple[str, str]]]:
-    """The networks behind each paper."""
-    return {paper: trainings_of(run.catalog, paper) for paper in run.catalog.papers}
+def paper_trainings(run: Run) -> dict[str, dict[str, str]]:
+    """Of each paper what is known of the trainings behind it: dataset and method to the file."""
+    return {
+        paper: {
+            f"{dataset}/{method}": sidecar_of(run, dataset, method)
+            for dataset, method in networks_of(run.catalog, paper)
+        }
+        for paper in run.catalog.papers
+    }
 
 
 def paper_values(run: Run) -> dict[str, dict[str, str]]:
@@ -82,7 +89,7 @@ def table_templates(run: Run) -> list[str]:
 
 def run_values(run: Run, paper: str) -> dict[str, str]:
     """What captions may quote of this run."""
-    seeds = {run.catalog.method(method)["seed"] for _, method in trainings_of(run.catalog, paper)}
+    seeds = {run.catalog.method(method)["seed"] for _, method in networks_of(run.catalog, paper)}
     return {
         "scale": run.catalog.scale,
         "device": run.catalog.device,
@@ -94,7 +101,7 @@ def run_values(run: Run, paper: str) -> dict[str, str]:
 def _weights_in_words(run: Run, paper: str) -> str:
     """The weights of the losses at this run's scale, which may differ from the published ones."""
     parts = []
-    for _, name in trainings_of(run.catalog, paper):
+    for _, name in networks_of(run.catalog, paper):
         method = run.catalog.method(name)
         if "regularisation" not in method["loss"]:
             continue
