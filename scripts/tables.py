@@ -6,6 +6,8 @@ from pathlib import Path
 from warpline.provenance.record import recorded_job
 from warpline.report.pieces import Piece, make_pieces
 
+CLAIMS = " claims"  # no name of a table has a space
+
 
 def pool(sources, names, target):
     from warpline.evaluation.pooling import pool_records
@@ -22,6 +24,12 @@ def write(records, spec, values, target):
     write_table(records, spec, values, target)
 
 
+def check(records, claims, tables, target):
+    from warpline.tables.paper import write_claims
+
+    write_claims(records, claims, tables, target)
+
+
 if "snakemake" in globals():
     with recorded_job(snakemake, "values") as entries:
         sources, params = list(snakemake.input.records), snakemake.params
@@ -36,6 +44,15 @@ if "snakemake" in globals():
             )
             for name, spec in params.tables.items()
         ]
+        pieces.append(
+            Piece(
+                CLAIMS,
+                {"claims": params.claims, "tables": params.tables, "code": params.claim_code},
+                [snakemake.output.records],
+                [snakemake.output.claims],
+                partial(check, records, params.claims, params.tables, snakemake.output.claims),
+            )
+        )
         made = make_pieces(pieces, params.memory, params.results)
         entries["apart"] = {
             file: {"settings": piece.settings, "inputs": sources} if piece.name in made else None

@@ -6,7 +6,7 @@ import base64
 import json
 import mimetypes
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,16 @@ KINDS = {
 
 @dataclass(frozen=True)
 class TablePart:
-    """A table of a paper: `html` is the file of its markup, `files` are offered for download."""
+    """A table of a paper: `html` is the file of its markup, `files` are offered for download.
+
+    What is `folded` is shown when it is opened.
+    """
 
     id: str
     title: str
     html: Path
     files: Sequence[Path]
+    folded: bool
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class PaperPart:
         May be empty, and is left out if it is no web address.
     notes
         A paragraph, may be empty.
+    claims
+        What the paper claims, each with ``text``, ``verdict`` and ``sentence``
+        (`warpline.tables.claims.Finding.as_data`).
     provenance
         Any JSON value, shown folded; None for none.
     """
@@ -69,6 +76,7 @@ class PaperPart:
     citation: str
     url: str
     notes: str
+    claims: Sequence[Mapping[str, Any]]
     tables: Sequence[TablePart]
     figures: Sequence[Picture]
     curves: Sequence[Picture]
@@ -123,6 +131,7 @@ def _paper(paper: PaperPart) -> dict[str, Any]:
         "citation": paper.citation,
         "url": paper.url if paper.url.startswith(("https://", "http://")) else "",
         "notes": paper.notes,
+        "claims": paper.claims,
         "tables": [
             {
                 "id": table.id,
@@ -130,6 +139,7 @@ def _paper(paper: PaperPart) -> dict[str, Any]:
                 # warpline.tables escapes what it writes
                 "html": Markup(_read(table.html).decode()),
                 "files": _downloads(table.files),
+                "folded": table.folded,
             }
             for table in paper.tables
         ],

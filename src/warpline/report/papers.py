@@ -49,12 +49,14 @@ def paper_entry(
         citation=paper["citation"],
         url=paper["url"],
         notes=notes,
+        claims=json.loads((results / name / "claims.json").read_text(encoding="utf-8")),
         tables=[
             TablePart(
                 table,
                 spec["title"],
                 tables / f"{table}.html",
                 [tables / f"{table}.{kind}" for kind in ("csv", "md", "tex")],
+                spec["folded"],
             )
             for table, spec in paper["tables"].items()
         ],

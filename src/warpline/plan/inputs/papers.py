@@ -34,6 +34,7 @@ def everything(run: Run) -> dict[str, list[str]]:
     """The tables, figures, explorations and descriptions of trainings of all papers."""
     papers = run.catalog.papers
     return {
+        "claims": [run.layout.claims(paper) for paper in papers],
         "explorations": [path for paper in papers for path in explorations_of(run, paper)],
         "tables": [table for paper in papers for table in tables_of(run, paper)],
         "figures": [figure for paper in papers for figure in figures_of(run, paper)],
@@ -72,6 +73,11 @@ def paper_values(run: Run) -> dict[str, dict[str, str]]:
 def table_specs(run: Run, paper: str) -> dict[str, dict[str, Any]]:
     """The entries of a paper's tables."""
     return run.catalog.paper(paper)["tables"]
+
+
+def claims_of(run: Run, paper: str) -> list[dict[str, Any]]:
+    """What a paper claims, in terms of its tables."""
+    return run.catalog.paper(paper)["claims"]
 
 
 def table_files(run: Run, paper: str) -> dict[str, list[str]]:
