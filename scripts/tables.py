@@ -6,8 +6,6 @@ from pathlib import Path
 from warpline.provenance.record import recorded_job
 from warpline.report.pieces import Piece, make_pieces
 
-CLAIMS = " claims"  # no name of a table has a space
-
 
 def pool(sources, names, target):
     from warpline.evaluation.pooling import pool_records
@@ -32,13 +30,13 @@ def check(records, claims, tables, target):
 
 if "snakemake" in globals():
     with recorded_job(snakemake, "values") as entries:
-        sources, params = list(snakemake.input.records), snakemake.params
-        records = pool(sources, params.names, snakemake.output.records)
+        sources, params, output = list(snakemake.input.records), snakemake.params, snakemake.output
+        records = pool(sources, params.names, output.records)
         pieces = [
             Piece(
                 name,
                 {"table": spec, "values": params["values"], "code": params.table_code},
-                [snakemake.output.records, *snakemake.input.templates],
+                [output.records, *snakemake.input.templates],
                 params.files[name],
                 partial(write, records, spec, params["values"], Path(params.files[name][0])),
             )
@@ -46,11 +44,11 @@ if "snakemake" in globals():
         ]
         pieces.append(
             Piece(
-                CLAIMS,
+                " claims",  # no name of a table has a space
                 {"claims": params.claims, "tables": params.tables, "code": params.claim_code},
-                [snakemake.output.records],
-                [snakemake.output.claims],
-                partial(check, records, params.claims, params.tables, snakemake.output.claims),
+                [output.records],
+                [output.claims],
+                partial(check, records, params.claims, params.tables, output.claims),
             )
         )
         made = make_pieces(pieces, params.memory, params.results)

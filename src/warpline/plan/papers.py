@@ -33,7 +33,8 @@ class Papers:
                 paper = validate(raw, self.files.schema("paper"), place)
             else:
                 paper = self.files.load("papers", name, "paper")
-                _check_claims(paper, name)
+                changed = "tables" in (self.files.config["override"]["papers"].get(name) or {})
+                _check_claims(paper, name, rows_are_the_files=not changed)
                 for kind in ("tables", "figures"):
                     paper[kind] = {k: v for k, v in paper[kind].items() if v is not None}
                 for table in paper["tables"].values():
@@ -171,10 +172,11 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
             )
 
 
-def _check_claims(paper: dict[str, Any], name: str) -> None:
+def _check_claims(paper: dict[str, Any], name: str, rows_are_the_files: bool) -> None:
     """Refuse a claim of a table, column or row that is not there; of tables left out drop them.
 
-    A row that stands at other scales alone makes a claim that cannot be told.
+    A row that stands at other scales alone, or that a run's own rows leave out, makes a claim that
+    cannot be told.
     """
     for number, claim in enumerate(paper["claims"]):
         where = f"'{name}', key 'claims[{number}]'"
@@ -189,7 +191,8 @@ def _check_claims(paper: dict[str, Any], name: str) -> None:
             continue
         ids = {row["id"] for row in table["rows"] if row["set"] == claim["set"]}
         asked = [("column", claim["column"], table["columns"])]
-        asked += [("row", row, ids) for row in claim["order"]]
+        if rows_are_the_files:
+            asked += [("row", row, ids) for row in claim["order"]]
         for what, word, known in asked:
             if word not in known:
                 raise WarplineError(
