@@ -56,7 +56,9 @@ def test_an_order_with_gaps_beyond_chance_holds_whichever_way_is_better():
 def test_the_sentence_has_the_means_and_every_difference_with_its_interval():
     told = check_claim(claim("a", "b"), table("a", "b"), records(a=0.8, b=0.7))
     own = records(a=0.8, b=0.7).query("metric == 'dice'").groupby("method")["value"].mean()
-    assert told.sentence().startswith(f"Dice: A {own['a']:.2f}, B {own['b']:.2f}. A against B +0.1")
+    assert told.sentence().startswith(
+        f"Dice: A {own['a']:.2f}, B {own['b']:.2f}. A ahead of B by +0.1"
+    )
     assert told.sentence().endswith("(n = 12).")
     assert told.as_data()["sentence"] == told.sentence()
 

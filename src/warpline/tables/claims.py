@@ -72,10 +72,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a claim: `values` are (row's title, mean) in the claim's order."""
+    """What came of a claim: `values` are (row's title, mean) in the claim's order.
+
+    `relation` is what stands between two rows' titles in the sentence.
+    """
 
     text: str
     verdict: str
+    relation: str
     column: str
     unit: str
     decimals: int
@@ -93,7 +97,7 @@ class Finding:
         unit = f" {self.unit}" if self.unit else ""
         values = ", ".join(f"{title} {self._text(value)}" for title, value in self.values)
         steps = "; ".join(
-            f"{step.first} against {step.second} {self._signed(step.difference)}"
+            f"{step.first} {self.relation} {step.second} by {self._signed(step.difference)}"
             f" [{self._signed(step.low)}, {self._signed(step.high)}]"
             for step in self.steps
         )
@@ -126,7 +130,8 @@ def check_claim(claim: Claim, table: TableEntry, records: pd.DataFrame) -> Findi
     """
     column = table.columns[claim.column]
     rows = [_row(table, claim.set, name) for name in claim.order]
-    head = (column.title, column.unit, column.decimals)
+    relation = "ahead of" if claim.alike is None else "differs from"
+    head = (relation, column.title, column.unit, column.decimals)
     if any(row is None for row in rows):
         return Finding(claim.text, UNMEASURED, *head, (), ())
     means = [_means(records, row, column) for row in rows]
