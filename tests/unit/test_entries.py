@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warpline.acquire.formats.dataset import DatasetFiles
+from warpline.acquire.dataset import DatasetFiles
 from warpline.figures.entry import FigureEntry
 from warpline.phantoms.providers.request import Phantom
 from warpline.plan.inputs import acquire, papers, register
