@@ -16,9 +16,9 @@ from http_server import Server
 
 from warpline.acquire.archive import Archive
 from warpline.acquire.canonical import canonicalise
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.fetch import fetch
 from warpline.acquire.formats import locate_all
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.acquire.unpack import unpack
 from warpline.files import write_json
 from warpline.images.grid import Grid, Image

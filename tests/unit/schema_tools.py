@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from warpline.acquire.formats.dataset import DatasetFiles
+from warpline.acquire.dataset import DatasetFiles
 from warpline.phantoms.providers.request import Phantom
 from warpline.plan.config import read_yaml, validate
 from warpline.plan.inputs.acquire import FORMAT_KEYS

@@ -17,7 +17,7 @@ from warpline.evaluation.records import COLUMNS
 from warpline.networks.half import save_in_half
 from warpline.networks.weights import load_weights, save_weights
 from warpline.plan.experiments import networks_of, trainings_of
-from warpline.plan.inputs import models, papers, register
+from warpline.plan.inputs import figures, models, papers, register
 from warpline.plan.models import Models
 from warpline.plan.run import Run
 from warpline.tables.card import scores
@@ -88,7 +88,7 @@ def test_a_model_is_not_trained_and_its_row_stays_without_given_weights(project)
     assert place in networks_of(run.catalog, "estienne2020")
     weights = register.trained_weights(run, *place)
     assert Path(weights).resolve() == project / "models/small.safetensors"
-    assert any(path.endswith("models/small.csv") for path in papers.histories(run, "estienne2020"))
+    assert any(path.endswith("models/small.csv") for path in figures.histories(run, "estienne2020"))
     assert any(path.endswith("models/small.json") for path in papers.everything(run)["sidecars"])
     rows = run.catalog.paper("estienne2020")["tables"]["table1"]["rows"]
     assert any(row.get("method") == METHOD for row in rows)

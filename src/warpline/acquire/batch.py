@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warpline.acquire.canonical import RECORD, canonicalise
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats import locate_all
 from warpline.acquire.formats.base import CaseFiles
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.cases.preparation import prepare_case
 from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder

@@ -1,9 +1,9 @@
 """Source formats: where the files of a case lie in what its provider packs.
 
 A format is a module with one function, ``locate(folder, dataset, case) -> CaseFiles``: `folder`
-holds the unpacked archives, `dataset` is what a format is told (`dataset.DatasetFiles`), `case` a
-row of the case sheet (`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``,
-``landmarks``).
+holds the unpacked archives, `dataset` is what a format is told of it
+(`warpline.acquire.dataset.DatasetFiles`), `case` a row of the case sheet (`dict` with ``case`` and,
+for own data, ``image``, ``labels``, ``mask``, ``landmarks``).
 A new format is one more module and its line in `KNOWN`; where a folder of own data may be of it,
 `warpline.plan.sources` must know which of its files belong to a case.
 """
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.errors import WarplineError, combine
 from warpline.registry import lookup
 

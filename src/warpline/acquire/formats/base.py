@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warpline.acquire.formats.dataset import DatasetFiles
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.shared import others, owner
 from warpline.errors import WarplineError
 from warpline.files import checksum

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
+from warpline.acquire.dataset import DatasetFiles, Scan
 from warpline.acquire.formats.base import CaseFiles
-from warpline.acquire.formats.dataset import DatasetFiles, Scan
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.errors import WarplineError
 
 COLUMNS = ("image", "labels", "mask", "landmarks")

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats import folder as own
 from warpline.acquire.formats.base import CaseFiles
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.acquire.landmarks import count_elastix
 from warpline.errors import WarplineError
 

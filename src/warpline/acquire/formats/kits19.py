@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, existing, fetched, find_one, is_fetched
-from warpline.acquire.formats.dataset import DatasetFiles
 
 
 def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:

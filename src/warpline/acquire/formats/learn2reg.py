@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import (
     SUFFIX,
     CaseFiles,
@@ -17,7 +18,6 @@ from warpline.acquire.formats.base import (
     no_case,
     read_description,
 )
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.errors import WarplineError
 
 

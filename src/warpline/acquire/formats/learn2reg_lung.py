@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, find_one, no_case
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.errors import WarplineError
 
 CASE = re.compile(r"(\d{3})-(exp|insp)")

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.errors import WarplineError
 
 MASKS = "seg-lungs-LUNA16"

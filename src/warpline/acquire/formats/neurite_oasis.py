@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, find_one, no_case
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.acquire.names import inside
 from warpline.errors import WarplineError
 from warpline.images.grid import Image

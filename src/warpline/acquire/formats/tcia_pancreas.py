@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.dicom import read_series
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, fetched, find_one
-from warpline.acquire.formats.dataset import DatasetFiles
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
 from warpline.images.grid import Image

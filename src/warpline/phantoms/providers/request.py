@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from warpline.acquire.formats.dataset import Scan, scans_of
+from warpline.acquire.dataset import Scan, scans_of
 from warpline.errors import WarplineError
 from warpline.plan.recipe import Parameters
 from warpline.registry import suggestion

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
@@ -67,7 +65,7 @@ def register(
         return from_elastix(result, fixed.image.grid)
 
 
-def _parameter_object(files: list[Path], changes: Mapping[str, Any]):
+def _parameter_object(files: list[Path], changes: Parameters):
     import itk
 
     if not files:
