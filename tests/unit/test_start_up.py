@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "given_weights": {"numpy", "torch"},
     "judge_labels": IMAGES | RECORDS | {"scipy.ndimage"},
     "measure_organs": IMAGES | RECORDS | {"scipy.ndimage"},
+    "model": RECORDS | {"torch", "scipy.stats", "scipy.optimize", "scipy.ndimage"},
     "noisy_labels": NETWORKS | {"scipy.ndimage"},
     "phantom": set(),
     "prepare": IMAGES,
