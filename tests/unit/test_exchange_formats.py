@@ -321,7 +321,7 @@ def grids(draw, straight=False) -> Grid:
     turn = Rotation.from_rotvec([draw(numbers) for _ in range(3)]).as_matrix()
     axes = np.eye(3)[list(draw(st.permutations(range(3))))] * draw(st.sampled_from([1, -1]))
     direction = axes if straight else turn @ axes
-    spacing = tuple(draw(st.floats(0.4, 3.0, width=32)) for _ in range(3))
+    spacing = tuple(draw(st.floats(0.5, 3.0, width=32)) for _ in range(3))
     shape = tuple(draw(st.integers(5, 8)) for _ in range(3))
     return Grid(
         shape, spacing, tuple(50 * draw(numbers) for _ in range(3)), tuple(direction.ravel())

@@ -49,6 +49,29 @@ def read_image(path: str | os.PathLike) -> Image:
         format, does not say where its voxels lie, or needs more memory than there is.
     """
     path = Path(path)
+    with _refusing(path) as reader:
+        return _read(path, reader)
+
+
+def read_grid(path: str | os.PathLike) -> Grid:
+    """The grid of an image's file, of which the header alone is read; see `read_image`."""
+    path = Path(path)
+    with _refusing(path) as reader, _named_for_itk(path) as name:
+        header = sitk.ImageFileReader()
+        header.SetImageIO(reader)
+        header.SetFileName(os.fspath(name))
+        stored = nifti.read_header(path) if reader == "NiftiImageIO" else None
+        header.ReadImageInformation()
+        grid = grid_of(header)
+        if len(grid.shape) > 3:
+            grid = _first_three(grid)
+        spacing = None if stored is None else nifti.spacing_of(stored, path)
+        return _checked(grid, spacing, path)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[str]:
+    """Yield what of ITK reads a file; what is wrong with the file becomes an error in words."""
     if not path.exists():
         raise WarplineError("The image file does not exist.", where=path, do="Check the path.")
     suffix = _suffix(path)
@@ -60,7 +83,7 @@ def read_image(path: str | os.PathLike) -> Image:
             do=f"Convert it to .nii.gz, .mha or .nrrd (read are: {', '.join(READERS)}).",
         )
     try:
-        return _read(path, READERS[suffix])
+        yield READERS[suffix]
     except DAMAGED as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise WarplineError(
@@ -119,6 +142,15 @@ def _read(path: Path, reader: str) -> Image:
         by_voxel = read.array.reshape(voxels, -1)
         by_voxel[places % voxels, places // voxels] = values * stored.scale[0]
     return Image(read.array, _checked(read.grid, spacing, path))
+
+
+def _first_three(grid: Grid) -> Grid:
+    """The grid of the first three axes."""
+    axes = len(grid.shape)
+    direction = np.reshape(grid.direction, (axes, axes))[:3, :3]
+    return Grid(
+        grid.shape[-3:], grid.spacing[:3], grid.origin[:3], tuple(map(float, direction.ravel()))
+    )
 
 
 def _checked(grid: Grid, spacing: tuple[float, float, float] | None, path: Path) -> Grid:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from warpline.errors import WarplineError
-from warpline.fields.exchange.affine import needed_affine, read_matrix
 from warpline.fields.exchange.common import NIFTI, has_suffix, needed, one, onto, unknown_suffix
+from warpline.fields.exchange.matrices import needed_affine, read_matrix
 from warpline.fields.exchange.nifti import filled, read_vectors, write_vectors
 from warpline.fields.exchange.worlds import lps_of_voxels
 from warpline.fields.physical import DisplacementField

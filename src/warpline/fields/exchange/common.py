@@ -18,6 +18,10 @@ NIFTI = (".nii", ".nii.gz")
 SAME = 0.1
 
 
+class MissingGrid(WarplineError):
+    """A format cannot do without the grid of an image that was not given."""
+
+
 def one(files: Sequence[str], format: str) -> Path:
     """The only file of a format that has one."""
     if len(files) != 1:
@@ -40,7 +44,7 @@ def has_suffix(path: str | Path, suffixes: Sequence[str]) -> bool:
 def needed(grid: Grid | None, which: str, why: str, where: object) -> Grid:
     """A grid that a format cannot do without."""
     if grid is None:
-        raise WarplineError(
+        raise MissingGrid(
             f"The {which} image is needed: {why}.", where=where, do=f"Give it with --{which}."
         )
     return grid

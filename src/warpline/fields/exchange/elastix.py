@@ -17,8 +17,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
+from warpline.fields.affine import affine_of
 from warpline.fields.exchange import itk
-from warpline.fields.exchange.affine import affine_of
 from warpline.fields.exchange.common import IMAGES, has_suffix, needed, one, unknown_suffix
 from warpline.fields.io import from_sitk_transform, read_field, to_sitk_transform, write_field
 from warpline.fields.physical import DisplacementField

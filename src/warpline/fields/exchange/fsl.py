@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from warpline.errors import WarplineError
-from warpline.fields.exchange.affine import needed_affine, read_matrix, write_matrix
 from warpline.fields.exchange.common import (
     NIFTI,
     has_suffix,
@@ -27,6 +26,7 @@ from warpline.fields.exchange.common import (
     same_place,
     unknown_suffix,
 )
+from warpline.fields.exchange.matrices import needed_affine, read_matrix, write_matrix
 from warpline.fields.exchange.nifti import filled, read_vectors, write_vectors
 from warpline.fields.exchange.worlds import (
     field_of_targets,

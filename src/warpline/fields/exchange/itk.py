@@ -15,8 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
-from warpline.fields.exchange.affine import needed_affine
 from warpline.fields.exchange.common import IMAGES, has_suffix, needed, one, onto, unknown_suffix
+from warpline.fields.exchange.matrices import needed_affine
 from warpline.fields.io import from_sitk_transform, read_field, to_sitk_transform, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_path

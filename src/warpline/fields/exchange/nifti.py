@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from warpline.errors import WarplineError
-from warpline.fields.exchange.affine import FLIP
+from warpline.fields.exchange.matrices import FLIP
 from warpline.files import atomic_path
 from warpline.images.grid import Grid
 

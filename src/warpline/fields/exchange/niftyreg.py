@@ -15,7 +15,6 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
-from warpline.fields.exchange.affine import needed_affine, read_matrix, write_matrix
 from warpline.fields.exchange.common import (
     NIFTI,
     has_suffix,
@@ -25,6 +24,7 @@ from warpline.fields.exchange.common import (
     positions,
     unknown_suffix,
 )
+from warpline.fields.exchange.matrices import needed_affine, read_matrix, write_matrix
 from warpline.fields.exchange.nifti import Vectors, filled, read_vectors, write_vectors
 from warpline.fields.exchange.worlds import ras, ras_matrix, targets_of_field
 from warpline.fields.io import from_sitk_transform
@@ -81,11 +81,14 @@ def _spline(vectors: Vectors) -> sitk.BSplineTransform:
     """Positions of control points as a spline of displacements: splines keep straight lines."""
     grid = vectors.grid
     displacements = ras(vectors.array) - positions(grid)
+    # ITK's spline is none from rounding beyond the outermost cell on, where images begin.
+    displacements = np.pad(displacements, ((1, 1), (1, 1), (1, 1), (0, 0)), "edge")
+    origin = grid.index_to_physical(np.full(3, -1.0)).tolist()
     images = []
     for component in np.moveaxis(displacements, -1, 0):
         image = sitk.GetImageFromArray(np.ascontiguousarray(component))
         image.SetSpacing(grid.spacing)
-        image.SetOrigin(grid.origin)
+        image.SetOrigin(origin)
         image.SetDirection(grid.direction)
         images.append(image)
     return sitk.BSplineTransform(images, 3)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from warpline.fields.exchange.affine import FLIP
 from warpline.fields.exchange.common import positions
+from warpline.fields.exchange.matrices import FLIP
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
 

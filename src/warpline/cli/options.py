@@ -1,0 +1,94 @@
+"""What the commands on fields share: their arguments, how errors are told, how a field is read."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from warpline.errors import WarplineError
+from warpline.fields.exchange import FORMATS
+
+if TYPE_CHECKING:
+    from warpline.fields.physical import DisplacementField
+    from warpline.images.grid import Grid
+
+IN_FOLDER = "field.nii.gz"  # the field in a folder that holds a registration
+FILE = click.Path(path_type=Path)
+
+field_argument = click.argument("field", nargs=-1, required=True, metavar="FIELD...")
+from_option = click.option(
+    "--from",
+    "source",
+    type=click.Choice(sorted(FORMATS)),
+    default="itk",
+    show_default=True,
+    help="The program that made FIELD.",
+)
+to_option = click.option(
+    "--to",
+    "target",
+    type=click.Choice(sorted(FORMATS)),
+    default="itk",
+    show_default=True,
+    help="The program that is to read the result.",
+)
+fixed_option = click.option("--fixed", type=FILE, help="The fixed image.")
+moving_option = click.option("--moving", type=FILE, help="The moving image.")
+json_option = click.option("--json", "machine", is_flag=True, help="The same for other programs.")
+output_option = click.option("-o", "--output", type=FILE, required=True, help="What to write.")
+
+
+def in_words(function: Callable[..., None]) -> Callable[..., None]:
+    """A command that tells an error or a warning as one message; an error ends with status 2."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **named: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", RuntimeWarning)
+            warnings.showwarning = lambda message, *rest, **more: click.echo(message, err=True)
+            try:
+                function(*arguments, **named)
+            except (WarplineError, OSError) as error:
+                click.echo(str(error), err=True)
+                click.get_current_context().exit(2)
+
+    return command
+
+
+def grid_of(path: Path | None) -> Grid | None:
+    """The grid of an image, or None of none."""
+    if path is None:
+        return None
+    from warpline.images.files import read_grid
+
+    return read_grid(path)
+
+
+def read_field(
+    files: Sequence[str], source: str, fixed: Path | None, moving: Path | None
+) -> DisplacementField:
+    """The field of a command's arguments; a folder stands for the field of a registration in it."""
+    from warpline.fields.exchange import read_transform
+
+    names = [str(Path(name) / IN_FOLDER) if Path(name).is_dir() else name for name in files]
+    return read_transform(names, source, grid_of(fixed), grid_of(moving))
+
+
+def wrote(paths: Sequence[Path]) -> None:
+    """Say what was written."""
+    for path in paths:
+        click.echo(f"wrote {path}", err=True)
+
+
+def as_table(rows: Sequence[Sequence[object]]) -> str:
+    """Rows of cells below one another, the first of which names the columns."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
