@@ -6,6 +6,8 @@ project makes of that file is held against the map itself.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from fieldtools import oblique
 from scipy.spatial.transform import Rotation
@@ -53,9 +55,15 @@ def moved(field: DisplacementField, ijk: np.ndarray) -> np.ndarray:
     return world(field.grid, ijk) + field.vectors[ijk[:, 2], ijk[:, 1], ijk[:, 0]]
 
 
+@functools.cache
 def ras_affine(grid: Grid) -> np.ndarray:
     """The affine of a NIfTI file of a grid."""
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(grid.direction, (3, 3)) * np.array(grid.spacing)
     affine[:3, 3] = grid.origin
     return FLIP @ affine
+
+
+@functools.cache
+def voxels_of_ras(grid: Grid) -> np.ndarray:
+    return np.linalg.inv(ras_affine(grid))

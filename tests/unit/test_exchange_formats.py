@@ -21,6 +21,7 @@ from exchangetools import (
     moved,
     ras_affine,
     voxels,
+    voxels_of_ras,
     world,
 )
 from fieldtools import smooth_field
@@ -57,7 +58,7 @@ def target(ijk: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def index_of(point: np.ndarray, grid: Grid) -> np.ndarray:
-    return (np.linalg.inv(ras_affine(grid)) @ [*point, 1])[:3]
+    return (voxels_of_ras(grid) @ [*point, 1])[:3]
 
 
 def save(path: Path, array: np.ndarray, grid: Grid, code=0, name="", p1=0.0) -> Path:
