@@ -11,9 +11,10 @@ from schema_tools import files_of
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
 from warpline.acquire.formats import CaseFiles
-from warpline.acquire.landmarks import elastix_kind, read_landmarks
+from warpline.acquire.landmarks import read_landmarks
 from warpline.cases.case import read_case
 from warpline.errors import WarplineError
+from warpline.fields.exchange.points import elastix_kind
 from warpline.images.files import write_image
 from warpline.images.grid import Grid, Image
 

@@ -101,11 +101,11 @@ def test_what_is_written_is_read(tmp_path, name):
         ("a.csv", "", "empty"),
         ("a.csv", "1,2,3\n4,5,6\n", "first line has the columns 1, 2, 3"),
         ("a.csv", "id,x,y,z\n", "has no points"),
-        ("a.csv", "id,x,y,z\na,1,2\n", "cannot be read"),
+        ("a.csv", "id,x,y,z\na,1,2\n", "point 1 has 3 cells, the first line 4"),
         ("a.csv", "id,x,y,z\na,1,2,nan\n", "not finite"),
         ("a.csv", "id,x,y,z\na,1,2,3\na,1,2,4\n", "'a' stands twice"),
         ("a.csv", "id,x,y,z\n,1,2,3\n", "a line has no id"),
-        ("a.txt", "point\n3\n1 2 3\n", "announces 3 points, there are 1"),
+        ("a.txt", "point\n3\n1 2 3\n", "announces 3 points and has 1"),
         ("a.fcsv", fcsv(LPS, "# CoordinateSystem = IJK"), "frame 'IJK'"),
         ("a.mrk.json", "{}", "cannot be read"),
         ("a.mrk.json", "{", "cannot be read"),
@@ -115,3 +115,24 @@ def test_wrong_files_say_what_is_wrong(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(WarplineError, match=said):
         read_points(tmp_path / name)
+
+
+def test_landmarks_of_own_data_may_be_those_of_slicer(tmp_path):
+    """The same files in the case sheet of a dataset, in mm, LPS, of the canonical case."""
+    from warpline.acquire.formats.base import CaseFiles
+    from warpline.acquire.landmarks import read_landmarks
+
+    inside = GRID.index_to_physical(np.array([[1.0, 2.0, 3.0], [8.0, 7.5, 6.0]]))
+    flipped = inside * (-1, -1, 1)
+    for name, text in {
+        "a.fcsv": fcsv(flipped, f"{NEW}\n# CoordinateSystem = RAS"),
+        "a.mrk.json": mrk(inside, "LPS"),
+    }.items():
+        (tmp_path / name).write_text(text)
+        files = CaseFiles(image=tmp_path / "image.nii.gz", landmarks=tmp_path / name)
+        table = read_landmarks(files, GRID, "a")
+        assert list(table["id"]) == ["carina", "left, apex"]
+        np.testing.assert_allclose(table[["x", "y", "z"]], inside)
+        (tmp_path / name).write_text(text.replace("left", "carina").replace(", apex", ""))
+        with pytest.raises(WarplineError, match="'carina' stands twice"):
+            read_landmarks(files, GRID, "a")

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from warpline.acquire.formats.base import CaseFiles
-from warpline.cases.tables import read_table
 from warpline.errors import WarplineError
+from warpline.fields.exchange.points import UNREADABLE, elastix_kind, parse_points
 from warpline.images.grid import Grid
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = ("point", "index")
-
 
 def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
     """Landmarks ``id, x, y, z`` in mm, LPS, of a case's image.
 
-    Four forms: a table with the columns id, x, y, z (mm), or id, i, j, k (indices along the axes
-    x, y, z of the file, from 0); lines of x, y, z indices; and the file of elastix, told by its
-    first line: ``point`` (mm) or ``index`` (voxels from 0), then the number of points, then a line
-    of x, y, z for each. Where there are no ids, they are counted from 1.
+    Five forms: a table with the columns id, x, y, z (mm), or id, i, j, k (indices along the axes
+    x, y, z of the file, from 0); lines of x, y, z indices; ``.fcsv`` and ``.mrk.json`` of 3D
+    Slicer; and the file of elastix, told by its first line: ``point`` (mm) or ``index`` (voxels
+    from 0), then the number of points, then a line of x, y, z for each. Where there are no ids,
+    they are counted from 1. All but the lines of indices are those of
+    `warpline.fields.exchange.points`.
 
     Raises
     ------
@@ -37,12 +37,10 @@ def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
 
     path = files.landmarks
     kind = elastix_kind(path)
-    if kind:
-        table, in_voxels = _read_elastix(files, case_id), kind == "index"
-    elif files.landmarks_in == "voxel":
+    if kind is None and files.landmarks_in == "voxel":
         table, in_voxels = _read_lines(files, case_id), True
     else:
-        table, in_voxels = _read_table(files, case_id)
+        table, in_voxels = _read_named(files, case_id, files.landmark_prefix if kind else "")
     if table["id"].duplicated().any():
         name = table["id"][table["id"].duplicated()].iloc[0]
         raise WarplineError(f"The landmark id '{name}' stands twice.", where=path)
@@ -57,13 +55,6 @@ def read_landmarks(files: CaseFiles, grid: Grid, case_id: str) -> pd.DataFrame:
         {"id": table["id"], "x": points[:, 0], "y": points[:, 1], "z": points[:, 2]}
     )
     return table[inside].reset_index(drop=True)
-
-
-def elastix_kind(path: Path) -> str | None:
-    """``point`` or ``index`` if the file's first line says so, as in elastix' landmark files."""
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        first = stream.readline().strip()
-    return first if first in KINDS else None
 
 
 def count_elastix(path: Path) -> int | None:
@@ -114,66 +105,23 @@ def _report_outside(
     raise WarplineError(f"{what}: {names}.", where=files.landmarks, do=do)
 
 
-def _read_elastix(files: CaseFiles, case_id: str) -> pd.DataFrame:
+def _read_named(files: CaseFiles, case_id: str, prefix: str) -> tuple[pd.DataFrame, bool]:
+    """Columns id, x, y, z, and whether the points are voxel indices, as the file says."""
     import pandas as pd
 
-    path = files.landmarks
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    rows = [line.split() for line in lines[2:] if line.strip()]
     try:
-        number = int(lines[1])
-        values = np.array([[float(value) for value in row] for row in rows]).reshape(-1, 3)
-    except (IndexError, ValueError) as error:
+        points = parse_points(files.landmarks)
+    except UNREADABLE as error:
         raise WarplineError(
-            f"The landmarks of the case '{case_id}' cannot be read: after '{lines[0].strip()}' "
-            "come their number and a line of x y z for each.",
-            where=path,
+            f"The landmarks of the case '{case_id}' cannot be read: {error}.",
+            where=files.landmarks,
+            do="Needed are the columns id, x, y, z (mm, LPS) or id, i, j, k (voxel indices from "
+            "0), separated by commas, and a line for each landmark; or a whole .fcsv, .mrk.json or "
+            "list of elastix.",
         ) from error
-    if number != len(values) or not np.isfinite(values).all():
-        raise WarplineError(
-            f"The landmark file of the case '{case_id}' announces {number} points and has "
-            f"{np.isfinite(values).all(axis=1).sum()}.",
-            where=path,
-            do="Fetch or export the file again: it is incomplete, or its second line is wrong.",
-        )
-    table = pd.DataFrame(values, columns=["x", "y", "z"])
-    table.insert(0, "id", [f"{files.landmark_prefix}{k}" for k in range(1, number + 1)])
-    return table
-
-
-def _read_table(files: CaseFiles, case_id: str) -> tuple[pd.DataFrame, bool]:
-    """Columns id, x, y, z, and whether the points are voxel indices, as the header says."""
-
-    path = files.landmarks
-    forms = ({"id", *"xyz"}, {"id", *"ijk"})
-    try:
-        table = read_table(path, "id", skipinitialspace=True, encoding="utf-8-sig")
-        table.columns = [str(name).strip() for name in table.columns]
-    except ValueError as error:  # empty, or lines of unequal length
-        raise _unreadable(path, case_id, str(error)) from error
-    form = next((form for form in forms if form <= set(table.columns)), None)
-    if form is None:
-        found = ", ".join(table.columns[:8])
-        raise _unreadable(path, case_id, f"its first line has the columns {found}")
-    in_voxels = form is forms[1]
-    columns = "ijk" if in_voxels else "xyz"
-    table = table[["id", *columns]].set_axis(["id", *"xyz"], axis=1)
-    table["id"] = table["id"].str.strip()
-    if table["id"].isna().any() or (table["id"] == "").any():
-        raise _unreadable(path, case_id, "a line has no id")
-    try:
-        return table.astype(dict.fromkeys("xyz", np.float64)), in_voxels
-    except ValueError as error:
-        raise _unreadable(path, case_id, str(error)) from error
-
-
-def _unreadable(path: Path, case_id: str, why: str) -> WarplineError:
-    return WarplineError(
-        f"The landmarks of the case '{case_id}' cannot be read: {why}.",
-        where=path,
-        do="Needed are the columns id, x, y, z (mm, LPS) or id, i, j, k (voxel indices from 0), "
-        "separated by commas, and a line for each landmark.",
-    )
+    table = pd.DataFrame(points.values, columns=["x", "y", "z"])
+    table.insert(0, "id", [f"{prefix}{name}" for name in points.ids])
+    return table, points.in_voxels
 
 
 def _read_lines(files: CaseFiles, case_id: str) -> pd.DataFrame:

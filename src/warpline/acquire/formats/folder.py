@@ -18,7 +18,7 @@ COLUMNS = ("image", "labels", "mask", "landmarks")
 def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case; images in any format that `warpline.images.files` reads.
 
-    Landmarks as `warpline.acquire.landmarks` reads them: a table with ids, or a file of elastix.
+    Landmarks as `warpline.acquire.landmarks` reads them: tables with ids, 3D Slicer's, elastix'.
 
     Raises
     ------

@@ -21,6 +21,10 @@ from warpline.files import atomic_path, write_json, write_text
 from warpline.images.grid import Grid
 
 ELASTIX = ("point", "index")
+# Cells of a table that say that there is no number.
+MISSING = ("", "na", "n/a", "nan", "null", "none")
+# What `parse_points` raises of a file that is not as it should be.
+UNREADABLE = (ValueError, KeyError, TypeError, IndexError, csv.Error)
 # Slicer has written numbers in the place of names.
 FRAMES = {"0": "RAS", "1": "LPS", "2": "IJK"}
 LPS_SINCE = (4, 11)
@@ -66,8 +70,8 @@ def read_points(path: Path) -> Points:
     if not path.is_file():
         raise WarplineError("The file of the points does not exist.", where=path)
     try:
-        points = _reader(path)(path)
-    except (ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
+        points = parse_points(path)
+    except UNREADABLE as error:
         raise WarplineError(
             f"The points cannot be read: {error}.",
             where=path,
@@ -85,6 +89,29 @@ def read_points(path: Path) -> Points:
             f"The name '{twice[0]}' stands twice.", where=path, do="Give each point its own name."
         )
     return points
+
+
+def parse_points(path: Path) -> Points:
+    """As `read_points`, of a file that exists, whatever its points are.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, IndexError, csv.Error
+        If it cannot be read.
+    """
+    name = path.name.lower()
+    if name.endswith(".json"):
+        return _read_markups(path)
+    if name.endswith(".fcsv"):
+        return _read_fiducials(path)
+    return _read_elastix(path) if elastix_kind(path) else _read_table(path)
+
+
+def elastix_kind(path: Path) -> str | None:
+    """``point`` or ``index`` if the file's first line says so, as in elastix' lists."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        first = stream.readline(80).strip()
+    return first if first in ELASTIX else None
 
 
 def write_points(path: Path, ids: Sequence[str], points: np.ndarray) -> None:
@@ -118,15 +145,6 @@ def write_points(path: Path, ids: Sequence[str], points: np.ndarray) -> None:
         )
 
 
-def _reader(path: Path):
-    name = path.name.lower()
-    if name.endswith(".json"):
-        return _read_markups
-    if name.endswith(".fcsv"):
-        return _read_fiducials
-    return _read_elastix if _lines(path)[0].strip() in ELASTIX else _read_table
-
-
 def _lines(path: Path) -> list[str]:
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     if not any(line.strip() for line in lines):
@@ -136,31 +154,45 @@ def _lines(path: Path) -> list[str]:
 
 def _read_elastix(path: Path) -> Points:
     lines = _lines(path)
-    rows = [line.split() for line in lines[2:] if line.strip()]
-    values = np.array([[float(value) for value in row] for row in rows]).reshape(-1, 3)
-    number = int(lines[1])
-    if number != len(values):
-        raise ValueError(f"the second line announces {number} points, there are {len(values)}")
-    return Points(_counted(number), values, lines[0].strip() == "index")
+    kind = lines[0].strip()
+    try:
+        rows = [line.split() for line in lines[2:] if line.strip()]
+        values = np.array([[float(value) for value in row] for row in rows]).reshape(-1, 3)
+        number = int(lines[1])
+    except (IndexError, ValueError) as error:
+        said = f"after '{kind}' come their number and a line of x y z for each"
+        raise ValueError(said) from error
+    known = int(np.isfinite(values).all(axis=1).sum())
+    if number != known or known != len(values):
+        raise ValueError(f"the file announces {number} points and has {known}")
+    return Points(_counted(number), values, kind == "index")
 
 
 def _read_table(path: Path) -> Points:
     lines = [line for line in _lines(path) if line.strip()]
     separator = max(",;\t", key=lines[0].count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    columns = [name.lower() for name in rows[0]]
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    head, *rows = [[cell.strip() for cell in row] for row in reader]
+    columns = [name.lower() for name in head]
     axes = next((axes for axes in ("xyz", "ijk") if set(axes) <= set(columns)), None)
     if axes is None:
-        raise ValueError(f"its first line has the columns {', '.join(rows[0][:8])}")
+        raise ValueError(f"its first line has the columns {', '.join(head[:8])}")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(head):
+            raise ValueError(f"point {number} has {len(row)} cells, the first line {len(head)}")
     place = [columns.index(axis) for axis in axes]
-    values = np.array([[float(row[k]) for k in place] for row in rows[1:]]).reshape(-1, 3)
+    values = np.array([[_number(row[k]) for k in place] for row in rows]).reshape(-1, 3)
     key = next((name for name in ("id", "label", "name") if name in columns), None)
     if key is None:
         return Points(_counted(len(values)), values, axes == "ijk")
-    ids = tuple(row[columns.index(key)] for row in rows[1:])
+    ids = tuple(row[columns.index(key)] for row in rows)
     if "" in ids:
         raise ValueError(f"a line has no {key}")
     return Points(ids, values, axes == "ijk")
+
+
+def _number(cell: str) -> float:
+    return float("nan") if cell.lower() in MISSING else float(cell)
 
 
 def _read_fiducials(path: Path) -> Points:
