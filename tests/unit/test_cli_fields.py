@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 
 import nibabel
@@ -15,7 +17,7 @@ from exchangetools import FIXED, LPS, MOVING, RAS, apply, voxels, world
 from fieldtools import smooth_field, smooth_image
 
 from warpline.cli.main import main
-from warpline.fields.exchange import read_transform
+from warpline.fields.exchange import FORMATS, read_transform
 from warpline.fields.exchange.points import read_points, write_points
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
@@ -392,3 +394,27 @@ def test_images_are_read_through_the_same_field_by_every_program(files):
         ok("convert", files / "field.nii.gz", "--to", format, *pair, "-o", out)
         back = read_transform(out, format, FIXED, TARGET)
         np.testing.assert_allclose(back.warp_image(image).array, before, atol=1e-3)
+
+
+# --- documentation ------------------------------------------------------------------------------
+
+
+def shown(text: str) -> list[list[str]]:
+    """The command lines of a text, each as its words."""
+    joined = text.replace("\\\n", " ")
+    lines = (line.strip() for line in joined.splitlines())
+    return [shlex.split(line) for line in lines if line.startswith("warpline ")]
+
+
+def test_every_example_is_a_command_that_exists():
+    page = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text(encoding="utf-8")
+    helps = [ok(name, "--help").output for name in main.commands]
+    lines = [words for text in (page, *helps) for words in shown(text)]
+    assert len(lines) > 30
+    for _, name, *arguments in lines:
+        main.commands[name].make_context(name, arguments)
+
+
+def test_the_page_names_every_format():
+    page = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(FORMATS)

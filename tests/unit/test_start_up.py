@@ -68,6 +68,11 @@ def test_a_script_loads_only_what_it_may(script):
     assert loaded(LOADED, str(SCRIPTS / f"{script}.py")) <= ALLOWED[script]
 
 
+def test_the_command_line_loads_nothing_before_it_knows_what_is_asked():
+    code = "import json, sys, warpline.cli.main\nprint(json.dumps(list(sys.modules)))"
+    assert loaded(code) == set()
+
+
 def test_a_small_pair_is_registered_and_measured_without_torch():
     code = """
 import json, sys
