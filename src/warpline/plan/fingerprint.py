@@ -46,10 +46,9 @@ class _Code:
 
 @dataclass
 class _Module:
-    """A parsed file: its definitions, what it imports, and what it does when it is imported.
+    """A parsed file: its definitions, imports, and what it does when it is imported.
 
-    `quiet` is what counts of a statement, by its id, once that was asked for.
-    """
+    `quiet` is what counts of a statement, by its id, once that was asked for."""
 
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
