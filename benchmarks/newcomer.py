@@ -55,7 +55,7 @@ studies:
     datasets: [two]
     methods: [{method}]
 """
-CAPTION = re.compile(r"^( +caption: *[>|]?-?\n? *)(?=[A-Z])", re.MULTILINE)
+CAPTION = re.compile(r"^( +caption: *(?:&\w+ *)?(?:>-?)?\s+)(?=[A-Z])", re.MULTILINE)
 # A metric more, in the library's place of what is measured of intensities.
 BEFORE = '        row("cc", correlation),\n'
 METRIC = '        row("sum", float(np.sum(warped.array, dtype=np.float64))),\n'

@@ -69,7 +69,7 @@ def _normalised(coordinates: torch.Tensor, volume: torch.Tensor) -> torch.Tensor
     """Voxel coordinates (B, 3, Z, Y, X) as torch's grid (B, Z, Y, X, 3), components (x, y, z)."""
     # unbind, not indexing: its gradient is one stack instead of three padded copies.
     axes = zip(coordinates.unbind(1), _scales(volume), strict=True)
-    return torch.stack([(axis * s).sub_(1.0) for axis, s in axes][::-1], dim=-1)
+    return torch.stack([axis * s - 1.0 for axis, s in axes][::-1], dim=-1)
 
 
 def _pieces(volume: torch.Tensor, grid: torch.Tensor) -> int:
