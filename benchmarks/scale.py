@@ -118,6 +118,7 @@ def run(cases: int, batch: int, folder: Path) -> tuple[int, float, float]:
     Number of jobs, seconds that the run took, and seconds that its jobs took together.
     """
     from warpline.phantoms.providers.luna16 import write_luna16
+    from warpline.phantoms.providers.request import Phantom
 
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
@@ -128,7 +129,8 @@ def run(cases: int, batch: int, folder: Path) -> tuple[int, float, float]:
     mirror = folder / "mirror"
     mirror.mkdir()
     tiny = {"size": 16, "spacing_xy": [22, 25], "spacing_z": [20, 25]}
-    write_luna16({"seed": 2019, "parameters": tiny}, rows, mirror, make=box_chest)
+    phantom = Phantom(seed=2019, parameters=tiny, scans={})
+    write_luna16(phantom, rows, mirror, make=box_chest)
     luna16 = {
         "case_sheet": "cases.tsv",
         "cases_per_job": batch,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from warpline.provenance.record import revision, versions
+from warpline.report.page import PaperPart, Picture, TablePart
 
 SCALES = {
     "demo": "Scale demo: every number of this run comes from generated images and a training of "
@@ -21,70 +22,63 @@ SCALES = {
 def paper_entry(
     name: str,
     paper: Mapping[str, Any],
-    trainings: Sequence[tuple[str, str]],
-    values: Mapping[str, Any],
+    trainings: Mapping[str, str],
+    values: Mapping[str, str],
     results: Path,
-) -> dict[str, Any]:
-    """What `warpline.report.page.render` needs to know of one paper.
+) -> PaperPart:
+    """What the page shows of one paper.
 
     Parameters
     ----------
     name, paper
-        The paper's id and its mapping: `title`, `citation`, `url`, `notes`, `tables`, `figures`.
+        The paper's id and its file, as the schema leaves it.
     trainings
-        (dataset, method) of every network of its tables.
+        Dataset and method of every network of its tables to the file of what is known of it.
     values
         What captions may quote of this run; ``scale`` is one of `SCALES`.
     results
-        The folder with the paper's own and with ``models``.
+        The folder with the paper's own.
     """
     tables, figures = results / name / "tables", results / name / "figures"
     notes = SCALES[values["scale"]]
     if paper["notes"]:
         notes += f" Deviations from the paper and choices: {paper['notes']}."
-    return {
-        "id": name,
-        "title": paper["title"],
-        "citation": paper["citation"],
-        "url": paper["url"],
-        "notes": notes,
-        "tables": [
-            {
-                "id": table,
-                "title": spec["title"],
-                "html": tables / f"{table}.html",
-                "files": [tables / f"{table}.{kind}" for kind in ("csv", "md", "tex")],
-            }
+    return PaperPart(
+        id=name,
+        title=paper["title"],
+        citation=paper["citation"],
+        url=paper["url"],
+        notes=notes,
+        claims=json.loads((results / name / "claims.json").read_text(encoding="utf-8")),
+        tables=[
+            TablePart(
+                table,
+                spec["title"],
+                tables / f"{table}.html",
+                [tables / f"{table}.{kind}" for kind in ("csv", "md", "tex")],
+                spec["folded"],
+            )
             for table, spec in paper["tables"].items()
         ],
-        "figures": [
-            {
-                "id": figure,
-                "title": spec["title"],
-                "caption": spec["caption"].format(**values),
-                "image": figures / f"{figure}.png",
-                "files": [figures / f"{figure}.svg"],
-            }
+        figures=[
+            _picture(figures, figure, spec["title"], spec["caption"].format(**values))
             for figure, spec in paper["figures"].items()
         ],
-        "curves": [_curves(figures, values["scale"])] if trainings else [],
-        "provenance": {
+        curves=[_curves(figures, values["scale"])] if trainings else [],
+        provenance={
             "run": {**values, "code": revision(), "versions": versions()},
             "models": {
-                f"{dataset}/{method}": json.loads(
-                    (results / "models" / dataset / method / "model.json").read_text()
-                )
-                for dataset, method in trainings
+                name: json.loads(Path(known).read_text(encoding="utf-8"))
+                for name, known in trainings.items()
             },
         },
-    }
+    )
 
 
-def _curves(figures: Path, scale: str) -> dict[str, Any]:
-    return {
-        "id": "learning_curves",
-        "title": "Learning curves",
-        "caption": f"Every network of this paper's table, scale {scale}.",
-        "image": figures / "learning_curves.png",
-        "files": [figures / "learning_curves.svg"],
-    }
+def _curves(figures: Path, scale: str) -> Picture:
+    caption = f"Every network of this paper's table, scale {scale}."
+    return _picture(figures, "learning_curves", "Learning curves", caption)
+
+
+def _picture(folder: Path, name: str, title: str, caption: str) -> Picture:
+    return Picture(name, title, caption, folder / f"{name}.png", [folder / f"{name}.svg"])
