@@ -29,7 +29,7 @@ def refusal(call, *arguments) -> str:
     return str(error.value)
 
 
-def dataset(cases: str, pairs: dict | None = None, cases_per_job: int = 1) -> Dataset:
+def dataset(cases: str, pairs: dict | None = None, cases_per_job: int | None = 1) -> Dataset:
     rows = [{"case": case, "patient": case, "split": "val"} for case in cases]
     spec = {"case_sheet": "cases.tsv", "pairs": pairs or {}, "cases_per_job": cases_per_job}
     return Dataset("letters", spec, tuple(rows))
@@ -257,6 +257,13 @@ def test_batches_hold_every_case_once():
     data = dataset("abcde", cases_per_job=2)
     assert data.batches() == {"b000": ["a", "b"], "b001": ["c", "d"], "b002": ["e"]}
     assert data.batches_of(["e", "b"]) == ["b000", "b002"]
+
+
+def test_without_a_word_a_cohort_is_prepared_in_batches_and_few_cases_one_by_one():
+    few = dataset([f"c{k}" for k in range(64)], cases_per_job=None).batches()
+    assert few == {f"c{k}": [f"c{k}"] for k in range(64)}
+    many = dataset([f"c{k}" for k in range(65)], cases_per_job=None).batches()
+    assert [len(cases) for cases in many.values()] == [12] * 5 + [5]
 
 
 def test_pair_batches_hold_every_pair_once():
