@@ -131,6 +131,10 @@ def test_apply_inverse_brings_what_belongs_to_the_fixed_image_to_the_moving_one(
     assert inside.sum() > 500
     expected = starts @ (0.5, -1.0, 2.0)
     np.testing.assert_allclose(image.array.ravel()[inside], expected[inside], atol=2e-3)
+    for side, name in ((moving, "fixed"), (("--inverse", *moving), "moving")):
+        done = run("apply", field, *side, "--image", files / f"{name}.nii.gz", "-o", "x.nii.gz")
+        assert done.exit_code == 2
+        assert f"belongs to the {name} image" in done.stderr
     done = run("apply", field, "--inverse", "--image", files / "fixed.nii.gz", "-o", "x.nii.gz")
     assert done.exit_code == 2
     assert "--moving" in done.stderr

@@ -330,7 +330,7 @@ def grids(draw, straight=False) -> Grid:
 
 
 @pytest.mark.parametrize("format", FILES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_what_is_written_is_read(tmp_path_factory, format, data):
     straight = format == "afni"

@@ -315,6 +315,15 @@ def test_transformix_reads_what_is_written(tmp_path, field):
     np.testing.assert_allclose(back.vectors[inner], field.vectors[inner], atol=1e-3)
 
 
+def test_the_grid_of_elastix_may_begin_at_another_index(tmp_path):
+    path = tmp_path / "TransformParameters.0.txt"
+    shift = '(Transform "TranslationTransform")\n' + OTHERS["Translation"]
+    path.write_text(shift + head(FIXED).replace("(Index 0 0 0)", "(Index 1 2 3)"))
+    field = read_transform(path, "elastix")
+    np.testing.assert_allclose(field.grid.origin, world(FIXED, np.array([[1, 2, 3]]))[0])
+    np.testing.assert_allclose(field.vectors[2, 3, 4], (3, -5, 7), atol=1e-5)
+
+
 def test_wrong_files_of_elastix(tmp_path):
     path = tmp_path / "TransformParameters.0.txt"
     path.write_text("(MaximumNumberOfIterations 100)\n")

@@ -77,8 +77,27 @@ def apply(
         target = onto or (moving if inverse else None)
         if inverse and target is None:
             raise click.UsageError("With --inverse an image needs --moving (or --onto).")
+        _check_side(given[0], read, moving, inverse)
         _bring_image(read, given[0], labels is not None, target, inverse, outside, output)
     options.wrote([output])
+
+
+def _check_side(path: Path, field: DisplacementField, moving: Path | None, inverse: bool) -> None:
+    """Refuse an image that lies where the other one of the pair lies, not where its own does."""
+    from warpline.fields.exchange.common import same_place
+
+    other = options.grid_of(moving)
+    if other is None or same_place(other, field.grid):
+        return
+    own, wrong = (field.grid, other) if inverse else (other, field.grid)
+    grid = options.grid_of(path)
+    if same_place(grid, wrong) and not same_place(grid, own):
+        raise WarplineError(
+            f"This belongs to the {'moving' if inverse else 'fixed'} image: it lies on its grid.",
+            where=path,
+            do=f"Give what belongs to the {'fixed' if inverse else 'moving'} image, or "
+            + ("leave out --inverse." if inverse else "add --inverse."),
+        )
 
 
 def _bring_image(

@@ -56,7 +56,7 @@ def evaluate(
       warpline evaluate out_ --from ants --fixed a.nii --moving b.nii \\
           --fixed-labels a_organs.nii --moving-labels b_organs.nii --each
       warpline evaluate disp_0001_0002.nii.gz --from learn2reg --fixed img_0001.nii.gz \\
-          --moving img_0002.nii.gz --fixed-landmarks kp_0001.csv --moving-landmarks kp_0002.csv
+          --moving img_0002.nii.gz --fixed-landmarks a.fcsv --moving-landmarks b.csv
 
     With --json one object a metric, label or landmark. The exit status is 2 if something cannot be
     read.

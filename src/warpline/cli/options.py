@@ -76,7 +76,8 @@ def read_field(
     """The field of a command's arguments; a folder stands for the field of a registration in it."""
     from warpline.fields.exchange import read_transform
 
-    names = [str(Path(name) / IN_FOLDER) if Path(name).is_dir() else name for name in files]
+    inside = [Path(name) / IN_FOLDER for name in files]
+    names = [str(own) if own.is_file() else name for own, name in zip(inside, files, strict=True)]
     return read_transform(names, source, grid_of(fixed), grid_of(moving))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,12 +266,15 @@ def _grid(parameters: Parameters) -> Grid | None:
     """The grid of the fixed image that was registered."""
     try:
         size = [int(float(n)) for n in parameters["Size"]]
-        return Grid(
+        grid = Grid(
             tuple(size[::-1]),
             tuple(_floats(parameters, "Spacing", 3)),
             tuple(_floats(parameters, "Origin", 3)),
             _direction(parameters, "Direction"),
         )
+        first = _floats(parameters, "Index", 3) if "Index" in parameters else [0.0] * 3
+        origin = grid.index_to_physical(np.array(first[::-1]))
+        return replace(grid, origin=tuple(map(float, origin)))
     except (KeyError, ValueError):
         return None
 
