@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def read_points(path: Path) -> Points:
             "The file holds numbers that are not finite." if points.ids else "It has no points.",
             where=path,
         )
-    twice = sorted({name for name in points.ids if points.ids.count(name) > 1})
+    twice = sorted(name for name, number in Counter(points.ids).items() if number > 1)
     if twice:
         raise WarplineError(
             f"The name '{twice[0]}' stands twice.", where=path, do="Give each point its own name."
