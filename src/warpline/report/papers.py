@@ -11,9 +11,10 @@ from warpline.provenance.record import revision, versions
 from warpline.report.page import PaperPart, Picture, TablePart
 
 SCALES = {
-    "demo": "Scale demo: every number of this run comes from generated images and a training of "
-    "minutes. It shows that each step works; only at scale paper can it be held against the "
-    "published numbers.",
+    "demo": "Scale demo: every number of this run comes from generated images, by networks that "
+    "were trained for minutes in this run or are models of the house, trained on other generated "
+    "cases (below, under how these results came to be). It shows that each step works and what "
+    "small networks learn; only at scale paper can it be held against the published numbers.",
     "cpu": "Scale cpu: real images, but smaller networks and shorter trainings than published.",
     "paper": "Scale paper: the published setting.",
 }
