@@ -1,6 +1,6 @@
 """Put the tables, figures and provenance of all papers of a run on one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from warpline.report.papers import paper_entry
 
 def main(
     papers: Mapping[str, Mapping[str, Any]],
-    trainings: Mapping[str, Sequence[tuple[str, str]]],
+    trainings: Mapping[str, Mapping[str, str]],
     values: Mapping[str, Mapping[str, Any]],
     results: str,
     target: str,

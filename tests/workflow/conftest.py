@@ -16,7 +16,7 @@ from papers import five_papers as five_papers_config
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "src", "workflow")
+PARTS = ("Snakefile", "config", "envs", "models", "profiles", "scripts", "src", "workflow")
 IGNORED = shutil.ignore_patterns("*.egg-info", "*.pyc.*")  # of the latter, some are being written
 
 

@@ -217,6 +217,27 @@ def test_a_second_seed_trains_beside_the_first_and_is_pooled(copy):
     )
 
 
+def test_a_training_becomes_a_model_of_the_house_that_a_method_uses(copy):
+    entry = {"dataset": "tiny-chest", "method": "tiny-network", "split": "test", "about": "a test"}
+    copy.write("ship.yaml", {"models": {"small": entry}})
+    log = copy.snakemake("--configfile", "tiny.yaml", "ship.yaml", "--", "models")
+    assert "rule train:" not in log
+    card = json.loads((copy.folder / "models/small.json").read_text())
+    assert card["recipe"]["title"] == "Network"
+    assert card["dataset"]["phantom"]
+    house = {"extends": "tiny-network", "title": "House", "weights": {"model": "small"}}
+    copy.write("config/methods/tiny-house.yaml", house)
+    study = {"datasets": ["tiny-chest"], "methods": ["tiny-network", "tiny-house"]}
+    copy.write("house.yaml", {"studies": {"house": study}})
+    log = copy.snakemake("--configfile", "tiny.yaml", "house.yaml", "--", "house")
+    assert "rule train:" not in log
+    table = pd.read_csv(copy.folder / "results/house/tables/table.csv").set_index("row")
+    dice = table["dice"]
+    assert dice["tiny-house"] == pytest.approx(dice["tiny-network"], abs=2e-3)
+    told = {score["metric"]: score["mean"] for score in card["scores"]}
+    assert told["dice"] == pytest.approx(dice["tiny-network"], abs=1e-4)
+
+
 def test_tables_are_remade_without_fields_or_images(copy):
     folder = copy.folder / "results"
     for part in ("fields", "data", "models", "phantom"):

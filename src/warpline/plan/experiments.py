@@ -12,7 +12,14 @@ from warpline.plan.folds import folds
 from warpline.plan.methods import marked, unmarked
 from warpline.plan.pairs import Pair, pair_batches
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
-from warpline.plan.trainings import given, labelled_by, network_method, pretraining, recipe
+from warpline.plan.trainings import (
+    given,
+    labelled_by,
+    model_of,
+    network_method,
+    pretraining,
+    recipe,
+)
 
 # A batch of all of an experiment's pairs that is measured by the job that registers it, and how
 # many pairs it has at the most: with more, what a job costs beside its work no longer matters.
@@ -77,7 +84,8 @@ def experiments_of(catalog: Catalog, row: Mapping[str, Any], seeds: int = 1) -> 
         )
     rule = catalog.dataset(dataset).spec["pairs"].get(split, {})
     network = network_method(catalog, method)
-    if network is None or given(catalog, network):
+    learns = catalog.method(method)["kind"] == "embedding"
+    if network is None or (given(catalog, network) and not learns):
         return [Experiment(dataset, method, split)]
     if not rule.get("cross_validation"):
         return [Experiment(dataset, marked(method, "", seed), split) for seed in range(seeds)]
@@ -153,20 +161,30 @@ def initial_experiments(catalog: Catalog, dataset: str, method: str) -> list[Exp
 
 
 def trainings_of(catalog: Catalog, paper: str) -> list[tuple[str, str]]:
-    """(dataset, method) of every network behind a paper's experiments.
+    """(dataset, method) of every network that is trained for a paper's experiments.
 
     What it is pretrained with, and the segmenters of labels that it is trained on, included; not
     those whose weights come from elsewhere.
+    """
+    return [place for place in networks_of(catalog, paper) if not given(catalog, place[1])]
+
+
+@remembered
+def networks_of(catalog: Catalog, paper: str) -> list[tuple[str, str]]:
+    """(dataset, method) of every network behind a paper's experiments whose training is known.
+
+    It is trained in this run, or a model of the house.
     """
     found: list[tuple[str, str]] = []
     waiting = [(e.dataset, e.method) for e in measured(catalog, paper)]
     while waiting:
         dataset, method = waiting.pop(0)
         network = network_method(catalog, method)
-        if network is None or given(catalog, network):
+        if network is None or (given(catalog, network) and not model_of(catalog, network)):
             continue
         if (dataset, network) not in found:
             found.append((dataset, network))
-            before = [pretraining(catalog, dataset, network), labelled_by(catalog, dataset)]
-            waiting += [other for other in before if other]
+            if not given(catalog, network):
+                before = [pretraining(catalog, dataset, network), labelled_by(catalog, dataset)]
+                waiting += [other for other in before if other]
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.loading import ConfigFiles
+from warpline.plan.models import Models, as_trained
 
 # Between a recipe and the fold that it is not trained on, and between it and what is added to its
 # seed: <recipe>@<fold>~<seed> is a method of its own. Without marks it is trained on all folds, by
@@ -37,7 +38,7 @@ class Methods:
     """The methods of config/methods, each read when asked for and checked when read."""
 
     def __init__(self, files: ConfigFiles):
-        self.files = files
+        self.files, self.models = files, Models(files.root)
         self._methods: dict[str, dict[str, Any]] = {}
 
     def get(self, name: str) -> dict[str, Any]:
@@ -56,6 +57,10 @@ class Methods:
             return {**spec, "seed": spec["seed"] + further}
         if name not in self._methods:
             spec = self.files.load("methods", name, "method")
+            model = (spec.get("weights") or {}).get("model")
+            if model and spec["kind"] == "network":
+                where = f"config/methods/{name}.yaml, key 'weights.model'"
+                spec = as_trained(spec, self.models.card(model, where))
             needed = NEEDED_KEYS.get(spec["kind"], ())
             for key in needed[:1] if spec.get("weights") else needed:
                 if key not in spec:

@@ -64,7 +64,8 @@ class Papers:
         return [
             row
             for row in kept
-            if "method" not in row or not self.methods.get(row["method"]).get("weights")
+            if "method" not in row
+            or not (self.methods.get(row["method"]).get("weights") or {}).get("file")
         ]
 
     def _check_labelled(self, dataset: str, where: str) -> None:

@@ -104,6 +104,11 @@ def given(catalog: Catalog, method: str) -> bool:
     return catalog.method(method).get("weights") is not None
 
 
+def model_of(catalog: Catalog, method: str) -> str | None:
+    """The model of the house whose weights a network has, if any."""
+    return (catalog.method(method).get("weights") or {}).get("model")
+
+
 def embedding_method(catalog: Catalog, method: str) -> str:
     """The method whose embedding a method of kind embedding uses: its own or another's."""
     name, *marks = unmarked(method)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ SCALES = {
 def paper_entry(
     name: str,
     paper: Mapping[str, Any],
-    trainings: Sequence[tuple[str, str]],
+    trainings: Mapping[str, str],
     values: Mapping[str, Any],
     results: Path,
 ) -> dict[str, Any]:
@@ -32,11 +32,11 @@ def paper_entry(
     name, paper
         The paper's id and its mapping: `title`, `citation`, `url`, `notes`, `tables`, `figures`.
     trainings
-        (dataset, method) of every network of its tables.
+        Dataset and method of every network of its tables to the file of what is known of it.
     values
         What captions may quote of this run; ``scale`` is one of `SCALES`.
     results
-        The folder with the paper's own and with ``models``.
+        The folder with the paper's own.
     """
     tables, figures = results / name / "tables", results / name / "figures"
     notes = SCALES[values["scale"]]
@@ -71,10 +71,8 @@ def paper_entry(
         "provenance": {
             "run": {**values, "code": revision(), "versions": versions()},
             "models": {
-                f"{dataset}/{method}": json.loads(
-                    (results / "models" / dataset / method / "model.json").read_text()
-                )
-                for dataset, method in trainings
+                name: json.loads(Path(known).read_text(encoding="utf-8"))
+                for name, known in trainings.items()
             },
         },
     }

@@ -127,10 +127,11 @@ def segmentation_code(run: Run, method: str) -> str:
 
 def records_of(run: Run, paper: str) -> list[str]:
     """The records of everything that is measured for a paper."""
-    return [_records_of(run, experiment) for experiment in measured(run.catalog, paper)]
+    return [records_of_experiment(run, e) for e in measured(run.catalog, paper)]
 
 
-def _records_of(run: Run, experiment: Experiment) -> str:
+def records_of_experiment(run: Run, experiment: Experiment) -> str:
+    """The records of one experiment, whichever job measures it."""
     place = (experiment.dataset, experiment.method, experiment.split)
     registered = not split_and_suffix(experiment.split)[1]
     if registered and is_whole(run.catalog, experiment):

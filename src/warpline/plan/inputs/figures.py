@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from warpline.plan.experiments import trainings_of
+from warpline.plan.experiments import networks_of
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.papers import histories, learning_curve_logs
 from warpline.plan.inputs.register import fields_of_row
@@ -31,7 +31,7 @@ def figure_pieces(run: Run, paper: str, explored: bool = False) -> dict[str, dic
             "inputs": _inputs(run, spec, sources),
             "draw": kind.draw,
         }
-    if not explored and trainings_of(run.catalog, paper):
+    if not explored and networks_of(run.catalog, paper):
         pieces[LEARNING_CURVES] = {
             "spec": {"kind": LEARNING_CURVES},
             "sources": learning_curve_logs(run, paper),
@@ -66,7 +66,7 @@ def _figures(run: Run, paper: str, explored: bool) -> dict[str, dict[str, Any]]:
 
 def curve_files(run: Run, paper: str, explored: bool = False) -> list[str]:
     """The files of a paper's learning curves, if any of its methods is trained."""
-    if explored or not trainings_of(run.catalog, paper):
+    if explored or not networks_of(run.catalog, paper):
         return []
     return [run.layout.figure(paper, LEARNING_CURVES, suffix) for suffix in FIGURE_FORMATS]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from warpline.plan.experiments import trainings_of
+from warpline.plan.experiments import networks_of
+from warpline.plan.inputs.weights import history_of, sidecar_of
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES, TABLE_FORMATS
 from warpline.plan.run import Run
 
@@ -17,7 +18,7 @@ def tables_of(run: Run, paper: str) -> list[str]:
 def figures_of(run: Run, paper: str) -> list[str]:
     """All files of a paper's figures, learning curves included."""
     names = [*run.catalog.paper(paper)["figures"]]
-    if trainings_of(run.catalog, paper):
+    if networks_of(run.catalog, paper):
         names.append(LEARNING_CURVES)
     return [run.layout.figure(paper, name, suffix) for name in names for suffix in FIGURE_FORMATS]
 
@@ -39,9 +40,9 @@ def everything(run: Run) -> dict[str, list[str]]:
         "tables": [table for paper in papers for table in tables_of(run, paper)],
         "figures": [figure for paper in papers for figure in figures_of(run, paper)],
         "sidecars": [
-            run.layout.sidecar(*training)
+            sidecar_of(run, *training)
             for paper in papers
-            for training in trainings_of(run.catalog, paper)
+            for training in networks_of(run.catalog, paper)
         ],
     }
 
@@ -51,9 +52,15 @@ def paper_specs(run: Run) -> dict[str, dict[str, Any]]:
     return {paper: run.catalog.paper(paper) for paper in run.catalog.papers}
 
 
-def paper_trainings(run: Run) -> dict[str, list[tuple[str, str]]]:
-    """The networks behind each paper."""
-    return {paper: trainings_of(run.catalog, paper) for paper in run.catalog.papers}
+def paper_trainings(run: Run) -> dict[str, dict[str, str]]:
+    """Of each paper what is known of the trainings behind it: dataset and method to the file."""
+    return {
+        paper: {
+            f"{dataset}/{method}": sidecar_of(run, dataset, method)
+            for dataset, method in networks_of(run.catalog, paper)
+        }
+        for paper in run.catalog.papers
+    }
 
 
 def paper_values(run: Run) -> dict[str, dict[str, str]]:
@@ -84,7 +91,7 @@ def table_templates(run: Run) -> list[str]:
 
 def run_values(run: Run, paper: str) -> dict[str, str]:
     """What captions may quote of this run."""
-    seeds = {run.catalog.method(method)["seed"] for _, method in trainings_of(run.catalog, paper)}
+    seeds = {run.catalog.method(method)["seed"] for _, method in networks_of(run.catalog, paper)}
     return {
         "scale": run.catalog.scale,
         "device": run.catalog.device,
@@ -96,7 +103,7 @@ def run_values(run: Run, paper: str) -> dict[str, str]:
 def _weights_in_words(run: Run, paper: str) -> str:
     """The weights of the losses at this run's scale, which may differ from the published ones."""
     parts = []
-    for _, name in trainings_of(run.catalog, paper):
+    for _, name in networks_of(run.catalog, paper):
         method = run.catalog.method(name)
         if "regularisation" not in method["loss"]:
             continue
@@ -112,16 +119,16 @@ def _weights_in_words(run: Run, paper: str) -> str:
 
 def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
     """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
-    trainings = trainings_of(run.catalog, paper)
+    trainings = networks_of(run.catalog, paper)
     several = len({dataset for dataset, _ in trainings}) > 1
     found: dict[str, list[str]] = {}
     for dataset, method in trainings:
         place = f", {run.catalog.dataset(dataset).spec['title']}" if several else ""
         title = f"{run.catalog.method(method)['title']}{place}"
-        found.setdefault(title, []).append(run.layout.history(dataset, method))
+        found.setdefault(title, []).append(history_of(run, dataset, method))
     return found
 
 
 def histories(run: Run, paper: str) -> list[str]:
     """The logs of all of a paper's trainings."""
-    return [run.layout.history(*training) for training in trainings_of(run.catalog, paper)]
+    return [history_of(run, *training) for training in networks_of(run.catalog, paper)]

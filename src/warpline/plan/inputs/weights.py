@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from warpline.plan.methods import unmarked
+from warpline.plan.models import Models
 from warpline.plan.run import Run
-from warpline.plan.trainings import given
+from warpline.plan.trainings import given, model_of
 
 
 def weights_of(run: Run, dataset: str, method: str) -> str:
@@ -14,6 +15,9 @@ def weights_of(run: Run, dataset: str, method: str) -> str:
 
     Those from elsewhere are the same whatever fold or seed a training that starts from them has.
     """
+    model = model_of(run.catalog, method)
+    if model:
+        return _of_the_house(run, model, "safetensors")
     if given(run.catalog, method):
         return run.layout.given_weights(unmarked(method)[0])
     return run.layout.weights(dataset, method)
@@ -21,9 +25,24 @@ def weights_of(run: Run, dataset: str, method: str) -> str:
 
 def sidecar_of(run: Run, dataset: str, method: str) -> str:
     """What is known of these weights."""
+    model = model_of(run.catalog, method)
+    if model:
+        return _of_the_house(run, model, "json")
     if given(run.catalog, method):
         return run.layout.given_sidecar(unmarked(method)[0])
     return run.layout.sidecar(dataset, method)
+
+
+def history_of(run: Run, dataset: str, method: str) -> str:
+    """The losses of the training behind a network, an epoch a line."""
+    model = model_of(run.catalog, method)
+    if model:
+        return _of_the_house(run, model, "csv")
+    return run.layout.history(dataset, method)
+
+
+def _of_the_house(run: Run, model: str, suffix: str) -> str:
+    return run.project_file(Models(run.root).file(model, suffix))
 
 
 def given_recipe(run: Run, method: str) -> dict[str, Any]:
