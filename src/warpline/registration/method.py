@@ -29,6 +29,8 @@ class Method:
         How many fields are drawn for a map of their spread, by a network of velocities.
     search
         Settings of a registration by displacement embeddings.
+    warpline
+        Settings of the project's own method.
     network, weights
         The recipe of the network that the method runs, and its weights' file.
     embedding
@@ -47,6 +49,7 @@ class Method:
     parameter_files: Sequence[str] = ()
     samples: int | None = None
     search: Mapping[str, Any] | None = None
+    warpline: Mapping[str, Any] | None = None
     network: Mapping[str, Any] | None = None
     weights: str | None = None
     embedding: str | None = None
@@ -63,6 +66,7 @@ class Method:
             parameters=spec["parameters"],
             samples=spec.get("samples"),
             search=spec.get("embedding"),
+            warpline=spec.get("warpline"),
             **more,
         )
 

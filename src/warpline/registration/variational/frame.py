@@ -138,31 +138,62 @@ def _bounds(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(low, float), np.array(high, float)
 
 
+def thinned(scan: Scan, spacing: tuple[float, ...]) -> Scan:
+    """A scan whose voxels are smaller than `spacing` (x, y, z) by not much: blocks become one."""
+    own = scan.image.grid
+    block = [max(1, int(s / o)) for s, o in zip(spacing[::-1], own.spacing[::-1], strict=True)]
+    block = [min(b, n) for b, n in zip(block, own.shape, strict=True)]
+    if max(block) == 1:
+        return scan
+    shape = tuple(n // b for n, b in zip(own.shape, block, strict=True))
+
+    def mean(array: np.ndarray) -> np.ndarray:
+        for axis, (n, b) in enumerate(zip(shape, block, strict=True)):
+            if b > 1:
+                part = array.take(range(n * b), axis) if n * b < array.shape[axis] else array
+                array = part.reshape(*part.shape[:axis], n, b, *part.shape[axis + 1 :]).mean(axis + 1)
+        return array
+
+    grid = Grid(
+        shape,
+        tuple(s * b for s, b in zip(own.spacing, block[::-1], strict=True)),
+        tuple(map(float, own.index_to_physical((np.asarray(block) - 1) / 2))),
+        own.direction,
+    )
+    return Scan(Image(mean(scan.image.array), grid), Image(mean(scan.known.array), grid))
+
+
+def smoothed(scan: Scan, spacing: tuple[float, ...]) -> Scan:
+    """A scan as a grid of `spacing` (x, y, z) may read it: thinned, and smoothed for the rest."""
+    scan = thinned(scan, spacing)
+    ratio = np.asarray(spacing) / np.asarray(scan.image.grid.spacing)
+    width = np.where(ratio > 1.3, 0.4 * ratio, 0)[::-1]
+    if not width.any():
+        return scan
+    from scipy import ndimage
+
+    image = ndimage.gaussian_filter(scan.image.array, width, mode="nearest", truncate=2.5)
+    return Scan(scan.image.with_array(image), scan.known)
+
+
 def on_frame(
     scan: Scan, frame: Grid, matrix: np.ndarray | None, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A scan's intensities and what is known of it, (1, 1, z, y, x) each, on a frame.
+    """A scan's intensities and what is known of it, (1, 1, z, y, x) each, read on a frame.
 
     Parameters
     ----------
+    scan
+        `smoothed` for the frame.
     matrix
         (4, 4), from points of the frame to points of the scan, mm; None: the same points.
     """
-    ratio = np.asarray(frame.spacing) / np.asarray(scan.image.grid.spacing)
-    image = scan.image
-    if (ratio > 1.3).any():
-        from scipy import ndimage
-
-        width = np.where(ratio > 1.3, 0.4 * ratio, 0)[::-1]
-        image = image.with_array(
-            ndimage.gaussian_filter(image.array, width, mode="nearest", truncate=2.5)
-        )
-    elif matrix is None and frame.close_to(image.grid):
-        return _tensor(image.array, device), _tensor(scan.known.array, device)
-    values = resample_to(image, frame, matrix=matrix)
-    known = resample_to(scan.known, frame, matrix=matrix)
-    return _tensor(values.array, device), _tensor(known.array, device)
-
-
-def _tensor(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None].to(device)
+    if matrix is None and frame.close_to(scan.image.grid):
+        parts = scan.image, scan.known
+    else:
+        parts = tuple(resample_to(part, frame, matrix=matrix) for part in (scan.image, scan.known))
+    image, known = (
+        torch.from_numpy(np.ascontiguousarray(part.array, dtype=np.float32))[None, None].to(device)
+        for part in parts
+    )
+    return image, known

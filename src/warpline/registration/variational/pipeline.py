@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,15 +12,22 @@ import torch
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.registration.variational.features import Features, features
-from warpline.registration.variational.frame import frame_of, on_frame, read_scan, shared_box
-from warpline.registration.variational.guard import unfolded
+from warpline.images.grid import Grid
+from warpline.registration.variational.features import (
+    ALIKE,
+    Features,
+    likeness_of_shades,
+    self_similarities,
+    shades,
+)
+from warpline.registration.variational.frame import Scan, frame_of, on_frame, read_scan, shared_box, smoothed
+from warpline.registration.variational.guard import folds, unfolded
 from warpline.registration.variational.normal import equations
 from warpline.registration.variational.refine import Marks, refine
 from warpline.registration.variational.search import search
 from warpline.registration.variational.settings import QUALITIES, Settings
-from warpline.registration.variational.start import Start, find_start
-from warpline.registration.variational.velocity import coarser, shrunk, spacing_of
+from warpline.registration.variational.start import Start, confidence, find_start
+from warpline.registration.variational.velocity import coarser, spacing_of
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,9 @@ class Result:
     affine
         (4, 4) float64, fixed to moving points, mm, LPS: where the deformation begins.
     values
-        ``confidence`` (0 to 1), ``likeness``, ``overlap``, ``contrast``, ``difference_before`` and
-        ``difference`` of the features, ``repairs`` of folds.
+        ``confidence`` (0 to 1), what it is made of (``likeness``, ``overlap``, ``contrast``),
+        ``folds`` of both fields and how many ``repairs`` took them out, ``likeness_of_shades``,
+        and of the features ``difference_before`` and ``difference``.
     seconds
         Of each stage.
     """
@@ -96,14 +104,13 @@ def register(
     start = find_start(*scans, kind=settings.start, given=given, thorough=effort.thorough)
     clock.mark("start")
     frame = frame_of(fixed.grid, shared_box(*scans, start.matrix), effort.voxels)
-    pair = []
-    for k, (scan, matrix) in enumerate(zip(scans, (None, start.matrix), strict=True)):
-        image, known = on_frame(scan, frame, matrix, device)
-        extra = None
-        if probabilities is not None:
-            extra = _channels(probabilities[k], (fixed, moving)[k], frame, matrix, device)
-        pair.append(
-            features(image, known, radius=settings.radius, dilation=settings.dilation, extra=extra)
+    pair, like = _pair(scans, frame, start.matrix, settings, device)
+    if probabilities is not None:
+        pair = tuple(
+            one.also(_channels(array, case, frame, matrix, device), settings.extra_weight)
+            for one, array, case, matrix in zip(
+                pair, probabilities, (fixed, moving), (None, start.matrix), strict=True
+            )
         )
     clock.mark("features")
     spacing = frame.spacing[::-1]
@@ -119,13 +126,34 @@ def register(
     )
     clock.mark("fields")
     values = {
+        "confidence": confidence(start),
+        "folds": folds(forward) + folds(inverse),
         "likeness": start.likeness,
         "overlap": start.overlap,
         "contrast": start.contrast,
+        "likeness_of_shades": like,
         **told,
         "repairs": repairs,
     }
     return Result(forward, inverse, start.matrix, values, clock.seconds)
+
+
+def _pair(
+    scans: Sequence[Scan], frame: Grid, matrix: np.ndarray, settings: Settings, device: torch.device | str
+) -> tuple[tuple[Features, Features], float]:
+    """The features of both scans on the frame, and how like their shades are."""
+    seen = [
+        on_frame(smoothed(scan, frame.spacing), frame, through, device)
+        for scan, through in zip(scans, (None, matrix), strict=True)
+    ]
+    like = likeness_of_shades(*seen)
+    if settings.appearance == "like" or (settings.appearance == "auto" and like > ALIKE):
+        weights = settings.local, settings.whole
+        channels = [shades(*one, settings.window, weights) for one in seen]
+    else:
+        channels = [self_similarities(image, settings.radius, settings.dilation) for image, _ in seen]
+    first, second = (Features(c, known) for c, (_, known) in zip(channels, seen, strict=True))
+    return (first, second), like
 
 
 def _better(

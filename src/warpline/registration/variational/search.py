@@ -17,14 +17,13 @@ from warpline.registration.variational.features import Features
 from warpline.registration.variational.velocity import (
     coarser,
     exponential,
-    resized,
-    shrunk,
     spacing_of,
 )
 
-VOXELS = 40_000  # of the features that are compared
+NODES = 12_000
 TIGHTNESS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-UNKNOWN = 1.0  # squared difference of a feature from what is not known
+PULL = 0.1  # squared difference of features that weighs as much as a voxel squared
+UNKNOWN = 0.1  # squared difference of features where one of them is not known
 LOGARITHM = 8  # corrections of the velocity of a displacement
 
 
@@ -48,11 +47,9 @@ def search(
         (1, 3, z, y, x) in mm, on a coarse grid.
     """
     box = fixed.channels.shape[2:]
-    factor = max(1.0, (box.numel() / VOXELS) ** (1 / 3))
-    shape = coarser(box, factor)
-    nodes = coarser(shape, 2)
-    a, b = fixed.at(shape), moving.at(shape)
-    ahead, back = (_displacements(x, y, nodes, reach) for x, y in ((a, b), (b, a)))
+    nodes = coarser(box, max(1.0, (box.numel() / NODES) ** (1 / 3)))
+    a, b = fixed.at(nodes), moving.at(nodes)
+    ahead, back = _displacements(a, b, reach), _displacements(b, a, reach)
     for _ in range(10):  # each takes half of what it misses of the other's inverse
         ahead, back = (
             ahead - 0.5 * compose(back, ahead),
@@ -69,36 +66,35 @@ def search(
 
 
 def _displacements(
-    fixed: Features, moving: Features, nodes: Sequence[int], reach: int
+    fixed: Features, moving: Features, reach: int
 ) -> torch.Tensor:
-    """Displacements (1, 3, z, y, x) in steps of the nodes' grid, found at its nodes."""
+    """Displacements (1, 3, z, y, x) in voxels of the features, found at each of them."""
     shape = fixed.channels.shape[2:]
     width = 2 * reach + 1
     offsets = torch.arange(-reach, reach + 1, device=fixed.channels.device)
     cube = torch.stack(torch.meshgrid(offsets, offsets, offsets, indexing="ij"), dim=-1)
     cube = cube.reshape(-1, 3).to(fixed.channels.dtype)
-    padded = F.pad(moving.channels, [reach] * 6, mode="replicate")
-    known = F.pad(moving.known, [reach] * 6)
-    costs = fixed.channels.new_empty(width**3, *nodes)
-    for k, (z, y, x) in enumerate(cube.long() + reach):
-        part = (..., slice(z, z + shape[0]), slice(y, y + shape[1]), slice(x, x + shape[2]))
-        both = fixed.known * known[part]
-        cost = (padded[part] - fixed.channels).square().mean(1, keepdim=True)
-        costs[k] = shrunk(cost * both + UNKNOWN * 0.1 * (1 - both), nodes)[0, 0]
-    costs = costs.flatten(1)
-    best = cube[costs.argmin(0)].T.reshape(1, 3, *nodes)
-    smooth = _smooth(best)
+    padded = F.pad(moving.channels, [reach] * 6, mode="replicate")[0]
+    known = F.pad(moving.known, [reach] * 6)[0, 0]
+    ours, inside = fixed.channels[0], fixed.known[0, 0]
+    costs = ours.new_empty(1, width**3, *shape)
+    for k, (z, y, x) in enumerate((cube.long() + reach).tolist()):
+        part = (slice(z, z + shape[0]), slice(y, y + shape[1]), slice(x, x + shape[2]))
+        apart = padded[:, *part] - ours
+        both = inside * known[part]
+        costs[0, k] = torch.linalg.vector_norm(apart, dim=0).square_().div_(len(ours))
+        costs[0, k].mul_(both).add_(1 - both, alpha=UNKNOWN)
+    costs = _smooth(costs, 1)[0].flatten(1)
+    best = cube[costs.argmin(0)].T.reshape(1, 3, *shape)
     for tightness in TIGHTNESS:
-        at = smooth.reshape(3, -1)
+        at = _smooth(best).reshape(3, -1)
         apart = (cube**2).sum(1, keepdim=True) - 2 * cube @ at + (at**2).sum(0, keepdim=True)
-        best = cube[(costs + tightness * 0.1 * apart).argmin(0)].T.reshape(1, 3, *nodes)
-        smooth = _smooth(best)
-    # From steps of the features' grid to those of the nodes'.
-    ratio = [(m - 1) / (n - 1) for n, m in zip(shape, nodes, strict=True)]
-    return resized(smooth, nodes) * smooth.new_tensor(ratio).view(1, 3, 1, 1, 1)
+        best = cube[torch.add(costs, apart, alpha=tightness * PULL).argmin(0)].T
+        best = best.reshape(1, 3, *shape)
+    return _smooth(best)
 
 
-def _smooth(field: torch.Tensor) -> torch.Tensor:
-    for _ in range(2):
+def _smooth(field: torch.Tensor, passes: int = 2) -> torch.Tensor:
+    for _ in range(passes):
         field = F.avg_pool3d(F.pad(field, [1] * 6, mode="replicate"), 3, stride=1)
     return field

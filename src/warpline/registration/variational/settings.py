@@ -33,7 +33,7 @@ class Effort:
 
 QUALITIES = {
     "fast": Effort(voxels=500_000, steps=(0, 4, 5), inner=12, search=0, thorough=False),
-    "balanced": Effort(voxels=1_500_000, steps=(3, 4, 5), inner=15, search=4, thorough=False),
+    "balanced": Effort(voxels=1_500_000, steps=(3, 4, 5), inner=15, search=0, thorough=False),
     "best": Effort(voxels=4_000_000, steps=(5, 6, 8), inner=25, search=5, thorough=True),
 }
 
@@ -53,19 +53,32 @@ class Settings:
         ``none``, ``translation``, ``rigid`` or ``affine``.
     masked
         Whether to look only inside the masks of cases that have them.
+    appearance
+        Whether both show tissues in ``like`` shades or not (``unlike``, as CT and MR); ``auto``
+        finds out.
+    window, local, whole
+        Of like shades: of the window in voxels of the frame, and how much intensities normalised in
+        it and over the image weigh.
     radius, dilation
-        Of the self-similarities, in voxels of the frame.
+        Of unlike ones' self-similarities, in voxels of the frame.
     robust
         The mean squared difference of features that halves a voxel's weight; None: none does.
     landmark_weight
         Of a pair of landmarks at 1 mm from each other, in cm³ of features that differ entirely.
+    extra_weight
+        Of probabilities or descriptors that are given, beside the images.
     """
 
     quality: str
     smoothness: float
     start: str
     masked: bool
+    appearance: str
+    window: int
+    local: float
+    whole: float
     radius: int
     dilation: int
     robust: float | None
     landmark_weight: float
+    extra_weight: float

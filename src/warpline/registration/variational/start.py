@@ -14,13 +14,13 @@ import torch
 
 from warpline.images.grid import Grid
 from warpline.registration.embedding.descriptors import mind_ssc
-from warpline.registration.variational.frame import Scan, frame_of, on_frame
+from warpline.registration.variational.frame import Scan, frame_of, on_frame, smoothed
 from warpline.registration.variational.shifts import displaced, likeness
-from warpline.registration.variational.velocity import shrunk
 
-COARSE, FINE = 30, 46  # voxels along the side of a cube of the size of the fixed image
+COARSE, FINE = 24, 40  # voxels along the side of a cube of the size of the fixed image
 TURN = 25.0  # degrees of the turned starts, about each axis and in both senses
 UNSURE = 0.2  # likeness, below which turned starts are tried
+SURE, SLOPE = 0.2, 0.04  # the likeness of even odds, and how fast they change with it
 STEPS = {"rigid": 8, "affine": 8, "fine": 6}
 RIGID = ((0, 1), (0, 2), (1, 2))
 
@@ -49,6 +49,12 @@ class Start:
     contrast: float
 
 
+def confidence(start: Start) -> float:
+    """From 0 to 1: how sure it is that a start brought together what belongs together."""
+    overlap = min(1.0, start.overlap / 0.3)
+    return overlap / (1 + float(np.exp((SURE - start.likeness) / SLOPE)))
+
+
 @dataclass(frozen=True)
 class _Place:
     """The fixed scan on a coarse grid."""
@@ -62,8 +68,8 @@ class _Place:
     def of(cls, fixed: Scan, moving: Scan, voxels: int) -> _Place:
         last = np.asarray(fixed.image.grid.shape) - 1
         grid = frame_of(fixed.image.grid, (np.zeros(3), last), voxels**3)
-        image, known = on_frame(fixed, grid, None, "cpu")
-        return cls(grid, mind_ssc(image, 1, 1), known, moving)
+        image, known = on_frame(smoothed(fixed, grid.spacing), grid, None, "cpu")
+        return cls(grid, mind_ssc(image, 1, 1), known, smoothed(moving, grid.spacing))
 
     def compare(self, matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Self-similarities of the moving image as `matrix` brings it, and the common weights."""
@@ -184,7 +190,7 @@ def _best_shift(
     matrix[:3, :3], matrix[:3, 3] = turn, middle - turn @ middle
     parts = []
     for scan, grid, through in ((fixed, cube, None), (moving, other, matrix)):
-        image, known = on_frame(scan, grid, through, "cpu")
+        image, known = on_frame(smoothed(scan, grid.spacing), grid, through, "cpu")
         parts.append((mind_ssc(image, 1, 1)[0].numpy(), known[0, 0].numpy()))
     score, overlap = likeness(*parts)
     possible = score > -1
@@ -201,23 +207,24 @@ def _descend(
     place: _Place, matrix: np.ndarray, kind: str, steps: int
 ) -> tuple[np.ndarray, float, float]:
     """Gauss-Newton from a start; the best position that it passes, its likeness and overlap."""
-    best, damping = (matrix, *place.judge(*place.compare(matrix))), 1e-3
-    current = matrix
-    for _ in range(steps):
-        channels, weight = place.compare(current)
-        found = (current, *place.judge(channels, weight))
+    best, damping = (matrix, -1.0, 0.0), 1e-3
+    for step in range(steps + 1):
+        channels, weight = place.compare(matrix)
+        found = (matrix, *place.judge(channels, weight))
         if _worth(found) < _worth(best) - 1e-4:
+            # Not that way, or not so far.
             damping *= 10
-            current = best[0]
-            channels, weight = place.compare(current)
+            matrix = best[0]
+            channels, weight = place.compare(matrix)
         else:
             best = max(best, found, key=_worth)
+        if step == steps:
+            break
         change = _step(place, channels, weight, kind, damping)
-        current = current @ change
         if np.abs(change - np.eye(4)).max() < 1e-4:
             break
-    last = (current, *place.judge(*place.compare(current)))
-    return max(best, last, key=_worth)
+        matrix = matrix @ change
+    return best
 
 
 def _step(
