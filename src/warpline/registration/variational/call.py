@@ -134,6 +134,9 @@ def register(
     )
     diagnostics = {
         **found.values,
+        "folds": sum(
+            int((field.jacobian_determinant() <= 0).sum()) for field in (found.field, found.inverse)
+        ),
         "seconds": sum(found.seconds.values()),
         "stages": dict(found.seconds),
     }

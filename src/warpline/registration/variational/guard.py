@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from warpline.fields.arrays import jacobian_determinant
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
-from warpline.registration.variational.velocity import exponential, resized, spacing_of
+from warpline.registration.variational.velocity import (
+    exponential,
+    in_voxels,
+    resized,
+    spacing_of,
+)
 
-LEAST = 1e-3  # of the determinant
 GENTLER = 0.8  # by which a velocity shrinks where smoothing did not help
 TRIES = 12
+SMOOTHINGS = 3  # of them, where it is steep; from then on everywhere
+STEEP = 0.98  # quantile of the velocity's slope above which it is steep
 
 
 @dataclass(frozen=True)
@@ -34,46 +43,80 @@ class Map:
     frame: Grid
     matrix: np.ndarray
 
-    def forward(self, grid: Grid) -> DisplacementField:
-        """From fixed to moving points, on a fixed grid."""
-        moved = self._moved(grid, np.eye(4), 1)
-        return _field(moved @ self.matrix[:3, :3].T + self.matrix[:3, 3], grid)
-
-    def inverse(self, grid: Grid) -> DisplacementField:
-        """From moving to fixed points, on a moving grid: minus the velocity after the inverse."""
-        return _field(self._moved(grid, np.linalg.inv(self.matrix), -1), grid)
-
-    def _moved(self, grid: Grid, first: np.ndarray, sign: int) -> np.ndarray:
-        """Where ``exp(± velocity)`` takes the points of a grid that `first` has moved, mm."""
+    def displacement(self, sign: int) -> torch.Tensor:
+        """``exp(± velocity)`` on the frame, (1, 3, z, y, x) in mm along its axes."""
         spacing = self.frame.spacing[::-1]
         own = spacing_of(self.frame.shape, spacing, self.velocity.shape[2:])
-        vectors = resized(exponential(sign * self.velocity, own), self.frame.shape)
-        axes = np.asarray(self.frame.direction).reshape(3, 3)[:, ::-1]
-        physical = np.moveaxis(vectors[0].cpu().numpy(), 0, -1) @ axes.T.astype(np.float32)
-        affine = DisplacementField.from_matrix(first, grid)
-        field = DisplacementField(physical, self.frame).compose(affine)
-        points = grid.index_to_physical(grid.indices())
-        return points + field.vectors
+        return resized(exponential(sign * self.velocity, own), self.frame.shape)
+
+    def forward(self, grid: Grid) -> tuple[DisplacementField, int]:
+        """From fixed to moving points on a fixed grid, along the frame's axes, and its folds."""
+        moved = along_axes(self.displacement(1), self.frame, grid)
+        folds = _folds(in_voxels(moved, grid.spacing[::-1]))
+        axes = np.asarray(grid.direction).reshape(3, 3)[:, ::-1]
+        # The linear part takes the axes' directions with it.
+        turn = torch.from_numpy((self.matrix[:3, :3] @ axes).astype(np.float32))
+        vectors = DisplacementField.from_matrix(self.matrix, grid).vectors
+        torch.from_numpy(vectors).add_(moved[0].cpu().permute(1, 2, 3, 0) @ turn.T)
+        return DisplacementField(vectors, grid), folds
+
+    def inverse(self, grid: Grid) -> tuple[DisplacementField, int]:
+        """From moving to fixed points on a moving grid, and its folds.
+
+        Minus the velocity, after the inverse of the affine map.
+        """
+        axes = np.asarray(self.frame.direction, dtype=np.float32).reshape(3, 3)[:, ::-1]
+        vectors = np.moveaxis(self.displacement(-1)[0].cpu().numpy(), 0, -1)
+        back = DisplacementField(vectors @ np.ascontiguousarray(axes.T), self.frame)
+        field = back.compose(DisplacementField.from_matrix(np.linalg.inv(self.matrix), grid))
+        return field, int(np.count_nonzero(field.jacobian_determinant() <= 0))
 
 
-def _field(moved: np.ndarray, grid: Grid) -> DisplacementField:
-    points = grid.index_to_physical(grid.indices())
-    return DisplacementField((moved - points).astype(np.float32), grid)
+def along_axes(volume: torch.Tensor, own: Grid, grid: Grid) -> torch.Tensor:
+    """A volume (1, C, z, y, x) read linearly on a grid of the same axes, one after the other.
+
+    Beyond its faces it goes on with the values there.
+    """
+    first = own.physical_to_index(grid.index_to_physical(np.zeros(3)))
+    last = own.physical_to_index(grid.index_to_physical(np.asarray(grid.shape) - 1))
+    for axis in (2, 1, 0):  # the innermost first, while there are few voxels
+        place = np.linspace(first[axis], last[axis], grid.shape[axis])
+        place = np.clip(place, 0, own.shape[axis] - 1)
+        low = np.minimum(np.floor(place).astype(int), max(own.shape[axis] - 2, 0))
+        high = np.minimum(low + 1, own.shape[axis] - 1)
+        shape = [-1 if k == axis else 1 for k in range(3)]
+        share = volume.new_tensor(place - low).view(shape)
+        below, above = (
+            volume.index_select(axis + 2, torch.from_numpy(i).to(volume.device))
+            for i in (low, high)
+        )
+        volume = torch.lerp(below, above, share)
+    return volume
 
 
-def folds(field: DisplacementField) -> int:
+def _folds(displacement: torch.Tensor) -> int:
     """At how many voxels the determinant of evaluation (central differences) is 0 or less."""
-    return int(np.count_nonzero(field.jacobian_determinant() <= 0))
+    return int((jacobian_determinant(displacement) <= 0).sum())
 
 
 def unfolded(
-    velocity: torch.Tensor, frame: Grid, matrix: np.ndarray, fixed: Grid, moving: Grid
-) -> tuple[DisplacementField, DisplacementField, torch.Tensor, int]:
+    velocity: torch.Tensor,
+    frame: Grid,
+    matrix: np.ndarray,
+    fixed: Grid,
+    moving: Grid | None,
+) -> tuple[DisplacementField, DisplacementField | None, torch.Tensor, int]:
     """The fields of a velocity on both images' grids, without a fold on either.
 
     The exponential of a velocity is a diffeomorphism; sampled on a grid it may still fold, where it
     changes much within a voxel. There the velocity is smoothed, and, should that not do, all of it
-    made smaller, at last 0: what remains is the affine map.
+    made smaller, at last 0: what remains is the affine map. The determinants that decide are those
+    of evaluation, of every voxel.
+
+    Parameters
+    ----------
+    moving
+        None: no inverse is made.
 
     Returns
     -------
@@ -84,31 +127,37 @@ def unfolded(
         if attempt == TRIES:
             velocity = torch.zeros_like(velocity)
         found = Map(velocity, frame, matrix)
-        forward, inverse = found.forward(fixed), found.inverse(moving)
-        if attempt == TRIES or not (folds(forward) or folds(inverse)):
+        forward, folds = found.forward(fixed)
+        inverse = None
+        if moving is not None and (not folds or attempt == TRIES):
+            inverse, more = found.inverse(moving)
+            folds += more
+        if not folds or attempt == TRIES:
             return forward, inverse, velocity, attempt
         velocity = _calmer(velocity, frame, attempt)
     raise AssertionError("the last attempt returns")
 
 
 def _calmer(velocity: torch.Tensor, frame: Grid, attempt: int) -> torch.Tensor:
-    """A velocity that changes less where it changes most; from the fourth time, less everywhere."""
-    smooth = velocity
-    for _ in range(2):
-        smooth = torch.nn.functional.avg_pool3d(
-            torch.nn.functional.pad(smooth, [1] * 6, mode="replicate"), 3, stride=1
-        )
-    if attempt >= 3:
+    """A velocity that changes less: where it changes most, or after some attempts everywhere."""
+    smooth = _smooth(_smooth(velocity))
+    if attempt >= SMOOTHINGS:
         return smooth * GENTLER
     spacing = spacing_of(frame.shape, frame.spacing[::-1], velocity.shape[2:])
-    steep = sum(
-        torch.gradient(velocity, dim=axis + 2)[0].square().sum(1, keepdim=True) / spacing[axis] ** 2
-        for axis in range(3)
-    )
-    limit = torch.quantile(steep.flatten()[:: max(1, steep.numel() // 100_000)], 0.98)
-    share = (steep > limit).to(velocity.dtype)
-    share = torch.nn.functional.max_pool3d(share, 3, stride=1, padding=1)
-    share = torch.nn.functional.avg_pool3d(
-        torch.nn.functional.pad(share, [1] * 6, mode="replicate"), 3, stride=1
-    )
+    slope = _steepness(velocity, spacing)
+    some = slope.flatten()[:: max(1, slope.numel() // 100_000)]
+    share = (slope >= torch.quantile(some, STEEP)).to(velocity.dtype)
+    share = _smooth(F.max_pool3d(share, 3, stride=1, padding=1))
     return velocity + share * (smooth - velocity)
+
+
+def _steepness(velocity: torch.Tensor, spacing: Sequence[float]) -> torch.Tensor:
+    """The squared change of a velocity, (1, 1, z, y, x), mm² per mm²."""
+    return sum(
+        torch.gradient(velocity, dim=axis + 2)[0].square().sum(1, keepdim=True) / size**2
+        for axis, size in enumerate(spacing)
+    )
+
+
+def _smooth(volume: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool3d(F.pad(volume, [1] * 6, mode="replicate"), 3, stride=1)

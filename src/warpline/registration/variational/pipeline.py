@@ -21,7 +21,7 @@ from warpline.registration.variational.features import (
     shades,
 )
 from warpline.registration.variational.frame import Scan, frame_of, on_frame, read_scan, shared_box, smoothed
-from warpline.registration.variational.guard import folds, unfolded
+from warpline.registration.variational.guard import unfolded
 from warpline.registration.variational.normal import equations
 from warpline.registration.variational.refine import Marks, refine
 from warpline.registration.variational.search import search
@@ -37,19 +37,20 @@ class Result:
     Attributes
     ----------
     field, inverse
-        Fixed to moving points on the fixed grid, and moving to fixed ones on the moving grid.
+        Fixed to moving points on the fixed grid, and moving to fixed ones on the moving grid, if
+        it was asked for. Neither folds.
     affine
         (4, 4) float64, fixed to moving points, mm, LPS: where the deformation begins.
     values
         ``confidence`` (0 to 1), what it is made of (``likeness``, ``overlap``, ``contrast``),
-        ``folds`` of both fields and how many ``repairs`` took them out, ``likeness_of_shades``,
-        and of the features ``difference_before`` and ``difference``.
+        how many ``repairs`` took folds out, ``likeness_of_shades``, and of the features
+        ``difference_before`` and ``difference``.
     seconds
         Of each stage.
     """
 
     field: DisplacementField
-    inverse: DisplacementField
+    inverse: DisplacementField | None
     affine: np.ndarray
     values: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -72,6 +73,7 @@ def register(
     settings: Settings,
     device: torch.device | str = "cpu",
     *,
+    inverse: bool = True,
     given: np.ndarray | None = None,
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,
     probabilities: tuple[np.ndarray, np.ndarray] | None = None,
@@ -80,6 +82,8 @@ def register(
 
     Parameters
     ----------
+    inverse
+        Whether the way back is asked for, too.
     given
         (4, 4), fixed to moving points: where to start, instead of a search.
     landmarks
@@ -121,13 +125,12 @@ def register(
     marks = None if landmarks is None else _marks(landmarks, frame, start, settings, device)
     velocity, told = refine(*pair, spacing, settings, effort, velocity, marks)
     clock.mark("refine")
-    forward, inverse, velocity, repairs = unfolded(
-        velocity, frame, start.matrix, fixed.grid, moving.grid
+    forward, back, velocity, repairs = unfolded(
+        velocity, frame, start.matrix, fixed.grid, moving.grid if inverse else None
     )
     clock.mark("fields")
     values = {
         "confidence": confidence(start),
-        "folds": folds(forward) + folds(inverse),
         "likeness": start.likeness,
         "overlap": start.overlap,
         "contrast": start.contrast,
@@ -135,7 +138,7 @@ def register(
         **told,
         "repairs": repairs,
     }
-    return Result(forward, inverse, start.matrix, values, clock.seconds)
+    return Result(forward, back, start.matrix, values, clock.seconds)
 
 
 def _pair(

@@ -32,7 +32,7 @@ class VariationalRegistrar(Registrar):
 
     def register(self, fixed: Case, moving: Case) -> Registration:
         """Register a pair of cases; the log tells the seconds of each stage."""
-        found = register(fixed, moving, self.settings, self.place)
+        found = register(fixed, moving, self.settings, self.place, inverse=False)
         stages = ", ".join(f"{name} {s:.1f} s" for name, s in found.seconds.items())
         print(f"{stages}; confidence {found.values['confidence']:.2f}", flush=True)
         return Registration(found.field, Diagnostics(dict(found.values)))

@@ -20,7 +20,7 @@ from warpline.registration.variational.velocity import (
     spacing_of,
 )
 
-NODES = 12_000
+NODES = 8_000
 TIGHTNESS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 PULL = 0.1  # squared difference of features that weighs as much as a voxel squared
 UNKNOWN = 0.1  # squared difference of features where one of them is not known
@@ -82,7 +82,7 @@ def _displacements(
         part = (slice(z, z + shape[0]), slice(y, y + shape[1]), slice(x, x + shape[2]))
         apart = padded[:, *part] - ours
         both = inside * known[part]
-        costs[0, k] = torch.linalg.vector_norm(apart, dim=0).square_().div_(len(ours))
+        costs[0, k] = apart.square_().mean(0)
         costs[0, k].mul_(both).add_(1 - both, alpha=UNKNOWN)
     costs = _smooth(costs, 1)[0].flatten(1)
     best = cube[costs.argmin(0)].T.reshape(1, 3, *shape)
