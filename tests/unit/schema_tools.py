@@ -19,3 +19,9 @@ def embedding_of(components: int, **changes) -> dict:
     embedding = {"components": components, **changes}
     spec = {"title": "t", "kind": "embedding", "embedding": embedding}
     return validate(spec, SCHEMA, "a test")["embedding"]
+
+
+def warpline_of(**changes) -> dict:
+    """``warpline`` of a method of that kind."""
+    spec = {"title": "t", "kind": "warpline", "warpline": changes}
+    return validate(spec, SCHEMA, "a test")["warpline"]

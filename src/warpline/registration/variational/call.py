@@ -58,7 +58,7 @@ def register(
     moving: Readable,
     *,
     quality: str = "balanced",
-    smoothness: float = 0.02,
+    smoothness: float = 0.01,
     start: str | np.ndarray = "affine",
     masks: tuple[Readable | None, Readable | None] = (None, None),
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,

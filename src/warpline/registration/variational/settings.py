@@ -32,9 +32,9 @@ class Effort:
 
 
 QUALITIES = {
-    "fast": Effort(voxels=500_000, steps=(0, 4, 5), inner=12, search=0, thorough=False),
-    "balanced": Effort(voxels=1_500_000, steps=(3, 4, 5), inner=15, search=0, thorough=False),
-    "best": Effort(voxels=4_000_000, steps=(5, 6, 8), inner=25, search=5, thorough=True),
+    "fast": Effort(voxels=500_000, steps=(0, 4, 6), inner=12, search=0, thorough=False),
+    "balanced": Effort(voxels=1_500_000, steps=(4, 8, 8), inner=20, search=0, thorough=False),
+    "best": Effort(voxels=4_000_000, steps=(8, 8, 8), inner=25, search=4, thorough=True),
 }
 
 

@@ -19,7 +19,7 @@ from warpline.registration.variational.shifts import displaced, likeness
 
 COARSE, FINE = 24, 40  # voxels along the side of a cube of the size of the fixed image
 TURN = 25.0  # degrees of the turned starts, about each axis and in both senses
-UNSURE = 0.2  # likeness, below which turned starts are tried
+UNSURE = 0.4  # likeness of coarse images, below which turned starts are tried
 SURE, SLOPE = 0.2, 0.04  # the likeness of even odds, and how fast they change with it
 STEPS = {"rigid": 8, "affine": 8, "fine": 6}
 RIGID = ((0, 1), (0, 2), (1, 2))
@@ -112,7 +112,7 @@ def find_start(
     else:
         shift, contrast = _best_shift(fixed, moving, place.grid, np.eye(3))
         starts = [shift, np.eye(4), _centres(fixed, moving)]
-    if kind == "none":
+    if kind == "none" or _flat(fixed) or _flat(moving):
         return Start(starts[0], *place.judge(*place.compare(starts[0])), contrast)
     first = "translation" if kind == "translation" else "rigid"
     found = [_descend(place, matrix, first, STEPS["rigid"]) for matrix in _different(starts, place.grid)]
@@ -127,6 +127,12 @@ def find_start(
     fine = _Place.of(fixed, moving, FINE)
     matrix, like, overlap = _descend(fine, best[0], kind, STEPS["fine"])
     return Start(matrix, like, overlap, contrast)
+
+
+def _flat(scan: Scan) -> bool:
+    """Whether a scan shows nothing."""
+    values = scan.image.array[scan.known.array > 0]
+    return values.size == 0 or float(values.max()) == float(values.min())
 
 
 def _worth(found: tuple[np.ndarray, float, float]) -> float:
