@@ -4,8 +4,8 @@
     python benchmarks/ours.py chest [--pairs 5] [--seed 2009]
     python benchmarks/ours.py abdomen [--pairs 15] [--seed 2020]
     python benchmarks/ours.py field [--pairs 1] [--seed 0] [--size 96]
-    … [--methods warpline,warpline-fast,affine,syn,elastix,convexadam] [--threads 1] [--out rows.csv]
-      [--set smoothness=0.02] [--cache /folder/for/generated/chests]
+    … [--methods warpline,warpline-fast,affine,syn,elastix,convexadam] [--threads 1]
+      [--out rows.csv] [--set smoothness=0.02] [--cache /folder/for/generated/chests]
 
 - hippocampus: Learn2Reg 2020's validation pairs that the mirror's archive allows, prepared as the
   dataset says at scale cpu; mean Dice of head and tail. ``--split train`` takes pairs of training
@@ -16,7 +16,7 @@
 - field: a texture and a known smooth field; mean error in voxels, without the outer eighth.
 
 convexAdam is no dependency: where it cannot be imported its rows are left out. Seconds are those of
-the wall and, as ``cpu``, of the process' threads; on a shared machine the second are the ones to compare.
+the wall and, as ``cpu``, of the process' threads; on a shared machine the latter are to compare.
 """
 
 from __future__ import annotations
@@ -70,7 +70,14 @@ def dice(fixed: Case, moving: Case) -> Callable[[DisplacementField], float]:
     def value(field: DisplacementField) -> float:
         warped = field.warp_labels(moving.labels, "background").array
         return float(
-            np.mean([2 * ((warped == k) & (target == k)).sum() / ((warped == k).sum() + (target == k).sum()) for k in both])
+            np.mean(
+                [
+                    2
+                    * ((warped == k) & (target == k)).sum()
+                    / ((warped == k).sum() + (target == k).sum())
+                    for k in both
+                ]
+            )
         )
 
     return value
@@ -103,7 +110,9 @@ def hippocampus(arguments: argparse.Namespace) -> Iterator[Pair]:
             yield f"{fixed.id}__{moving.id}", fixed, moving, dice(fixed, moving)
 
 
-def breath(patient: str, arguments: argparse.Namespace) -> tuple[Case, Case, np.ndarray, np.ndarray]:
+def breath(
+    patient: str, arguments: argparse.Namespace
+) -> tuple[Case, Case, np.ndarray, np.ndarray]:
     """Inhale and exhale of a generated patient with lung masks, landmarks and their true places."""
     kept = arguments.cache / f"{patient}-{arguments.seed}.pkl" if arguments.cache else None
     if kept is not None and kept.exists():
@@ -228,8 +237,12 @@ def main() -> None:
                 continue
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             folds = float((found.jacobian_determinant() <= 0).mean())
-            rows.append(dict(pair=pair, method=name, value=value(found), folds=folds, seconds=wall, cpu=cpu))
-            print(" ".join(f"{v:.4g}" if isinstance(v, float) else v for v in rows[-1].values()), flush=True)
+            row = {"pair": pair, "method": name, "value": value(found), "folds": folds}
+            rows.append(row | {"seconds": wall, "cpu": cpu})
+            print(
+                " ".join(f"{v:.4g}" if isinstance(v, float) else v for v in rows[-1].values()),
+                flush=True,
+            )
             if arguments.out:
                 new = not arguments.out.exists()
                 with arguments.out.open("a", newline="") as stream:

@@ -8,12 +8,14 @@ _PUBLIC = {
     "register": "warpline.registration.variational.call",
 }
 
+
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'warpline' has no attribute '{name}'")
     import importlib
 
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_PUBLIC])

@@ -1,4 +1,4 @@
-"""The project's own method: known deformations found again, no folds, and what it says of itself."""
+"""The project's own method: known deformations found again, no folds, what it says of itself."""
 
 import inspect
 from dataclasses import replace
@@ -27,6 +27,7 @@ from warpline.registration.variational.frame import frame_of, read_scan
 from warpline.registration.variational.guard import Map, along_axes, unfolded
 from warpline.registration.variational.normal import equations, solve, stiffness
 from warpline.registration.variational.pipeline import register
+from warpline.registration.variational.search import search
 from warpline.registration.variational.settings import Settings
 from warpline.registration.variational.shifts import displaced, likeness
 from warpline.registration.variational.velocity import coarser, exponential, resized, spacing_of
@@ -56,7 +57,7 @@ def places(grid):
 
 
 def pair(shift=(0.0, 0.0, 0.0), shape=(32, 36, 34)):
-    """A fixed image, the moving one on another grid, and the true field: ``x + push(x) + shift``."""
+    """A fixed image, the moving one on another grid, and the true field, push and shift."""
     shift = np.asarray(shift)
     grid = replace(GRID, shape=shape, origin=tuple(np.asarray(GRID.origin) + shift - 1.3))
     fixed = shade(places(GRID) + push(places(GRID)))
@@ -166,7 +167,7 @@ def test_landmarks_pull_where_images_say_nothing():
     flat = Image(np.zeros(grid.shape, np.float32), grid)
     cases = Case("f", flat), Case("m", flat)
     first = np.array([[20.0, 22.0, 24.0], [30.0, 22.0, 24.0]])
-    second = first + [3.0, -2.0, 1.0]
+    second = first + np.array([3.0, -2.0, 1.0])
     options = replace(SETTINGS, start="none", quality="balanced")
     result = register(*cases, options, landmarks=(first, second))
     moved = result.field.transform_points(first)
@@ -219,11 +220,13 @@ def test_what_shows_nothing_common_is_said_to_be_unsure(case):
 
 
 def test_the_equations_are_those_of_a_shift():
-    """Of two ramps that differ by a shift along x, one step of one voxel's equations is the shift."""
+    """Of two ramps that differ by a shift along x, each voxel's own solution is that shift."""
     x = torch.arange(12.0).expand(1, 1, 9, 10, 12)
     known = torch.ones_like(x)
     spacing = (2.0, 1.0, 0.5)
-    found = equations(x, x - 0.6, (known, known), torch.zeros(1, 3, 9, 10, 12), (spacing,) * 2, None)
+    found = equations(
+        x, x - 0.6, (known, known), torch.zeros(1, 3, 9, 10, 12), (spacing,) * 2, None
+    )
     inner = (slice(None), slice(None), *(slice(1, -1),) * 3)
     curvature, slope = found.curvature[inner], found.slope[inner]
     assert curvature[:, 2].numpy() == pytest.approx(4.0)  # (1 / 0.5 mm)²
@@ -255,7 +258,9 @@ def test_conjugate_gradients_solve_the_equations():
     v = torch.randn(1, 3, *shape, dtype=torch.float64)
     step = solve(curvature, slope, v, spacing, 0.3, 0.01, 200).requires_grad_()
     data = ((r + torch.einsum("kczyx,kzyx->czyx", g, step[0])) ** 2).sum()
-    smooth_part = sum(((v + step).diff(dim=a + 2) / s).square().sum() for a, s in enumerate(spacing))
+    smooth_part = sum(
+        ((v + step).diff(dim=a + 2) / s).square().sum() for a, s in enumerate(spacing)
+    )
     energy = data + 0.3 * smooth_part + 0.01 * step.square().sum()
     (gradient,) = torch.autograd.grad(energy, step)
     assert gradient.abs().max() < 1e-8 * slope.abs().max()
@@ -368,6 +373,20 @@ def test_the_best_of_all_shifts_is_the_true_one(shift):
     assert overlap[index] > 0.3
 
 
+def test_a_displacement_of_many_voxels_is_searched():
+    """Noise of single voxels, which no gradient leads anywhere; 4 mm along z and -4 along x."""
+    rng = np.random.default_rng(6)
+    whole = torch.from_numpy(rng.standard_normal((1, 2, 28, 20, 28))).float()
+    known = torch.ones(1, 1, 20, 20, 20)
+    fixed = Features(whole[:, :, 4:24, :, 4:24].contiguous(), known)
+    moving = Features(whole[:, :, 2:22, :, 6:26].contiguous(), known)
+    velocity = search(fixed, moving, (2.0, 2.0, 2.0), 3)
+    inner = velocity[0, :, 5:-5, 5:-5, 5:-5].flatten(1)
+    assert inner.mean(1).numpy() == pytest.approx([4.0, 0.0, -4.0], abs=0.3)
+    back = search(moving, fixed, (2.0, 2.0, 2.0), 3)
+    assert torch.allclose(back, -velocity, atol=1e-4)
+
+
 # Its doors --------------------------------------------------------------------------------------
 
 
@@ -412,7 +431,12 @@ def test_the_call_says_what_it_takes(changes, says):
 
 def test_it_is_a_method_like_any_other():
     fixed, moving, truth = pair()
-    spec = {"kind": "warpline", "seed": 0, "parameters": {}, "warpline": warpline_of(quality="fast")}
+    spec = {
+        "kind": "warpline",
+        "seed": 0,
+        "parameters": {},
+        "warpline": warpline_of(quality="fast"),
+    }
     with registrar(Method.of(spec), "cpu", "test") as chosen:
         found = chosen.register(fixed, moving)
     assert error(found.field, truth) < 0.6

@@ -109,9 +109,7 @@ def register(
     if given is None:
         _check("start", start, ("none", "translation", "rigid", "affine"))
     elif given.shape != (4, 4):
-        raise WarplineError(
-            f"The start has the shape {given.shape}, not (4, 4).", where="start"
-        )
+        raise WarplineError(f"The start has the shape {given.shape}, not (4, 4).", where="start")
     settings = Settings(
         quality=quality,
         smoothness=float(smoothness),

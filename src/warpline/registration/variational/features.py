@@ -2,8 +2,8 @@
 
 Of images that show tissues in like shades, two channels: intensities normalised in a small window,
 whose squared difference is a local correlation's, and intensities normalised over the image. Of
-images that do not, as CT and MR, the self-similarities of MIND-SSC. Beside either whatever else both
-have, such as a segmenter's probabilities or learned descriptors.
+images that do not, as CT and MR, the self-similarities of MIND-SSC. Beside either whatever else
+both have, such as a segmenter's probabilities or learned descriptors.
 """
 
 from __future__ import annotations

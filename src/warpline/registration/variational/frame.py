@@ -43,7 +43,9 @@ def read_scan(image: Image, mask: Image | None) -> Scan:
         values = np.where(known, values, values[known].min() if known.any() else 0)
     known &= ~_padding(values)
     if mask is not None:
-        inside = mask if mask.grid.close_to(image.grid) else resample_to(mask, image.grid, nearest=True)
+        inside = (
+            mask if mask.grid.close_to(image.grid) else resample_to(mask, image.grid, nearest=True)
+        )
         known &= inside.array > 0
     if not known.any():
         known = np.ones(values.shape, bool)
@@ -92,7 +94,9 @@ def frame_of(grid: Grid, box: tuple[np.ndarray, np.ndarray], voxels: int) -> Gri
     shape = np.where(keep, np.rint(high - low), np.ceil(extent / spacing)).astype(int) + 1
     shape = np.maximum(shape, 2)
     middle = (low + high) / 2
-    first = np.where(keep, np.floor(middle - (shape - 1) / 2 + 0.5), middle - (shape - 1) * spacing / native / 2)
+    first = np.where(
+        keep, np.floor(middle - (shape - 1) / 2 + 0.5), middle - (shape - 1) * spacing / native / 2
+    )
     origin = grid.index_to_physical(first)
     return Grid(
         tuple(int(n) for n in shape),
@@ -113,7 +117,9 @@ def shared_box(fixed: Scan, moving: Scan, matrix: np.ndarray) -> tuple[np.ndarra
     grid = fixed.image.grid
     ends = _bounds(fixed.known.array)
     other = moving.image.grid
-    corners = np.array(np.meshgrid(*zip(*_bounds(moving.known.array), strict=True))).reshape(3, -1).T
+    corners = (
+        np.array(np.meshgrid(*zip(*_bounds(moving.known.array), strict=True))).reshape(3, -1).T
+    )
     points = other.index_to_physical(corners)
     back = np.linalg.inv(matrix)
     theirs = grid.physical_to_index(points @ back[:3, :3].T + back[:3, 3])
@@ -151,7 +157,9 @@ def thinned(scan: Scan, spacing: tuple[float, ...]) -> Scan:
         for axis, (n, b) in enumerate(zip(shape, block, strict=True)):
             if b > 1:
                 part = array.take(range(n * b), axis) if n * b < array.shape[axis] else array
-                array = part.reshape(*part.shape[:axis], n, b, *part.shape[axis + 1 :]).mean(axis + 1)
+                array = part.reshape(*part.shape[:axis], n, b, *part.shape[axis + 1 :]).mean(
+                    axis + 1
+                )
         return array
 
     grid = Grid(

@@ -2,8 +2,8 @@
 
 Of images F and M that a velocity v brings to each other half the way each, F∘exp(−v/2) and
 M∘exp(v/2), a step d changes the difference r of their features by G·d, where G is the mean of both
-gradients (efficient second-order minimisation; Benhimane & Malis 2004, Vercauteren et al. 2009). The
-step minimises
+gradients (efficient second-order minimisation; Benhimane & Malis 2004, Vercauteren et al. 2009).
+The step minimises
 
     Σ w · mean_c (r_c + G_c · d)² + α |∇(v + d)|² + μ |d|²
 

@@ -20,7 +20,14 @@ from warpline.registration.variational.features import (
     self_similarities,
     shades,
 )
-from warpline.registration.variational.frame import Scan, frame_of, on_frame, read_scan, shared_box, smoothed
+from warpline.registration.variational.frame import (
+    Scan,
+    frame_of,
+    on_frame,
+    read_scan,
+    shared_box,
+    smoothed,
+)
 from warpline.registration.variational.guard import unfolded
 from warpline.registration.variational.normal import equations
 from warpline.registration.variational.refine import Marks, refine
@@ -142,7 +149,11 @@ def register(
 
 
 def _pair(
-    scans: Sequence[Scan], frame: Grid, matrix: np.ndarray, settings: Settings, device: torch.device | str
+    scans: Sequence[Scan],
+    frame: Grid,
+    matrix: np.ndarray,
+    settings: Settings,
+    device: torch.device | str,
 ) -> tuple[tuple[Features, Features], float]:
     """The features of both scans on the frame, and how like their shades are."""
     seen = [
@@ -154,7 +165,9 @@ def _pair(
         weights = settings.local, settings.whole
         channels = [shades(*one, settings.window, weights) for one in seen]
     else:
-        channels = [self_similarities(image, settings.radius, settings.dilation) for image, _ in seen]
+        channels = [
+            self_similarities(image, settings.radius, settings.dilation) for image, _ in seen
+        ]
     first, second = (Features(c, known) for c, (_, known) in zip(channels, seen, strict=True))
     return (first, second), like
 

@@ -86,7 +86,11 @@ def refine(
         weights = at_fixed.known, at_moving.known
         if velocity is None:
             velocity = fixed.channels.new_zeros(1, 3, *grid)
-        velocity = resized(velocity, grid) if velocity.numel() < 3 * _size(grid) else shrunk(velocity, grid)
+        velocity = (
+            resized(velocity, grid)
+            if velocity.numel() < 3 * _size(grid)
+            else shrunk(velocity, grid)
+        )
         for _ in range(steps):
             found = equations(
                 at_fixed.channels, at_moving.channels, weights, velocity, sizes, settings.robust
@@ -136,4 +140,3 @@ def _with_marks(
     added = splat(middle, rows, tuple(shape))
     curvature = torch.cat([curvature[:, :3] + added[:, :3], curvature[:, 3:]], dim=1)
     return curvature, slope + added[:, 3:]
-

@@ -1,8 +1,8 @@
 """Large displacements: all of a cube are tried at every node, and neighbours agree on one.
 
-Coupled convex regularisation (Heinrich, Papież, Schnabel & Handels, WBIR 2014): the best displacement
-of every node under the features' difference plus its distance from a smooth field, and the smooth
-field of these, in turns, the more tightly the later.
+Coupled convex regularisation (Heinrich, Papież, Schnabel & Handels, WBIR 2014): the best
+displacement of every node under the features' difference plus its distance from a smooth field, and
+the smooth field of these, in turns, the more tightly the later.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from warpline.registration.variational.velocity import (
     spacing_of,
 )
 
-NODES = 8_000
+NODES = 27_000  # in which displacements are searched; with 8000 large ones are missed
 TIGHTNESS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 PULL = 0.1  # squared difference of features that weighs as much as a voxel squared
 UNKNOWN = 0.1  # squared difference of features where one of them is not known
 LOGARITHM = 8  # corrections of the velocity of a displacement
 
 
-def search(
-    fixed: Features, moving: Features, spacing: Sequence[float], reach: int
-) -> torch.Tensor:
+def search(fixed: Features, moving: Features, spacing: Sequence[float], reach: int) -> torch.Tensor:
     """A velocity that brings two images roughly to each other.
 
     Parameters
@@ -65,9 +63,7 @@ def search(
     return velocity
 
 
-def _displacements(
-    fixed: Features, moving: Features, reach: int
-) -> torch.Tensor:
+def _displacements(fixed: Features, moving: Features, reach: int) -> torch.Tensor:
     """Displacements (1, 3, z, y, x) in voxels of the features, found at each of them."""
     shape = fixed.channels.shape[2:]
     width = 2 * reach + 1

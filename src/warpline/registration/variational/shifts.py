@@ -14,8 +14,8 @@ def likeness(
     """How alike two images are under every shift by whole voxels.
 
     The correlation of all channels together over the voxels that both know, as if each channel had
-    there the mean that it has in the whole image (D. Padfield, IEEE Transactions on Image Processing
-    21, 2012, for one channel).
+    there the mean that it has in the whole image (D. Padfield, IEEE Transactions on Image
+    Processing 21, 2012, for one channel).
 
     Parameters
     ----------

@@ -115,7 +115,9 @@ def find_start(
     if kind == "none" or _flat(fixed) or _flat(moving):
         return Start(starts[0], *place.judge(*place.compare(starts[0])), contrast)
     first = "translation" if kind == "translation" else "rigid"
-    found = [_descend(place, matrix, first, STEPS["rigid"]) for matrix in _different(starts, place.grid)]
+    found = [
+        _descend(place, matrix, first, STEPS["rigid"]) for matrix in _different(starts, place.grid)
+    ]
     best = max(found, key=_worth)
     if given is None and kind != "translation" and (thorough or best[1] < UNSURE):
         for axis, sign in product(range(3), (-1, 1)):
@@ -157,7 +159,9 @@ def _centres(fixed: Scan, moving: Scan) -> np.ndarray:
     ends = []
     for scan in (fixed, moving):
         some = np.argwhere(scan.known.array[::2, ::2, ::2] > 0) * 2.0
-        ends.append(scan.image.grid.index_to_physical(some.mean(axis=0) if len(some) else np.zeros(3)))
+        ends.append(
+            scan.image.grid.index_to_physical(some.mean(axis=0) if len(some) else np.zeros(3))
+        )
     matrix[:3, 3] = ends[1] - ends[0]
     return matrix
 
@@ -176,7 +180,10 @@ def _best_shift(
     """The most alike of all translations of the turned moving scan, and its contrast."""
     step = max(like.spacing)
     cube = Grid(
-        tuple(max(5, round((n - 1) * s / step) + 1) for n, s in zip(like.shape, like.spacing[::-1], strict=True)),
+        tuple(
+            max(5, round((n - 1) * s / step) + 1)
+            for n, s in zip(like.shape, like.spacing[::-1], strict=True)
+        ),
         (step,) * 3,
         like.origin,
         like.direction,
@@ -200,9 +207,13 @@ def _best_shift(
         parts.append((mind_ssc(image, 1, 1)[0].numpy(), known[0, 0].numpy()))
     score, overlap = likeness(*parts)
     possible = score > -1
-    index = np.unravel_index(int(np.where(possible, score * np.minimum(1, overlap / 0.5), -1).argmax()), score.shape)
+    index = np.unravel_index(
+        int(np.where(possible, score * np.minimum(1, overlap / 0.5), -1).argmax()), score.shape
+    )
     spread = float(score[possible].std()) if possible.any() else 0.0
-    contrast = (float(score[index]) - float(score[possible].mean())) / spread if spread > 1e-9 else 0.0
+    contrast = (
+        (float(score[index]) - float(score[possible].mean())) / spread if spread > 1e-9 else 0.0
+    )
     moved = displaced(index, score.shape, cube.shape)
     shift = np.eye(4)
     shift[:3, 3] = other.index_to_physical(np.zeros(3)) - cube.index_to_physical(moved)
@@ -244,9 +255,7 @@ def _step(
     difference = (channels - place.channels)[0]
     half = [(n - 1) * s / 2 for n, s in zip(grid.shape, spacing, strict=True)]
     radius = max(max(half), 1e-3)
-    lines = [
-        torch.linspace(-h, h, n) / radius for h, n in zip(half, grid.shape, strict=True)
-    ]
+    lines = [torch.linspace(-h, h, n) / radius for h, n in zip(half, grid.shape, strict=True)]
     where = [*torch.meshgrid(*lines, indexing="ij"), torch.ones(grid.shape)]
     where = torch.stack(where).flatten(1)
     weight = weight.flatten() / float(weight.sum().clamp_min(1))

@@ -1,8 +1,8 @@
 """Stationary velocities in mm on grids whose corners coincide.
 
-All grids of a registration, coarse or fine, span the same box from the centre of its first voxel to
-that of its last one. Components are (z, y, x) along the box's axes, so that spacing alone takes mm to
-voxels.
+All grids of a registration, coarse or fine, span the same box from the centre of its first voxel
+to that of its last one. Components are (z, y, x) along the box's axes, so that spacing alone takes
+mm to voxels.
 """
 
 from __future__ import annotations
