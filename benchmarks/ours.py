@@ -29,7 +29,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--real", help="folder with mirror/")
     parser.add_argument("--split", choices=("val", "train"), default="val")
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--skip", type=int, default=0, help="so many of the first pairs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--methods", default="identity,affine,warpline,syn,elastix,convexadam")
@@ -225,7 +226,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     rows = []
     missing: set[str] = set()
-    for pair, fixed, moving, value in sets[arguments.set_name](arguments):
+    for pair, fixed, moving, value in islice(
+        sets[arguments.set_name](arguments), arguments.skip, None
+    ):
         for name in arguments.methods.split(","):
             wall, cpu = time.perf_counter(), time.process_time()
             try:
