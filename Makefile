@@ -37,7 +37,7 @@ $(VENV)/ready: envs/requirements.lock envs/torch.lock envs/installer.lock pyproj
 	@touch $@
 
 demo: setup
-	$(BIN)/snakemake --cores $(CORES) --config scale=demo
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 	@echo "Open results/report.html"
 
 test: setup lint

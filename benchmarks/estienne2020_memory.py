@@ -92,7 +92,7 @@ def objective_of(recipe: dict, network: nn.Module, size: int, device: str):
         loss=recipe["loss"],
         batch_size=count,
         symmetric=recipe["training"]["symmetric"],
-        augmentation=Augmentation(),
+        augmentation=Augmentation(**recipe["training"]["augmentation"]),
         masked=False,
         seed=0,
     )

@@ -35,6 +35,7 @@ from warpline.images.grid import Grid, Image
 from warpline.networks.weights import save_weights, trained
 from warpline.phantoms.providers.dirlab import stored_pair
 from warpline.plan.catalog import Catalog
+from warpline.plan.recipe import NetworkEntry
 from warpline.registration.embedding import pca
 from warpline.registration.embedding.boxes import lung_box
 from warpline.registration.embedding.densify import densify
@@ -74,7 +75,7 @@ def feature_network(folder: Path, cases: list[Case], recipe: Mapping[str, Any]) 
     """The feature network of a recipe, trained on the cases."""
     weights = folder / "features.safetensors"
     if weights.exists():
-        return trained(recipe, weights, torch.device("cpu"))
+        return trained(NetworkEntry.of(recipe), weights, torch.device("cpu"))
     torch.manual_seed(recipe["seed"])
     network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
     training = recipe["training"]

@@ -1,11 +1,11 @@
 """What a thousand scans cost before and beside the work: the graph of jobs, and their scheduling.
 
-    python benchmarks/scale.py [--scans 100 300 888 3000]
+    python benchmarks/scale.py [--scans 100 300 888 3000] [--singly] [--root ANOTHER-CHECKOUT]
     python benchmarks/scale.py --run [--cases 888 --single 60 --batch 74]
 
-The first makes dry runs of config/examples/luna16-cohort.yaml, which has a job for every scan and
-for every pair of a baseline. The second takes tiny scans in LUNA16's archives to the records of an
-evaluation: `--single` of them with a job a case, as many in batches, and `--cases` in batches.
+The first makes dry runs of config/examples/luna16-cohort.yaml, `--singly` with a job for every scan
+and for every pair of a baseline. The second takes tiny scans in LUNA16's archives to the records of
+an evaluation: `--single` of them with a job a case, as many in batches, and `--cases` in batches.
 What a case costs beside its work is cores × wall / cases less that work: the seconds by which the
 jobs take longer with each further case, from the two runs in batches.
 """
@@ -36,6 +36,7 @@ PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "src", "workflow"
 ARCHIVES = [*(f"subset{k}.zip" for k in range(10)), "seg-lungs-LUNA16.zip"]
 ROOT_UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001"
 CORES = 2
+BASELINES = ("affine", "elastix-bspline", "syn", "hu2020-syn")
 TOTAL = re.compile(r"^total +(\d+)", re.MULTILINE)
 
 
@@ -71,15 +72,18 @@ def snakemake(folder: Path, *arguments: str) -> tuple[str, float, float, int]:
     return text, wall, used.ru_utime + used.ru_stime, round(used.ru_maxrss / 1024)
 
 
-def dry_runs(scans: list[int], folder: Path) -> None:
+def dry_runs(scans: list[int], singly: bool, root: Path, folder: Path) -> None:
+    each_its_own = {"methods": {name: {"pairs_per_job": 1} for name in BASELINES}}
     print("| scans | jobs | wall s | CPU s | MB | CPU ms a job |\n|--:|--:|--:|--:|--:|--:|")
     jobs, seconds = [], []
     for number in scans:
         write_sheet(folder / "cases.tsv", number)
-        write_config(folder / "cases.yaml", {"case_sheet": os.fspath(folder / "cases.tsv")})
+        luna16 = {"case_sheet": os.fspath(folder / "cases.tsv")}
+        luna16 |= {"cases_per_job": 1} if singly else {}
+        write_config(folder / "cases.yaml", luna16, override=each_its_own if singly else {})
         files = (EXAMPLE, os.fspath(folder / "cases.yaml"))
         options = ("--dry-run", "--quiet", "rules", "--configfile")
-        text, wall, cpu, memory = snakemake(ROOT, *options, *files)
+        text, wall, cpu, memory = snakemake(root, *options, *files)
         jobs.append(int(TOTAL.search(text)[1]))
         seconds.append(cpu)
         each = 1000 * cpu / jobs[-1]
@@ -114,6 +118,7 @@ def run(cases: int, batch: int, folder: Path) -> tuple[int, float, float]:
     Number of jobs, seconds that the run took, and seconds that its jobs took together.
     """
     from warpline.phantoms.providers.luna16 import write_luna16
+    from warpline.phantoms.providers.request import Phantom
 
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
@@ -124,7 +129,8 @@ def run(cases: int, batch: int, folder: Path) -> tuple[int, float, float]:
     mirror = folder / "mirror"
     mirror.mkdir()
     tiny = {"size": 16, "spacing_xy": [22, 25], "spacing_z": [20, 25]}
-    write_luna16({"seed": 2019, "parameters": tiny}, rows, mirror, make=box_chest)
+    phantom = Phantom(seed=2019, parameters=tiny, scans={})
+    write_luna16(phantom, rows, mirror, make=box_chest)
     luna16 = {
         "case_sheet": "cases.tsv",
         "cases_per_job": batch,
@@ -177,6 +183,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scans", type=int, nargs="+", default=[100, 300, 888, 3000])
+    parser.add_argument("--singly", action="store_true", help="a job for every scan and pair")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the checkout that is measured")
     parser.add_argument("--run", action="store_true")
     parser.add_argument("--cases", type=int, default=888)
     parser.add_argument("--single", type=int, default=60)
@@ -186,7 +194,7 @@ def main() -> None:
         runs(options.single, options.cases, options.batch)
         return
     with tempfile.TemporaryDirectory() as folder:
-        dry_runs(options.scans, Path(folder))
+        dry_runs(options.scans, options.singly, options.root, Path(folder))
 
 
 if __name__ == "__main__":

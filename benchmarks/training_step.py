@@ -13,11 +13,16 @@ before
     The same by another version of the library, whose folder `src` is given.
 plain
     The same with torch's own layers in torch's default layout of memory.
+package, package+
+    Of `voxelmorph`: the U-Net and the warp of VoxelMorph's own package (PyPI, 0.3), and the same
+    network on warpline's convolutions, layout and warp. Their loss is that of `now`. Left out with
+    a word where the package cannot be imported; it need not be installed for anything else.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -63,6 +68,16 @@ STEPS = {
         (96, 96, 96),
         1,
         {**NCC, "regularisation": {"name": "displacement_gradient", "weight": 1}},
+    ),
+    "voxelmorph": (
+        "voxelmorph",
+        {"encoder": ENCODER, "decoder": DECODER},
+        (96, 96, 96),
+        1,
+        {
+            "similarity": {"name": "mse", "weight": 1},
+            "regularisation": {"name": "displacement_gradient", "weight": 1},
+        },
     ),
     "hu2020": (
         "hu2020",
@@ -115,13 +130,46 @@ def step_of(name: str):
     return network, lambda: criterion(network, Batch(images[0], images[1]))[0]
 
 
+def package_step(ours: bool):
+    """As `step_of`, of the package's network with the features of `ENCODER`."""
+    import numpy as np
+    import torch
+    from torch import nn
+    from voxelmorph.nn.models import VxmPairwise
+
+    from warpline.fields.sampling import warp
+    from warpline.networks.layers import Conv3d
+    from warpline.training.losses import displacement_gradient, mean_squared_error
+
+    torch.manual_seed(0)
+    network = VxmPairwise(3, 1, 1, nb_features=ENCODER, integration_steps=0).train()
+    shape = STEPS["voxelmorph"][2]
+    moving, fixed = torch.from_numpy(np.random.default_rng(0).random((2, 1, 1, *shape), np.float32))
+    if ours:
+        network.to(memory_format=torch.channels_last_3d)
+        for module in network.modules():
+            if type(module) is nn.Conv3d:
+                module.__class__ = Conv3d
+
+    def loss():
+        if ours:
+            field = network(moving, fixed)
+            warped = warp(moving, field)
+        else:
+            field, warped = network(moving, fixed, return_warped_source=True)
+        return mean_squared_error(warped, fixed) + displacement_gradient(field)
+
+    return network, loss
+
+
 def measure(side: str, name: str, threads: int) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(threads)
     if side == "plain":
         plainly()
-    network, loss = step_of(name)
+    packaged = side.startswith("package")
+    network, loss = package_step(side == "package+") if packaged else step_of(name)
     if side in ("before", "now"):
         network.to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
@@ -136,6 +184,16 @@ def measure(side: str, name: str, threads: int) -> dict[str, float]:
         losses.append(float(value.detach()))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": min(seconds[1:]), "memory": memory, "loss": losses[-1]}
+
+
+def package_sides() -> list[str]:
+    """The sides of VoxelMorph's package, if it can be imported."""
+    try:
+        importlib.import_module("voxelmorph")
+    except ImportError as error:
+        print(f"voxelmorph             package     left out: {error}")
+        return []
+    return ["package", "package+"]
 
 
 def apart(side: str, name: str, arguments: argparse.Namespace) -> dict[str, float]:
@@ -160,6 +218,8 @@ def main() -> None:
         return
     for name in arguments.names:
         sides = ["now", "plain"] + ["before"] * bool(arguments.before)
+        if name == "voxelmorph":
+            sides += package_sides()
         turns = [{s: apart(s, name, arguments) for s in sides} for _ in range(arguments.repeats)]
         found = {
             s: {key: statistics.median(turn[s][key] for turn in turns) for key in turns[0][s]}

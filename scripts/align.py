@@ -1,7 +1,7 @@
 """Align a batch of prepared cases to the dataset's reference case by an affine transformation."""
 
 from warpline.provenance.record import recorded_job
-from warpline.registration.align import align_batch
+from warpline.registration.align import Alignment, align_batch
 
 if "snakemake" in globals():
     with recorded_job(snakemake, "prealign"):
@@ -9,7 +9,7 @@ if "snakemake" in globals():
             snakemake.input.batch,
             snakemake.params.cases,
             snakemake.input.reference,
-            snakemake.params.prealign,
+            Alignment.of(snakemake.params.prealign),
             snakemake.input.parameters,
             snakemake.output[0],
         )

@@ -7,6 +7,7 @@ import torch
 from warpline.devices.claim import claim
 from warpline.files import write_json
 from warpline.networks.weights import trained
+from warpline.plan.recipe import NetworkEntry
 from warpline.provenance import record as provenance
 from warpline.provenance.record import recorded_job
 from warpline.registration.embedding import pca
@@ -22,7 +23,7 @@ if "snakemake" in globals():
         started = time.monotonic()
         with claim(snakemake.params.device, job=snakemake.output.embedding) as device:
             learned, maps = learn_embedding(
-                trained(snakemake.params.network, weights, device),
+                trained(NetworkEntry.of(snakemake.params.network), weights, device),
                 snakemake.params.folders,
                 pairs,
                 SearchSettings(**settings),

@@ -7,15 +7,17 @@ from warpline.devices.claim import claim
 from warpline.evaluation.records import write_records
 from warpline.evaluation.synthetic import synthetic_records
 from warpline.networks.weights import trained
+from warpline.plan.recipe import NetworkEntry
 from warpline.provenance.record import recorded_job
 
 if "snakemake" in globals():
     with recorded_job(snakemake, "experiment"):
         torch.set_num_threads(snakemake.threads)
         params, recipe = snakemake.params, snakemake.params.recipe
+        network = NetworkEntry.of(recipe)
         with claim(params.device, job=snakemake.output[0]) as device:
             frame = synthetic_records(
-                trained(recipe, snakemake.input.weights, device),
+                trained(network, snakemake.input.weights, device),
                 CaseFolders(params.folders, params.cases),
                 recipe,
                 **params.experiment,

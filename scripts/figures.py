@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from warpline.figures.entry import FigureEntry
 from warpline.provenance.record import recorded_job
 from warpline.registry import lookup
 from warpline.report.pieces import Piece, make_pieces
@@ -10,7 +11,8 @@ from warpline.report.pieces import Piece, make_pieces
 
 def draw(name, figure):
     stem = Path(figure["files"][0]).with_suffix("")
-    lookup(name, {name: figure["draw"]}, "figure")(figure["spec"], figure["sources"], stem)
+    function = lookup(name, {name: figure["draw"]}, "figure")
+    function(FigureEntry.of(figure["spec"]), stem, **figure["sources"])
 
 
 if "snakemake" in globals():

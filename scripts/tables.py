@@ -22,20 +22,35 @@ def write(records, spec, values, target):
     write_table(records, spec, values, target)
 
 
+def check(records, claims, tables, target):
+    from warpline.tables.paper import write_claims
+
+    write_claims(records, claims, tables, target)
+
+
 if "snakemake" in globals():
     with recorded_job(snakemake, "values") as entries:
-        sources, params = list(snakemake.input.records), snakemake.params
-        records = pool(sources, params.names, snakemake.output.records)
+        sources, params, output = list(snakemake.input.records), snakemake.params, snakemake.output
+        records = pool(sources, params.names, output.records)
         pieces = [
             Piece(
                 name,
                 {"table": spec, "values": params["values"], "code": params.table_code},
-                [snakemake.output.records, *snakemake.input.templates],
+                [output.records, *snakemake.input.templates],
                 params.files[name],
                 partial(write, records, spec, params["values"], Path(params.files[name][0])),
             )
             for name, spec in params.tables.items()
         ]
+        pieces.append(
+            Piece(
+                " claims",  # no name of a table has a space
+                {"claims": params.claims, "tables": params.tables, "code": params.claim_code},
+                [output.records],
+                [output.claims],
+                partial(check, records, params.claims, params.tables, output.claims),
+            )
+        )
         made = make_pieces(pieces, params.memory, params.results)
         entries["apart"] = {
             file: {"settings": piece.settings, "inputs": sources} if piece.name in made else None

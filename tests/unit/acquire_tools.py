@@ -16,6 +16,7 @@ from http_server import Server
 
 from warpline.acquire.archive import Archive
 from warpline.acquire.canonical import canonicalise
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.fetch import fetch
 from warpline.acquire.formats import locate_all
 from warpline.acquire.unpack import unpack
@@ -24,6 +25,7 @@ from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.plan.catalog import Catalog
 from warpline.plan.dataset import Dataset
+from warpline.plan.inputs.acquire import FORMAT_KEYS
 
 ROOT = Path(__file__).parents[2]
 fetch_cases = runpy.run_path(str(ROOT / "scripts/fetch_cases.py"))["main"]
@@ -90,14 +92,13 @@ def road(data: Dataset, cases: Iterable[str], folder: Path) -> Path:
     (folder / "unpacked").mkdir(exist_ok=True, parents=True)
     digests = fetch_cases({case: data.files_of(case) for case in cases}, str(folder / "files"))[1]
     write_json(folder / "digests.json", digests)
-    told = {key: spec[key] for key in ("format", "labels", "case_sheet", "landmark_folder")}
+    told = {key: spec[key] for key in FORMAT_KEYS}
     if spec["per_case"]:
         told |= {"per_case": spec["per_case"], "per_case_folder": str(folder / "files")}
         told |= {"per_case_digests": str(folder / "digests.json")}
     target = folder / "canonical"
     rows = [data.row(case) for case in cases]
-    found = locate_all(told["format"], folder / "unpacked", told, rows)
-    labels = {int(value): name for value, name in told["labels"].items()}
-    for case, files in found.items():
-        canonicalise(files, case, target / case, labels=labels)
+    files = DatasetFiles.of({**told, "patients": data.patients_of(cases)})
+    for case, found in locate_all(files.format, folder / "unpacked", files, rows).items():
+        canonicalise(found, case, target / case, labels=files.labels)
     return target

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from schema_tools import files_of
 
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise, orientation
@@ -315,7 +316,7 @@ def test_real_cases(tmp_path):
     entries = json.loads((folder / "Task04_Hippocampus/dataset.json").read_text())["training"]
     for entry in entries[::10]:
         case = Path(entry["image"]).name[12:15]
-        found = formats.get("msd").locate(folder, {"labels": LABELS}, {"case": case})
+        found = formats.get("msd").locate(folder, files_of(labels=LABELS), {"case": case})
         canonicalise(found, case, tmp_path / case, labels=LABELS)
         kept, raw = read_case(tmp_path / case), read_image(found.image)
         np.testing.assert_array_equal(kept.image.array, raw.array)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from acquire_tools import fetch_cases
 from http_server import serve
+from schema_tools import files_of, told_of
 
 from warpline.acquire import batch, bounded, unpack, verify
 from warpline.acquire.archive import Archive, SourceFailed
@@ -270,7 +271,7 @@ def test_a_case_that_fails_as_nothing_foresaw_hides_no_other(tmp_path, monkeypat
 
     monkeypatch.setattr(batch, "canonicalise", canonicalise)
     with pytest.raises(WarplineError) as error:
-        import_batch(tmp_path, {"format": "folder", "labels": {}}, rows, [], tmp_path / "out")
+        import_batch(tmp_path, told_of(), rows, [], tmp_path / "out")
     text = str(error.value)
     assert "3 of 4 cases are refused" in text
     for case in "bc":
@@ -285,7 +286,7 @@ def test_a_full_disk_is_no_case_s_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "canonicalise", full)
     rows = own_cases(tmp_path, "a")
     with pytest.raises(OSError, match="No space left"):
-        import_batch(tmp_path, {"format": "folder", "labels": {}}, rows, [], tmp_path / "out")
+        import_batch(tmp_path, told_of(), rows, [], tmp_path / "out")
 
 
 def test_a_file_of_a_case_that_was_changed_since_is_refused(server, tmp_path):
@@ -295,11 +296,11 @@ def test_a_file_of_a_case_that_was_changed_since_is_refused(server, tmp_path):
     (path,), digests = fetch_cases({"a": {"scan": spec}}, str(tmp_path / "files"))
     assert list(digests) == ["scan/a.nii.gz"]
     (tmp_path / "digests.json").write_text(json.dumps(digests))
-    told = {
-        "per_case": {"scan": spec | {"file": "{case}.nii.gz"}},
-        "per_case_folder": tmp_path / "files",
-        "per_case_digests": tmp_path / "digests.json",
-    }
+    told = files_of(
+        per_case={"scan": spec | {"file": "{case}.nii.gz"}},
+        per_case_folder=tmp_path / "files",
+        per_case_digests=tmp_path / "digests.json",
+    )
     row = {"case": "a", "split": "train"}
     assert fetched(told, "scan", row) == path
     path.write_bytes(gzip.compress(b"another"))

@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
+from schema_tools import files_of
 
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
@@ -91,7 +92,7 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def locate(folder: Path, dataset: dict | None = None, rows=ROWS):
-    return formats.locate_all("dirlab", folder, spec() if dataset is None else dataset, rows)
+    return formats.locate_all("dirlab", folder, files_of(**(dataset or spec())), rows)
 
 
 def refusal(call, *arguments) -> str:
@@ -366,5 +367,6 @@ def test_the_real_files_have_the_published_errors(capsys):
         pytest.skip("WARPLINE_REAL_DATA names no folder with a folder 'dirlab'")
     for name in INITIAL:
         dataset = Catalog({"scale": "paper"}, ROOT).dataset(name)
-        locate(root, dataset.spec | {"patients": dataset.cases}, dataset.cases)
+        told = {key: dataset.spec[key] for key in ("scans", "ask", "phantom")}
+        locate(root, told | {"patients": dataset.cases}, dataset.cases)
     assert capsys.readouterr().out.count("published") == 20

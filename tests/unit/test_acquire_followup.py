@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from schema_tools import files_of
 
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
@@ -126,7 +127,7 @@ def rows(tmp_path):
 
 
 def locate(folder: Path, rows: list[dict], number: int = 0) -> CaseFiles:
-    return formats.get("followup").locate(folder, {"patients": rows}, rows[number])
+    return formats.get("followup").locate(folder, files_of(patients=rows), rows[number])
 
 
 def test_files_of_a_folder_or_of_an_archive(tmp_path, rows):

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from schema_tools import files_of, phantom_of
 
 from warpline.acquire import formats
 from warpline.acquire.archive import Archive
@@ -27,7 +28,7 @@ def files(folder: Path, *names: str) -> None:
 
 
 def locate(name: str, folder: Path, case: str, dataset=LABELS, **columns: str):
-    return formats.get(name).locate(folder, dataset, {"case": case, **columns})
+    return formats.get(name).locate(folder, files_of(**dataset), {"case": case, **columns})
 
 
 def describe(path: Path, **value) -> None:
@@ -85,10 +86,10 @@ def test_msd_case_that_is_not_in_the_archive(task):
 def test_every_missing_case_is_named(task):
     cases = [{"case": case} for case in ("001", "998", "003", "999")]
     with pytest.raises(WarplineError, match=r"(?s)2 cases .*'998'.*'999'"):
-        formats.locate_all("msd", task, LABELS, cases)
-    assert set(formats.locate_all("msd", task, LABELS, cases[::2])) == {"001", "003"}
+        formats.locate_all("msd", task, files_of(**LABELS), cases)
+    assert set(formats.locate_all("msd", task, files_of(**LABELS), cases[::2])) == {"001", "003"}
     with pytest.raises(WarplineError, match="The case '998'"):
-        formats.locate_all("msd", task, LABELS, cases[:2])
+        formats.locate_all("msd", task, files_of(**LABELS), cases[:2])
 
 
 def test_msd_lists_a_file_that_is_not_there(task):
@@ -261,10 +262,10 @@ def test_an_unknown_format_names_the_nearest():
 
 def test_the_phantom_goes_the_way_of_real_data(tmp_path):
     cases = [{"case": case} for case in ("001", "003")]
-    (archive,) = write("hippocampus", {"seed": 1}, cases, tmp_path / "mirror")
+    (archive,) = write("hippocampus", phantom_of(seed=1), cases, tmp_path / "mirror")
     got = fetch(Archive(archive.name, (archive.as_uri(),)), tmp_path / "archives")
     folder = unpack(got, tmp_path / "unpacked")
-    found = formats.locate_all("msd", folder, LABELS, cases)
+    found = formats.locate_all("msd", folder, files_of(**LABELS), cases)
     assert all(files.image.exists() and files.labels.exists() for files in found.values())
 
 
@@ -277,4 +278,4 @@ def test_the_real_task(tmp_path):
     folder = unpack(got, tmp_path / "unpacked")
     ids = json.loads((folder / "Task04_Hippocampus/dataset.json").read_text())["training"]
     cases = [{"case": Path(entry["image"]).name[12:15]} for entry in ids]
-    assert len(formats.locate_all("msd", folder, LABELS, cases)) == len(ids)
+    assert len(formats.locate_all("msd", folder, files_of(**LABELS), cases)) == len(ids)

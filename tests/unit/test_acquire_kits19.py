@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from acquire_tools import dataset, nifti, road, served
 from http_server import serve
+from schema_tools import files_of
 
 from warpline.acquire import formats
 from warpline.cases.case import read_case
@@ -83,10 +84,10 @@ def test_a_file_that_is_gone(server, tmp_path):
     data = served("kits19", server)
     told = {"per_case": data.spec["per_case"], "per_case_folder": str(tmp_path)}
     with pytest.raises(WarplineError, match="file 'imaging' of the case '00001' is not there"):
-        formats.get("kits19").locate(tmp_path, told, data.row("00001"))
+        formats.get("kits19").locate(tmp_path, files_of(**told), data.row("00001"))
     told["per_case"] = {"segmentation": told["per_case"]["segmentation"]}
     with pytest.raises(WarplineError, match="does not say where the file 'imaging'"):
-        formats.get("kits19").locate(tmp_path, told, data.row("00001"))
+        formats.get("kits19").locate(tmp_path, files_of(**told), data.row("00001"))
 
 
 def test_a_copy_of_the_repository(tmp_path):
@@ -96,9 +97,9 @@ def test_a_copy_of_the_repository(tmp_path):
         (folder / "imaging.nii.gz").touch()
     (labelled / "segmentation.nii.gz").touch()
     locate = formats.get("kits19").locate
-    found = locate(tmp_path, {"labels": {}}, {"case": "00001", "split": "train"})
+    found = locate(tmp_path, files_of(), {"case": "00001", "split": "train"})
     assert found.image == labelled / "imaging.nii.gz"
     assert found.labels == labelled / "segmentation.nii.gz"
-    assert locate(tmp_path, {}, {"case": "00211", "split": "test"}).labels is None
+    assert locate(tmp_path, files_of(), {"case": "00211", "split": "test"}).labels is None
     with pytest.raises(WarplineError, match="no scan of the case '00002'"):
-        locate(tmp_path, {}, {"case": "00002", "split": "train"})
+        locate(tmp_path, files_of(), {"case": "00002", "split": "train"})

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from schema_tools import files_of, phantom_of
 
 from warpline import phantoms
 from warpline.acquire import formats
@@ -30,7 +31,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
-    phantoms.write("learn2reg-lung", SPEC, ROWS, folder)
+    phantoms.write("learn2reg-lung", phantom_of(**SPEC), ROWS, folder)
     return folder
 
 
@@ -41,13 +42,13 @@ def unpacked(mirror: Path, target: Path, *archives: str) -> Path:
 
 
 def locate(folder: Path, case: str, **dataset):
-    return formats.get("learn2reg_lung").locate(folder, dataset, {"case": case})
+    return formats.get("learn2reg_lung").locate(folder, files_of(**dataset), {"case": case})
 
 
 def test_the_archives_become_canonical_cases(mirror, tmp_path):
     folder = unpacked(mirror, tmp_path / "u", "training.zip", "testData.zip", "landmarks.zip")
     cases = {}
-    for name, files in formats.locate_all("learn2reg_lung", folder, {}, ROWS).items():
+    for name, files in formats.locate_all("learn2reg_lung", folder, files_of(), ROWS).items():
         canonicalise(files, name, tmp_path / name, labels={1: "lungs"})
         cases[name] = read_case(tmp_path / name)
     exhale, inhale = cases["001-exp"], cases["001-insp"]
@@ -114,7 +115,7 @@ def test_a_damaged_scan_says_how_to_leave_it_out(mirror, tmp_path):
 
 
 def test_the_same_bytes_every_time_whatever_the_other_patients(mirror, tmp_path):
-    for path in phantoms.write("learn2reg-lung", SPEC, ROWS[2:], tmp_path):
+    for path in phantoms.write("learn2reg-lung", phantom_of(**SPEC), ROWS[2:], tmp_path):
         if path.name == "testData.zip":
             assert path.read_bytes() == (mirror / path.name).read_bytes()
 

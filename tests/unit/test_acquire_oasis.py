@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from acquire_tools import dataset, nifti, packed, road, served
 from http_server import serve
+from schema_tools import files_of
 
 from warpline.acquire import formats
 from warpline.acquire.canonical import canonicalise
@@ -92,7 +93,7 @@ def test_both_hippocampi_of_a_head(server, tmp_path):
 def test_labels_are_only_for_the_crop_where_the_dataset_names_none(server, tmp_path):
     road(publish(server, tmp_path, {"norm": head(1), "seg35": structures()}), [], tmp_path)
     found = formats.get("neurite_oasis").locate(
-        tmp_path / "unpacked", {"labels": {}}, {"case": "0002-left", "image": "norm"}
+        tmp_path / "unpacked", files_of(), {"case": "0002-left", "image": "norm"}
     )
     case = canonicalise(found, "0002-left", tmp_path / "0002-left", labels={})
     assert case.labels is None
@@ -104,7 +105,7 @@ def test_the_whole_head(server, tmp_path):
     data = publish(server, tmp_path, {"orig": head(1)})
     road(data, [], tmp_path)
     locate = formats.get("neurite_oasis").locate
-    found = locate(tmp_path / "unpacked", {"labels": {}}, {"case": "0002", "image": ""})
+    found = locate(tmp_path / "unpacked", files_of(), {"case": "0002", "image": ""})
     assert (found.image.name, found.labels, found.crop) == ("orig.nii.gz", None, None)
 
 
@@ -125,7 +126,7 @@ def test_what_is_not_there(tmp_path, case, image, message):
     for name in ("orig", "seg35"):
         (tmp_path / f"OASIS_OAS1_0004_MR1/{name}.nii.gz").touch()
     with pytest.raises(WarplineError, match=message):
-        formats.get("neurite_oasis").locate(tmp_path, {}, {"case": case, "image": image})
+        formats.get("neurite_oasis").locate(tmp_path, files_of(), {"case": case, "image": image})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_a_subject_outside_the_archive_is_refused(tmp_path, name):
             (place / f"{kind}.nii.gz").touch()
     (root / "subjects.txt").write_text(name.format(absolute=secret))
     with pytest.raises(WarplineError, match="leads out of its folder") as error:
-        formats.get("neurite_oasis").locate(root, {}, {"case": "0001-left", "image": ""})
+        formats.get("neurite_oasis").locate(root, files_of(), {"case": "0001-left", "image": ""})
     assert error.value.where == root / "subjects.txt"
 
 

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 from acquire_tools import dataset, nifti, packed, road, served
 from http_server import serve
+from schema_tools import files_of
 
 from warpline.acquire import formats, tcia
 from warpline.acquire.dicom import read_series
@@ -382,7 +383,7 @@ def test_what_is_not_there(server, tmp_path):
     assert "The table of crops lacks the case '0002'" in text
     assert "no label map (pancreas) of the case '0001'" in text
     unknown = {**data.row("0001"), "labels": "multiorgan"}
-    told = {"per_case": data.spec["per_case"], "per_case_folder": str(tmp_path / "files")}
+    told = files_of(per_case=data.spec["per_case"], per_case_folder=str(tmp_path / "files"))
     locate = formats.get("tcia_pancreas").locate
     text = refusal(locate, tmp_path / "unpacked", told, unknown)
     assert "Did you mean 'multi-organ'?" in text
@@ -392,7 +393,9 @@ def test_what_is_not_there(server, tmp_path):
 def test_series_that_lie_unpacked_in_a_folder(tmp_path):
     """As a manifest's download leaves them: a folder for patient, study and series."""
     write_slices(tmp_path / "Pancreas-CT/PANCREAS_0001/study/series", scan(), grid())
-    found = formats.get("tcia_pancreas").locate(tmp_path, {}, {"case": "0001", "labels": ""})
+    found = formats.get("tcia_pancreas").locate(
+        tmp_path, files_of(), {"case": "0001", "labels": ""}
+    )
     image, landmarks = found.read()
     np.testing.assert_array_equal(image.array, scan())
     assert landmarks is None

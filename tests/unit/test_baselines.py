@@ -220,7 +220,8 @@ def test_aligned_cases_share_a_grid_about_the_reference_s_mask(tmp_path, monkeyp
     setting = {"tool": "elastix", "transform": "Affine", "reference": "one", "seed": 0}
     setting |= {"shape": [16, 16, 16], "parameters": {}}
     folder = str(tmp_path / "prepared")
-    align.align_batch(folder, ["one", "two"], folder, setting, ["a.txt"], str(tmp_path / "aligned"))
+    alignment = align.Alignment.of(setting)
+    align.align_batch(folder, ["one", "two"], folder, alignment, ["a.txt"], tmp_path / "aligned")
     first, second = (read_case(tmp_path / "aligned" / name) for name in ("one", "two"))
     assert first.grid.close_to(second.grid)
     assert first.grid.shape == (16, 16, 16)

@@ -7,12 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 from fieldtools import smooth_image
+from schema_tools import asked
 
 from warpline.cases.case import Case
 from warpline.cases.steps import prepare
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
-from warpline.phantoms.providers.clinical import case_seed, clinical_scan
+from warpline.phantoms.providers.clinical import clinical_scan
 from warpline.phantoms.providers.learn2reg import stored_scan
 from warpline.phantoms.providers.tcia_pancreas import PROTOCOL, crop_of
 from warpline.registration.baselines.affine import prealign
@@ -91,10 +92,10 @@ def test_a_translation_is_found_where_centres_of_mass_mislead():
 
 def test_organs_of_another_person_come_to_lie_where_the_reference_s_are():
     """A crop about the organs, of coarse voxels: ANTs' coarsest levels would lose it again."""
-    spec = {"seed": 2020}
-    reference = stored_scan(case_seed(spec, "AbdomenCTCT", "0001"), coarser=4)
+    phantom = asked(seed=2020)
+    reference = stored_scan(phantom.seed_of("AbdomenCTCT/0001"), coarser=4)
     scan = clinical_scan(
-        case_seed(spec, "tcia-pancreas", "0034"),
+        phantom.seed_of("tcia-pancreas/0034"),
         PROTOCOL,
         size=48,
         spacing_xy=(7.7, 9.2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
 from warpline.plan.dataset import Dataset
+from warpline.plan.inputs import train
 from warpline.plan.pairs import ATLAS, balanced_pairs, balanced_sample, pair_batches, pair_name
+from warpline.plan.run import Run
 from warpline.plan.sheets import read_case_sheet, refuse_shared_scans
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +32,7 @@ def refusal(call, *arguments) -> str:
     return str(error.value)
 
 
-def dataset(cases: str, pairs: dict | None = None, cases_per_job: int = 1) -> Dataset:
+def dataset(cases: str, pairs: dict | None = None, cases_per_job: int | None = 1) -> Dataset:
     rows = [{"case": case, "patient": case, "split": "val"} for case in cases]
     spec = {"case_sheet": "cases.tsv", "pairs": pairs or {}, "cases_per_job": cases_per_job}
     return Dataset("letters", spec, tuple(rows))
@@ -259,6 +262,13 @@ def test_batches_hold_every_case_once():
     assert data.batches_of(["e", "b"]) == ["b000", "b002"]
 
 
+def test_without_a_word_a_cohort_is_prepared_in_batches_and_few_cases_one_by_one():
+    few = dataset([f"c{k}" for k in range(64)], cases_per_job=None).batches()
+    assert few == {f"c{k}": [f"c{k}"] for k in range(64)}
+    many = dataset([f"c{k}" for k in range(65)], cases_per_job=None).batches()
+    assert [len(cases) for cases in many.values()] == [12] * 5 + [5]
+
+
 def test_pair_batches_hold_every_pair_once():
     pairs = [("a", "b"), ("b", "a"), ("a", "c")]
     assert pair_batches(pairs, None) == {"all": pairs}
@@ -408,3 +418,14 @@ def test_a_dataset_of_own_data_is_checked_for_shared_scans_though_limits_hide_on
     }
     catalog = Catalog({"scale": "paper", "override": {"datasets": {"followup": override}}}, ROOT)
     assert "are the same scan" in refusal(catalog.dataset, "followup")
+
+
+def test_a_training_s_state_is_found_again_where_the_project_was_moved_to(tmp_path, monkeypatch):
+    keys = set()
+    for name in ("here", "there"):
+        for part in ("config", "workflow/schemas", "scripts"):
+            shutil.copytree(ROOT / part, tmp_path / name / part)
+        monkeypatch.chdir(tmp_path / name)
+        run = Run({"papers": []}, tmp_path / name)
+        keys.add(train.state_folder(run, "abdomen", "estienne2020-task3-baseline"))
+    assert len(keys) == 1

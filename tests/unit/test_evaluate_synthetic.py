@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from schema_tools import sampling_of
+from schema_tools import sampling_of, table_of
 
 from warpline import networks
 from warpline.cases.case import Case
@@ -101,7 +101,8 @@ def test_the_table_of_validation_cases_repeats_the_training_s_last_validation(
         "mae_y": {"title": "", "metric": "mae_y", "over": "labels"},
         "sd": {"title": "", "metric": "mae_y", "over": "labels", "statistic": "std"},
     }
-    table = build(frame, {"columns": columns, "rows": [row]}, resamples=20)
+    entry = table_of({"title": "t", "columns": columns, "rows": [row]})
+    table = build(frame, entry, resamples=20)
     assert table["mae_y"][0] == pytest.approx(history["mae_y"], rel=1e-5)
     values = frame.loc[frame["metric"] == "mae_y", "value"]
     assert table["sd"][0] == pytest.approx(values.std(), rel=0.06)

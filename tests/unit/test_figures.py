@@ -1,6 +1,8 @@
 """Figures: slices the right way up, files that are whole, errors that tell what is missing."""
 
+import inspect
 import itertools
+from dataclasses import fields
 
 import matplotlib.image
 import numpy as np
@@ -17,12 +19,15 @@ from warpline.fields.physical import DisplacementField
 from warpline.figures import learning
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import learning_curves
+from warpline.figures.pairs import OfPairs
 from warpline.figures.panels import draw_grid
 from warpline.figures.registration import registration_figure
 from warpline.figures.style import colour
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, to_sitk
 from warpline.images.views import View
+from warpline.plan.kinds import FIGURES
+from warpline.registry import lookup
 
 ORIENTATIONS = ("LPS", "RAS", "PIR", "SLA", "AIL", "IRP")
 
@@ -245,3 +250,16 @@ def test_the_same_figure_twice_is_the_same_file(records, tmp_path):
     second = metric_boxplots(records, "dice", {"net": "Net"}, tmp_path / "b")
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.parametrize("kind", sorted(FIGURES))
+def test_a_kind_is_drawn_from_what_its_line_asks_for(kind):
+    """A keyword that `draw` lacks, or has and is not given, would fail after hours of work."""
+    asked = set(FIGURES[kind].sources)
+    function = lookup(kind, {kind: FIGURES[kind].draw}, "figure")
+    known = inspect.signature(function).parameters
+    assert list(known)[:2] == ["figure", "stem"]
+    named = {name for name, p in known.items() if p.kind is p.KEYWORD_ONLY}
+    if "sources" in known:
+        named |= {field.name for field in fields(OfPairs)}
+    assert asked == named

@@ -12,6 +12,7 @@ from warpline.evaluation.records import row, write_records
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures import axis_scatter, differences, pairs, residuals
+from warpline.figures.entry import FigureEntry
 from warpline.images.grid import Grid, Image
 from warpline.plan.pairs import pair_name
 
@@ -214,7 +215,7 @@ def test_the_difference_figure_of_files(tmp_path, monkeypatch):
     }
     written = []
     monkeypatch.setattr(differences, "write", lambda axes, text: written.append(text))
-    differences.draw(spec, sources, tmp_path / "figure2_5")
+    differences.draw(FigureEntry.of(spec), tmp_path / "figure2_5", **sources)
     assert written == ["Moving", "TRE 2.0 mm", "TRE 0.0 mm"]
     text = (tmp_path / "figure2_5.svg").read_text()
     for part in ("Fixed", "Affine", "RegNet", "median"):

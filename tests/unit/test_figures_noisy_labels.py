@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import same_color, to_rgb
+from schema_tools import limits_of
 from scipy import ndimage
 
 from warpline.cases.case import Case, write_case
@@ -17,12 +18,14 @@ from warpline.errors import WarplineError
 from warpline.figures import contact_sheet
 from warpline.figures import noisy_labels as sheet
 from warpline.figures.contact_sheet import COLOURS, RED
+from warpline.figures.entry import FigureEntry
 from warpline.figures.style import PALETTE
 from warpline.images.files import write_image
 from warpline.images.grid import Image
 from warpline.phantoms.anatomy import abdomen
 from warpline.segmentation.noisy_labels import Distribution, Limits, measure, noisy_labels
 
+LIMITS = Limits(**limits_of())
 ALL = tuple(range(1, len(ORGANS) + 1))
 SPLEEN, LIVER, STOMACH, PANCREAS = (
     NUMBER[name] for name in ("spleen", "liver", "stomach", "pancreas")
@@ -78,7 +81,7 @@ def drawn(monkeypatch):
 
 
 def drawn_sheet(drawn, table, folders, **settings):
-    sheet.contact_sheet(table, folders, "unused", limits=Limits(), **settings)
+    sheet.contact_sheet(table, folders, "unused", limits=LIMITS, **settings)
     return drawn.pop()
 
 
@@ -144,7 +147,7 @@ def test_panels_are_limited_and_the_foot_says_of_how_many(drawn, five, monkeypat
 def test_the_limits_decide_what_is_left_out(five):
     table = five[0]
     for dropped, expected in ((3, 2), (4, 1), (6, 0)):
-        cases = sheet.worst_first(sheet.verdicts(table, Limits(dropped=dropped)))
+        cases = sheet.worst_first(sheet.verdicts(table, Limits(**limits_of(dropped=dropped))))
         assert (~cases["kept"]).sum() == expected
         assert cases["case"].tolist() == ["out.5", "out.3", "few.2", "fine.1", "fine.4"]
 
@@ -293,9 +296,13 @@ def test_from_predictions_by_the_rules_to_the_same_files_each_time(tmp_path, sca
     low[np.maximum(z - 15, 0), y, x] = PANCREAS
     own = labels.with_array(np.where(labels.array == LIVER, LIVER, 0).astype("u1"))
     case = Case("msd-liver.12", scan.image, own, annotated=(LIVER,))
-    limits = {"volume": 50.0, "position": 5.0}
+    limits = limits_of(volume=50, position=5)
     found, table = noisy_labels(
-        case, labels.with_array(low), ALL, Distribution(pd.concat(measured)), Limits(**limits)
+        case,
+        labels.with_array(low),
+        ALL,
+        Distribution(pd.concat(measured)),
+        Limits(**limits),
     )
     assert PANCREAS not in found.annotated
     write_case(tmp_path / case.id, found)
@@ -307,7 +314,7 @@ def test_from_predictions_by_the_rules_to_the_same_files_each_time(tmp_path, sca
         "limits": limits,
     }
     for stem in ("a", "b"):
-        sheet.draw({}, sources, tmp_path / stem)
+        sheet.draw(FigureEntry.of({"plane": "coronal"}), tmp_path / stem, **sources)
     for suffix in (".png", ".svg"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
     text = (tmp_path / "a.svg").read_text()
@@ -334,7 +341,7 @@ def test_what_a_case_lacks_is_said(tmp_path, scan):
     table = rows("a", {})
 
     def draw(folders):
-        sheet.contact_sheet(table, folders, tmp_path / "sheet", limits=Limits())
+        sheet.contact_sheet(table, folders, tmp_path / "sheet", limits=LIMITS)
 
     with pytest.raises(WarplineError, match="without a folder"):
         draw({"b": folder})

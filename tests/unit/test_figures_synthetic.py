@@ -7,6 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from warpline.cases.case import Case, write_case
+from warpline.figures.entry import FigureEntry
 from warpline.figures.synthetic import draw, magnitude, synthetic_figure
 from warpline.images.grid import Grid, Image
 from warpline.registration.synthetic.pairs import FREQUENCIES, random_field
@@ -51,8 +52,8 @@ def test_larger_fields_are_brighter(tmp_path):
 def test_drawn_from_a_prepared_case_the_same_every_time(tmp_path, capsys):
     image, mask = scan()
     write_case(tmp_path / "p1", Case("p1", image, mask=mask))
-    spec = {"plane": "coronal", "seed": 3}
+    figure = FigureEntry.of({"plane": "coronal", "seed": 3})
     for stem in ("a", "b"):
-        draw(spec, {"folder": tmp_path / "p1"}, tmp_path / stem)
+        draw(figure, tmp_path / stem, folder=tmp_path / "p1")
     assert "case: p1" in capsys.readouterr().out
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from schema_tools import told_of
 
 from warpline.acquire.batch import IMPORTED, import_batch
 from warpline.cases.case import read_case
@@ -13,7 +14,7 @@ from warpline.errors import WarplineError
 from warpline.images.files import write_image
 from warpline.images.grid import Grid, Image
 
-DATASET = {"format": "folder", "labels": {}, "case_sheet": "own.tsv", "ask": None}
+DATASET = told_of(case_sheet="own.tsv")
 
 
 def rows(*cases):

@@ -107,6 +107,21 @@ def test_surfaces_are_those_of_deepmind_s_package(label_maps, spacing):
         )
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.1, 2.5)])
+def test_how_far_the_lattice_is_looked_at_changes_no_distance(monkeypatch, spacing):
+    # Two boxes that meet on one side and are 9 voxels apart on the other: near and far elements.
+    fixed, warped = np.zeros((2, 24, 18, 18), np.uint8)
+    fixed[2:12, 3:14, 3:14], warped[2:21, 4:14, 3:14] = 1, 1
+    found = {}
+    for reach in (1, 4, 12):
+        monkeypatch.setattr("warpline.evaluation.metrics.surface.REACH", reach)
+        found[reach] = metrics.surface_distances(fixed, warped, [1], spacing)[1].distances
+    assert found[4][1].max() == pytest.approx(9 * spacing[0])
+    for reach in (1, 12):
+        for expected, distances in zip(found[4], found[reach], strict=True):
+            np.testing.assert_allclose(distances, expected, atol=1e-12)
+
+
 def test_scaling_distances_is_scaling_voxels(label_maps):
     in_voxels = metrics.surface_distances(*label_maps, [1])[1]
     in_mm = metrics.surface_distances(*label_maps, [1], (2.0, 2.0, 2.0))[1]

@@ -14,12 +14,15 @@ from warpline import networks
 from warpline.cli.main import main
 from warpline.errors import WarplineError
 from warpline.evaluation.records import COLUMNS
+from warpline.files import checksum
 from warpline.networks.half import save_in_half
 from warpline.networks.weights import load_weights, save_weights
+from warpline.plan.config import merge, read_yaml
 from warpline.plan.experiments import networks_of, trainings_of
-from warpline.plan.inputs import models, papers, register
+from warpline.plan.inputs import figures, models, papers, register
 from warpline.plan.models import Models
 from warpline.plan.run import Run
+from warpline.plan.trainings import model_of
 from warpline.tables.card import scores
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +91,7 @@ def test_a_model_is_not_trained_and_its_row_stays_without_given_weights(project)
     assert place in networks_of(run.catalog, "estienne2020")
     weights = register.trained_weights(run, *place)
     assert Path(weights).resolve() == project / "models/small.safetensors"
-    assert any(path.endswith("models/small.csv") for path in papers.histories(run, "estienne2020"))
+    assert any(path.endswith("models/small.csv") for path in figures.histories(run, "estienne2020"))
     assert any(path.endswith("models/small.json") for path in papers.everything(run)["sidecars"])
     rows = run.catalog.paper("estienne2020")["tables"]["table1"]["rows"]
     assert any(row.get("method") == METHOD for row in rows)
@@ -178,3 +181,47 @@ def test_scores_are_means_of_pairs_with_their_numbers_of_cases():
     assert score["mean"] == pytest.approx((0.5 + 0.8 + 0.6) / 3, abs=1e-5)
     assert (score["metric"], score["pairs"], score["cases"]) == ("dice", 3, 4)
     assert score["low"] < score["mean"] < score["high"]
+
+
+# The models that are there ----------------------------------------------------------------------
+
+SHIPPED = Models(ROOT).known()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_model_of_the_house_is_what_its_card_says(name):
+    house = Models(ROOT)
+    card, weights = house.card(name), house.file(name, "safetensors")
+    assert checksum(weights) == card["weights_sha256"]
+    assert weights.stat().st_size <= 5_000_000
+    network = networks.build(**card["recipe"]["network"])
+    load_weights(weights, network)
+    assert networks.parameter_count(network) == card["parameters"]
+    assert pd.read_csv(house.file(name, "csv"))["epoch"].max() == card["epochs"]
+    assert all(s["low"] is None or s["low"] <= s["mean"] <= s["high"] for s in card["scores"])
+
+
+def test_the_page_of_models_names_each_with_its_score():
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    assert SHIPPED
+    for name in SHIPPED:
+        dice = next(s for s in Models(ROOT).card(name)["scores"] if s["metric"] == "dice")
+        assert f"| {name} |" in page
+        assert f"{dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}]" in page
+
+
+def test_the_demo_runs_every_model_on_cases_of_another_seed_on_the_models_grid():
+    config = merge(*(read_yaml(ROOT / f"config/{name}.yaml") for name in ("config", "demo")))
+    run = Run(config, ROOT)
+    used = set()
+    for paper in run.catalog.papers:
+        for dataset, method in networks_of(run.catalog, paper):
+            model = model_of(run.catalog, method)
+            if model is not None:
+                used.add(model)
+                own, spec = Models(ROOT).card(model)["dataset"], run.catalog.dataset(dataset).spec
+                assert spec["prepare"] == own.get("prepare", [])
+                members = spec.get("members", {dataset: None})
+                seeds = {run.catalog.dataset(m).spec["phantom"]["seed"] for m in members}
+                assert seeds == {2021}
+    assert used == set(SHIPPED)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schema_tools import limits_of
 from scipy.spatial.transform import Rotation
 
 from warpline.cases.case import Case
@@ -25,6 +26,7 @@ from warpline.segmentation.noisy_labels import (
 
 OBLIQUE = tuple(Rotation.from_rotvec([0.3, -0.2, 0.4]).as_matrix().ravel())
 SHAPE = (24, 20, 30)
+LIMITS = Limits(**limits_of())
 GRID = Grid(SHAPE, (5.0, 4.0, 6.0), (-80.0, 10.0, 3.0), OBLIQUE)
 LIVER, SPLEEN, AORTA, PANCREAS = 6, 1, 8, 11
 ORGANS = (SPLEEN, LIVER, AORTA, PANCREAS)
@@ -137,11 +139,9 @@ def test_largest_components_by_hand():
 # Outliers ---------------------------------------------------------------------------------------
 
 
-def judged(
-    labels: Image, annotated=(), limits: Limits | None = None, count: int = 7
-) -> pd.DataFrame:
+def judged(labels: Image, annotated=(), limits: Limits = LIMITS, count: int = 7) -> pd.DataFrame:
     measured = measure(labels, ORGANS, "p", annotated)
-    return judge(measured, Distribution(population(count)), limits or Limits()).set_index("organ")
+    return judge(measured, Distribution(population(count)), limits).set_index("organ")
 
 
 def test_scores_by_hand():
@@ -195,7 +195,9 @@ def test_with_too_few_examples_nothing_is_judged():
     found = judged(patient(o11=((8, 8, 13), (1, 1, 2))), count=4)
     assert found["kept"].all()
     assert found[["volume_score", "position_score"]].isna().all().all()
-    fewer = judged(patient(o11=((8, 8, 13), (1, 1, 2))), count=4, limits=Limits(examples=4))
+    fewer = judged(
+        patient(o11=((8, 8, 13), (1, 1, 2))), count=4, limits=Limits(**limits_of(examples=4))
+    )
     assert not fewer.loc["pancreas", "kept"]
 
 
@@ -221,8 +223,8 @@ def test_organs_that_no_case_has_together_do_not_place_each_other():
 def test_the_order_of_organs_does_not_matter(order):
     measured = measure(patient(o11=((8, 8, 13), (1, 1, 2))), ORGANS, "p", ())
     distribution = Distribution(population())
-    straight = judge(measured, distribution, Limits()).set_index("organ")
-    other = judge(measured.iloc[list(order)], distribution, Limits()).set_index("organ")
+    straight = judge(measured, distribution, LIMITS).set_index("organ")
+    other = judge(measured.iloc[list(order)], distribution, LIMITS).set_index("organ")
     pd.testing.assert_frame_equal(other.loc[straight.index], straight)
 
 
@@ -235,7 +237,7 @@ def test_a_case_from_end_to_end():
     predicted = patient(o11=((8, 8, 13), (1, 1, 2)))
     predicted.array[1, 1, 1] = SPLEEN
     case = a_case(truth, annotated=(LIVER,))
-    found, table = noisy_labels(case, predicted, ORGANS, Distribution(population()))
+    found, table = noisy_labels(case, predicted, ORGANS, Distribution(population()), LIMITS)
     assert found.annotated == (SPLEEN, LIVER, AORTA)
     assert set(np.unique(found.labels.array)) == {0, SPLEEN, LIVER, AORTA}
     assert np.array_equal(found.labels.array == LIVER, truth.array == LIVER)
@@ -252,12 +254,12 @@ def test_which_cases_are_fit():
     distribution = Distribution(population())
     nothing = Image(np.zeros(SHAPE, np.uint8), GRID)
     tables = [
-        noisy_labels(replace(a_case(None), id=name), labels, ORGANS, distribution)[1]
+        noisy_labels(replace(a_case(None), id=name), labels, ORGANS, distribution, LIMITS)[1]
         for name, labels in (("good", patient()), ("bad", nothing))
     ]
-    found = verdicts(pd.concat(tables)).set_index("case")
+    found = verdicts(pd.concat(tables), LIMITS).set_index("case")
     assert found["kept"].tolist() == [True, False]
     assert found["dropped"].tolist() == [0, 4]
     assert found.loc["good", "reason"] == ""
     assert found.loc["bad", "reason"].startswith("spleen not found, liver not found")
-    assert verdicts(pd.concat(tables), Limits(dropped=4))["kept"].all()
+    assert verdicts(pd.concat(tables), Limits(**limits_of(dropped=4)))["kept"].all()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from schema_tools import asked, files_of, phantom_of
 
 from warpline import phantoms
 from warpline.acquire.formats import kits19 as kits19_format
@@ -19,7 +20,7 @@ from warpline.files import checksum
 from warpline.images.files import read_image
 from warpline.images.grid import Image
 from warpline.phantoms.anatomy.abdomen.organs import NUMBER
-from warpline.phantoms.providers.clinical import case_seed, clinical_scan
+from warpline.phantoms.providers.clinical import clinical_scan
 from warpline.phantoms.providers.tcia_pancreas import PROTOCOL, crop_of
 
 COARSE = {"size": 40, "spacing_xy": [9.4, 10.2], "spacing_z": [7.5, 9.5]}
@@ -27,7 +28,7 @@ COARSE = {"size": 40, "spacing_xy": [9.4, 10.2], "spacing_z": [7.5, 9.5]}
 
 def write(kind: str, cases: list[dict], folder: Path, parameters: dict | None = None, seed=3):
     spec = {"seed": seed, "parameters": COARSE if parameters is None else parameters}
-    return phantoms.write(kind, spec, cases, folder)
+    return phantoms.write(kind, phantom_of(**spec), cases, folder)
 
 
 def middle(labels: Image, *values: int) -> np.ndarray:
@@ -57,7 +58,7 @@ def test_learn2reg_has_thirteen_organs_on_one_grid(tmp_path):
     assert listed(tmp_path)[archive.name] == checksum(archive)
     folder = unpack(archive, tmp_path / "new")
     names = {str(k): name for name, k in NUMBER.items()}
-    found = [learn2reg.locate(folder, {"labels": names}, case) for case in cases]
+    found = [learn2reg.locate(folder, files_of(labels=names), case) for case in cases]
     images = [read_image(files.image) for files in found]
     assert images[0].grid == images[1].grid
     assert images[0].array.shape == (51, 32, 38)
@@ -73,7 +74,9 @@ def test_learn2reg_has_thirteen_organs_on_one_grid(tmp_path):
     # 2020's package has the same scans under other names.
     (older,) = write("abdomen-2020", cases, tmp_path, {"coarser": 5})
     folder = unpack(older, tmp_path / "old")
-    files = learn2reg2020.locate(folder, {"labels": names}, {"case": "0021"} | {"image": "img0021"})
+    files = learn2reg2020.locate(
+        folder, files_of(labels=names), {"case": "0021", "image": "img0021"}
+    )
     np.testing.assert_array_equal(read_image(files.image).array, images[1].array)
 
 
@@ -98,13 +101,13 @@ def test_a_task_of_the_decathlon_has_its_own_labels_only(
     description = json.loads(next(folder.glob("**/dataset.json")).read_text())
     assert set(description["labels"]) == {"0", *map(str, values)}
     assert description["training"][0]["image"] == f"./imagesTr/{stem}_002.nii.gz"
-    files = msd.locate(folder, {}, cases[0])
+    files = msd.locate(folder, files_of(), cases[0])
     labels, image = read_image(files.labels), read_image(files.image)
     assert labels.grid == image.grid
     assert set(np.unique(labels.array)) == {0, *values}
     if side:
         assert side * (middle(labels, *values) - body_axis(image))[0] > 20
-    assert msd.locate(folder, {}, cases[1]).labels is None
+    assert msd.locate(folder, files_of(), cases[1]).labels is None
 
 
 def test_kits19_stores_slices_first_from_the_head(tmp_path):
@@ -136,7 +139,7 @@ def test_kits19_stores_slices_first_from_the_head(tmp_path):
     unpacked.mkdir(parents=True)
     for path, name in zip(paths[:2], ("imaging", "segmentation"), strict=True):
         (unpacked / f"{name}.nii.gz").write_bytes(path.read_bytes())
-    files = kits19_format.locate(unpacked.parent, {}, cases[0])
+    files = kits19_format.locate(unpacked.parent, files_of(), cases[0])
     assert read_image(files.labels).grid == read_image(files.image).grid
 
 
@@ -159,9 +162,9 @@ def test_pancreas_ct_comes_as_series_and_labels_apart(tmp_path):
             unpack(path, sources / stem)
     (sources / "cropping.csv").write_text((tmp_path / "cropping.csv").read_text())
     # The scan as it was made, axes along LPS, is what the series and its labels must be.
-    scan = clinical_scan(case_seed({"seed": 3}, "tcia-pancreas", "0002"), PROTOCOL, **COARSE)
+    scan = clinical_scan(asked(seed=3).seed_of("tcia-pancreas/0002"), PROTOCOL, **COARSE)
     for case in cases:
-        files = tcia_format.locate(sources, {}, case)
+        files = tcia_format.locate(sources, files_of(), case)
         image, _ = files.read()
         labels = read_image(files.labels)
         assert image.array.shape == labels.array.shape
@@ -187,7 +190,7 @@ def test_oasis_has_a_hippocampus_on_either_side(tmp_path):
     names = next(folder.glob("**/subjects.txt")).read_text().split()
     assert names == ["OASIS_OAS1_0001_MR1", "OASIS_OAS1_0002_MR1"]
     for case in cases:
-        neurite_oasis.locate(folder, {"labels": {}}, case)
+        neurite_oasis.locate(folder, files_of(), case)
     subject = next(folder.glob("**/OASIS_OAS1_0002_MR1"))
     labels, image = (read_image(subject / f"{kind}.nii.gz") for kind in ("seg35", "orig"))
     assert image.array.min() >= 0
@@ -207,12 +210,12 @@ def test_a_case_depends_on_its_id_alone(tmp_path):
     alone = write("msd-spleen", [{"case": "003"}], tmp_path / "alone")
     more = write("msd-spleen", [{"case": "001"}, {"case": "003"}], tmp_path / "more")
     stored = [
-        msd.locate(unpack(paths[0], paths[0].parent / "unpacked"), {}, {"case": "003"})
+        msd.locate(unpack(paths[0], paths[0].parent / "unpacked"), files_of(), {"case": "003"})
         for paths in (alone, more)
     ]
     assert stored[0].image.read_bytes() == stored[1].image.read_bytes()
     # The same id in another dataset is another person.
-    other = clinical_scan(case_seed({"seed": 3}, "Task03_Liver", "003"), PROTOCOL, **COARSE)
+    other = clinical_scan(asked(seed=3).seed_of("Task03_Liver/003"), PROTOCOL, **COARSE)
     assert other.image.grid != read_image(stored[0].image).grid
 
 

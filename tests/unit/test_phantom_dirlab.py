@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from schema_tools import files_of, phantom_of
 
 from warpline import phantoms
 from warpline.acquire import formats
@@ -40,7 +41,7 @@ def rows(*patients: str) -> list[dict[str, str]]:
 def written(kind: str, patients: tuple[str, ...], folder: Path, **parameters) -> list[Path]:
     spec = {"seed": 3, "parameters": {**QUICK, **parameters}}
     spec["scans"] = dict.fromkeys(patients, SCAN)
-    return phantoms.write(kind, spec, rows(*patients), folder)
+    return phantoms.write(kind, phantom_of(**spec), rows(*patients), folder)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def archives(tmp_path_factory, deep) -> dict[str, Path]:
 def always_give(pair, patch: pytest.MonkeyPatch) -> None:
     """Let the phantom take this pair for every patient's."""
     patch.setattr("warpline.phantoms.providers.dirlab.stored_pair", lambda *_, **__: pair)
-    patch.setattr("warpline.phantoms.providers.dirlab.check_parameters", lambda *_: None)
+    patch.setattr("warpline.phantoms.providers.request.check_parameters", lambda *_: None)
 
 
 def names(path: Path) -> set[str]:
@@ -102,7 +103,7 @@ def test_its_archives_go_the_way_of_real_ones(archives, tmp_path, zipped):
             unpack(path, folder / name)
     cases = rows("case1", "case8", "copd3")
     spec = {"scans": dict.fromkeys(["case1", "case8", "copd3"], SCAN), "patients": cases}
-    found = formats.locate_all("dirlab", folder, spec | {"phantom": {"kind": "x"}}, cases)
+    found = formats.locate_all("dirlab", folder, files_of(**spec, phantom={"kind": "x"}), cases)
     sides = {}
     for name in ("copd3-iBHCT", "copd3-eBHCT"):
         canonicalise(found[name], name, tmp_path / name, labels={})
@@ -124,7 +125,7 @@ def test_its_archives_go_the_way_of_real_ones(archives, tmp_path, zipped):
     assert exhale.landmarks["z"].mean() > inhale.landmarks["z"].mean() + 5
     # But for the real ones the published distance is asked for.
     with pytest.raises(WarplineError, match=r"published are 1\.00 mm"):
-        formats.locate_all("dirlab", folder, spec, cases)
+        formats.locate_all("dirlab", folder, files_of(**spec), cases)
 
 
 def test_landmarks_are_voxels_half_a_voxel_from_the_truth(deep):
@@ -180,9 +181,9 @@ def test_what_cannot_be_made(tmp_path):
     with pytest.raises(WarplineError, match="no parameter 'diafragm'"):
         written("dirlab-copd", ("copd3",), tmp_path, diafragm=3)
     with pytest.raises(WarplineError, match="'copd1' are not known"):
-        phantoms.write("dirlab-copd", {"scans": {}}, rows("copd1"), tmp_path)
+        phantoms.write("dirlab-copd", phantom_of(), rows("copd1"), tmp_path)
     with pytest.raises(WarplineError, match="The patient 'anna' has no number"):
-        phantoms.write("dirlab-copd", {"scans": {"anna": SCAN}}, [{"patient": "anna"}], tmp_path)
+        phantoms.write("dirlab-copd", phantom_of({"anna": SCAN}), [{"patient": "anna"}], tmp_path)
     assert not list(tmp_path.glob("*.zip"))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from schema_tools import files_of, phantom_of
 from scipy.spatial import cKDTree
 
 from warpline import phantoms
@@ -47,7 +48,9 @@ def pair():
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:
     spec = {"seed": 4, "parameters": {**COARSE, "landmarks": 30}}
-    (path,) = phantoms.write("followup", spec, ROWS, tmp_path_factory.mktemp("mirror"))
+    (path,) = phantoms.write(
+        "followup", phantom_of(**spec), ROWS, tmp_path_factory.mktemp("mirror")
+    )
     return path
 
 
@@ -96,7 +99,7 @@ def test_its_files_go_the_way_of_real_ones(archive, tmp_path):
     assert archive.name == "followup.zip"
     assert checksum(archive) in (archive.parent / "SHA256SUMS").read_text()
     unpack(archive, tmp_path / "unpacked" / archive.name)
-    found = formats.locate_all("followup", tmp_path / "unpacked", {"patients": ROWS}, ROWS)
+    found = formats.locate_all("followup", tmp_path / "unpacked", files_of(patients=ROWS), ROWS)
     sides = []
     for name, files in found.items():
         canonicalise(files, name, tmp_path / name, labels={})
@@ -119,7 +122,7 @@ def test_its_files_go_the_way_of_real_ones(archive, tmp_path):
 
 def test_the_same_bytes_every_time(archive, tmp_path):
     spec = {"seed": 4, "parameters": {**COARSE, "landmarks": 30}}
-    (again,) = phantoms.write("followup", spec, ROWS, tmp_path)
+    (again,) = phantoms.write("followup", phantom_of(**spec), ROWS, tmp_path)
     assert again.read_bytes() == archive.read_bytes()
 
 
@@ -132,7 +135,7 @@ def test_the_same_bytes_every_time(archive, tmp_path):
 )
 def test_what_cannot_be_made(tmp_path, rows, parameters, message):
     with pytest.raises(WarplineError, match=message):
-        phantoms.write("followup", {"parameters": parameters}, rows, tmp_path)
+        phantoms.write("followup", phantom_of(parameters=parameters), rows, tmp_path)
     assert not (tmp_path / "followup.zip").exists()
 
 
@@ -155,5 +158,7 @@ def test_elastix_own_pair_comes_file_by_file(tmp_path):
         assert entry["sources"][0].endswith(f"/{archive}")
         (tmp_path / archive).mkdir()
         (tmp_path / archive / archive).write_text("point\n100\n")
-    found = formats.locate_all("followup", tmp_path, {"patients": dataset.cases}, dataset.cases)
+    found = formats.locate_all(
+        "followup", tmp_path, files_of(patients=dataset.cases), dataset.cases
+    )
     assert all(files.mask and files.landmarks for files in found.values())

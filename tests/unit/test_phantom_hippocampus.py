@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from schema_tools import files_of, phantom_of
 from scipy import ndimage
 
 from warpline import phantoms
@@ -203,14 +204,16 @@ DATASET = {"labels": {"1": "head", "2": "body"}}
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    (path,) = phantoms.write("hippocampus", {"seed": 1}, CASES, tmp_path_factory.mktemp("mirror"))
+    (path,) = phantoms.write(
+        "hippocampus", phantom_of(seed=1), CASES, tmp_path_factory.mktemp("mirror")
+    )
     return path
 
 
 def test_the_archive_is_the_same_every_time(archive, tmp_path):
-    (again,) = phantoms.write("hippocampus", {"seed": 1}, CASES[::-1], tmp_path)
+    (again,) = phantoms.write("hippocampus", phantom_of(seed=1), CASES[::-1], tmp_path)
     assert again.read_bytes() == archive.read_bytes()
-    (other,) = phantoms.write("hippocampus", {"seed": 2}, CASES, tmp_path)
+    (other,) = phantoms.write("hippocampus", phantom_of(seed=2), CASES, tmp_path)
     assert other.read_bytes() != archive.read_bytes()
     sums = (tmp_path / "SHA256SUMS").read_text()
     assert sums == f"{hashlib.sha256(other.read_bytes()).hexdigest()}  Task04_Hippocampus.tar\n"
@@ -228,7 +231,7 @@ def test_the_archive_is_laid_out_as_the_real_one(archive):
 
 
 def test_a_case_does_not_depend_on_the_others(archive, tmp_path):
-    (alone,) = phantoms.write("hippocampus", {"seed": 1}, CASES[:1], tmp_path)
+    (alone,) = phantoms.write("hippocampus", phantom_of(seed=1), CASES[:1], tmp_path)
     name = "Task04_Hippocampus/imagesTr/hippocampus_004.nii.gz"
     with tarfile.open(alone) as one, tarfile.open(archive) as both:
         assert one.extractfile(name).read() == both.extractfile(name).read()
@@ -238,7 +241,7 @@ def test_from_archive_to_canonical_cases(archive, tmp_path):
     (line,) = (archive.parent / "SHA256SUMS").read_text().splitlines()
     source = Archive(archive.name, (archive.as_uri(),), (f"sha256:{line.split()[0]}",))
     folder = unpack(fetch(source, tmp_path / "archives"), tmp_path / "unpacked")
-    for case, files in formats.locate_all("msd", folder, DATASET, CASES).items():
+    for case, files in formats.locate_all("msd", folder, files_of(**DATASET), CASES).items():
         made = canonicalise(files, case, tmp_path / "cases" / case, labels=LABELS)
         assert set(np.unique(made.labels.array)) == {0, 1, 2}
         assert made.image.array.std() > 0
@@ -246,8 +249,8 @@ def test_from_archive_to_canonical_cases(archive, tmp_path):
 
 def test_unknown_names_are_refused_with_the_nearest(tmp_path):
     with pytest.raises(WarplineError, match="no phantom 'hipocampus'") as error:
-        phantoms.write("hipocampus", {}, CASES, tmp_path)
+        phantoms.write("hipocampus", phantom_of(), CASES, tmp_path)
     assert "Did you mean 'hippocampus'?" in error.value.do
     with pytest.raises(WarplineError, match="no parameter 'noize'") as error:
-        phantoms.write("hippocampus", {"parameters": {"noize": 0}}, CASES, tmp_path)
+        phantoms.write("hippocampus", phantom_of(parameters={"noize": 0}), CASES, tmp_path)
     assert "Did you mean 'noise'?" in error.value.do

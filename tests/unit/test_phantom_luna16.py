@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from schema_tools import asked, files_of, phantom_of
 
 from warpline import phantoms
 from warpline.acquire import formats
@@ -53,7 +54,7 @@ def scan(number: int = 0, make=stand_in, **parameters):
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
-    write_luna16({"seed": 3, "parameters": {"flipped": 0.5}}, CASES, folder, make=stand_in)
+    write_luna16(asked(seed=3, parameters={"flipped": 0.5}), CASES, folder, make=stand_in)
     return folder
 
 
@@ -91,10 +92,10 @@ def test_cases_are_spread_over_the_subsets():
 
 def test_the_same_bytes_every_time_whatever_the_other_cases(archives, tmp_path):
     spec = {"seed": 3, "parameters": {"flipped": 0.5}}
-    write_luna16(spec, CASES[::-1], tmp_path / "again", make=stand_in)
+    write_luna16(asked(**spec), CASES[::-1], tmp_path / "again", make=stand_in)
     for path in archives.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
-    write_luna16(spec, CASES[2:3], tmp_path / "alone", make=stand_in)
+    write_luna16(asked(**spec), CASES[2:3], tmp_path / "alone", make=stand_in)
     name = f"subset{subset_of('1.2.2')}.zip"
     with (
         zipfile.ZipFile(archives / name) as both,
@@ -102,7 +103,7 @@ def test_the_same_bytes_every_time_whatever_the_other_cases(archives, tmp_path):
     ):
         for member in one.namelist():
             assert one.read(member) == both.read(member)
-    write_luna16(spec | {"seed": 4}, CASES[2:3], tmp_path / "other", make=stand_in)
+    write_luna16(asked(**spec | {"seed": 4}), CASES[2:3], tmp_path / "other", make=stand_in)
     assert (tmp_path / "other" / name).read_bytes() != (tmp_path / "alone" / name).read_bytes()
 
 
@@ -147,7 +148,7 @@ def test_from_archives_to_canonical_cases(archives, unpacked, tmp_path):
     assert fetch(Archive(path.name, (path.as_uri(),)), tmp_path / "fetched").exists()
     directions, orientations = set(), set()
     for row in CASES:
-        files = formats.get("luna16").locate(unpacked, {}, row)
+        files = formats.get("luna16").locate(unpacked, files_of(), row)
         case = canonicalise(files, row["case"], tmp_path / row["case"], labels={1: "lungs"})
         directions.add(case.image.grid.direction[0])
         orientations.add(header(files.image.read_text())["AnatomicalOrientation"])
@@ -242,19 +243,21 @@ def test_parameters_do_what_they_say():
 )
 def test_wrong_parameters(tmp_path, parameters, match):
     with pytest.raises(WarplineError, match=match):
-        write_luna16({"parameters": parameters}, CASES, tmp_path, make=stand_in)
+        write_luna16(asked(parameters=parameters), CASES, tmp_path, make=stand_in)
     assert not (tmp_path / "SHA256SUMS").exists()
 
 
 def test_chests_in_the_archives(tmp_path):
     """The real phantom, through `phantoms.write`."""
     spec = {"seed": 2019, "parameters": {"size": 48, "spacing_xy": [7, 8], "spacing_z": [7, 8]}}
-    paths = phantoms.write("luna16", json.loads(json.dumps(spec)), CASES[:2], tmp_path)
+    paths = phantoms.write(
+        "luna16", phantom_of(**json.loads(json.dumps(spec))), CASES[:2], tmp_path
+    )
     assert len(paths) == 11
     for path in paths:
         unpack(path, tmp_path / "unpacked" / path.name)
     for row in CASES[:2]:
-        files = formats.get("luna16").locate(tmp_path / "unpacked", {}, row)
+        files = formats.get("luna16").locate(tmp_path / "unpacked", files_of(), row)
         case = canonicalise(files, row["case"], tmp_path / row["case"], labels={1: "lungs"})
         volume = case.labels.array.sum() * np.prod(case.labels.grid.spacing) / 1e6
         assert 2 < volume < 9

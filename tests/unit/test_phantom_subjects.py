@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from schema_tools import files_of, phantom_of
 
 from warpline import phantoms
 from warpline.acquire import formats
@@ -51,7 +52,9 @@ def tables():
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:
     spec = {"seed": 4, "parameters": COARSE}
-    (path,) = phantoms.write("subjects", spec, ROWS, tmp_path_factory.mktemp("mirror"))
+    (path,) = phantoms.write(
+        "subjects", phantom_of(**spec), ROWS, tmp_path_factory.mktemp("mirror")
+    )
     return path
 
 
@@ -136,7 +139,7 @@ def test_their_files_go_the_way_of_own_data(archive, tmp_path):
     assert archive.name == "chest.zip"
     assert checksum(archive) in (archive.parent / "SHA256SUMS").read_text()
     unpack(archive, tmp_path / "unpacked" / archive.name)
-    found = formats.locate_all("folder", tmp_path / "unpacked", {}, ROWS)
+    found = formats.locate_all("folder", tmp_path / "unpacked", files_of(), ROWS)
     for name, files in found.items():
         canonicalise(files, name, tmp_path / name, labels={1: "lungs"})
     first, second = (read_case(tmp_path / name) for name in ("one", "two"))
@@ -151,9 +154,9 @@ def test_their_files_go_the_way_of_own_data(archive, tmp_path):
 
 def test_the_same_bytes_every_time_whatever_the_other_cases(archive, tmp_path):
     spec = {"seed": 4, "parameters": COARSE}
-    (again,) = phantoms.write("subjects", spec, ROWS, tmp_path / "a")
+    (again,) = phantoms.write("subjects", phantom_of(**spec), ROWS, tmp_path / "a")
     assert again.read_bytes() == archive.read_bytes()
-    (alone,) = phantoms.write("subjects", spec, ROWS[1:], tmp_path / "b")
+    (alone,) = phantoms.write("subjects", phantom_of(**spec), ROWS[1:], tmp_path / "b")
     part, whole = (unpack(path, tmp_path / path.parent.name / "u") for path in (alone, archive))
     for name in ("ct.nii.gz", "landmarks.csv"):
         assert (part / "two" / name).read_bytes() == (whole / "two" / name).read_bytes()
@@ -161,7 +164,7 @@ def test_the_same_bytes_every_time_whatever_the_other_cases(archive, tmp_path):
 
 def test_an_unknown_parameter_is_refused(tmp_path):
     with pytest.raises(WarplineError, match="no parameter 'spacin'"):
-        phantoms.write("subjects", {"parameters": {"spacin": 3}}, ROWS, tmp_path)
+        phantoms.write("subjects", phantom_of(parameters={"spacin": 3}), ROWS, tmp_path)
 
 
 @pytest.mark.parametrize("scale", ["demo", "cpu", "paper"])

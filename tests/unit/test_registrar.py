@@ -54,7 +54,7 @@ def by_network(pair, recipe, pairs=(("f", "m"),), **more):
     """The folder of fields that a recipe's network makes of pairs."""
     folders, folder = pair
     weights = str(folder / "weights.safetensors")
-    method = Method.of(SPEC | recipe, network=recipe, weights=weights, **more)
+    method = Method.of(SPEC | recipe, recipe=recipe, weights=weights, **more)
     with registrar(method, "cpu", "test") as chosen:
         register_batch(chosen, pairs, folders, folder / "fields")
     return folder / "fields"

@@ -3,13 +3,14 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from warpline.errors import WarplineError
-from warpline.report.page import render
+from warpline.report.page import PaperPart, Picture, TablePart, render
 from warpline.report.papers import SCALES, paper_entry
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
@@ -46,26 +47,29 @@ def papers(tmp_path):
     (tmp_path / "table1.html").write_text("<figure><table><tr><td>0.8</td></tr></table></figure>")
     (tmp_path / "table1.csv").write_text("a,b\n")
     (tmp_path / "figure2.png").write_bytes(PIXEL)
-    picture = {"title": "Figure <2>", "caption": "A & B", "image": tmp_path / "figure2.png"}
+    picture = {
+        "title": "Figure <2>",
+        "caption": "A & B",
+        "image": tmp_path / "figure2.png",
+        "files": [],
+    }
+    files = tmp_path / "table1.html", [tmp_path / "table1.csv"]
+    tables = [TablePart("table1", "Table 1", *files, False), TablePart("t2", "Road", *files, True)]
+    claim = {"text": "A > B", "verdict": "holds, but not beyond chance", "sentence": "A 1, B 0."}
     return [
-        {
-            "id": "estienne2020",
-            "title": "Deep <learning>",
-            "citation": "Estienne & al.",
-            "url": "https://arxiv.org/abs/2010.10897",
-            "tables": [
-                {
-                    "id": "table1",
-                    "title": "Table 1",
-                    "html": tmp_path / "table1.html",
-                    "files": [tmp_path / "table1.csv"],
-                }
-            ],
-            "figures": [{"id": "figure2", **picture}],
-            "curves": [{"id": "curves", **picture}],
-            "provenance": {"seed": 1, "note": "</pre><script>"},
-        },
-        {"id": "bare", "title": "Bare", "citation": "Nobody", "url": "javascript:alert(1)"},
+        PaperPart(
+            id="estienne2020",
+            title="Deep <learning>",
+            citation="Estienne & al.",
+            url="https://arxiv.org/abs/2010.10897",
+            notes="",
+            claims=[claim],
+            tables=tables,
+            figures=[Picture(id="figure2", **picture)],
+            curves=[Picture(id="curves", **picture)],
+            provenance={"seed": 1, "note": "</pre><script>"},
+        ),
+        PaperPart("bare", "Bare", "Nobody", "javascript:alert(1)", "", [], [], [], [], None),
     ]
 
 
@@ -99,6 +103,16 @@ def test_everything_is_in_the_page(page):
     assert not re.search(r"@import|url\(", text)
 
 
+def test_claims_stand_first_with_their_verdict_and_only_what_is_folded_is_folded(page):
+    text, _ = page
+    assert text.index("A &gt; B") < text.index("<td>0.8</td>")
+    assert (
+        'class="verdict verdict-holds-but-not-beyond-chance">holds, but not beyond chance' in text
+    )
+    assert text.count("<summary>Road</summary>") == 1
+    assert "<summary>Table 1</summary>" not in text
+
+
 def test_text_is_escaped_and_tables_are_not(page):
     text, _ = page
     assert "Five &lt;papers&gt;" in text
@@ -108,7 +122,8 @@ def test_text_is_escaped_and_tables_are_not(page):
 
 
 def test_a_missing_part_names_its_file(papers, tmp_path):
-    papers[0]["figures"][0]["image"] = tmp_path / "gone.png"
+    gone = replace(papers[0].figures[0], image=tmp_path / "gone.png")
+    papers[0] = replace(papers[0], figures=[gone])
     with pytest.raises(WarplineError, match=r"gone\.png"):
         render("Title", papers, tmp_path / "out" / "report.html", TEMPLATES)
     assert not (tmp_path / "out").exists()
@@ -121,7 +136,7 @@ def paper():
         "citation": "Somebody",
         "url": "https://example.org",
         "notes": "docs/papers/deep.md",
-        "tables": {"table1": {"title": "Table 1"}},
+        "tables": {"table1": {"title": "Table 1", "folded": False}},
         "figures": {"figure2": {"title": "Figure 2", "caption": "At scale {scale}, seed {seed}."}},
     }
 
@@ -130,23 +145,28 @@ def test_an_entry_names_the_files_of_a_paper_and_quotes_the_run(paper, tmp_path)
     sidecar = tmp_path / "models" / "brains" / "net" / "model.json"
     sidecar.parent.mkdir(parents=True)
     sidecar.write_text(json.dumps({"seed": 3}))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/claims.json").write_text('[{"verdict": "holds"}]')
     values = {"scale": "demo", "seed": "3"}
-    entry = paper_entry("deep", paper, [("brains", "net")], values, tmp_path)
+    entry = paper_entry("deep", paper, {"brains/net": str(sidecar)}, values, tmp_path)
     own = tmp_path / "deep"
-    assert entry["notes"] == (
+    assert entry.notes == (
         f"{SCALES['demo']} Deviations from the paper and choices: docs/papers/deep.md."
     )
-    (table,), (figure,), (curves,) = entry["tables"], entry["figures"], entry["curves"]
-    assert table["html"] == own / "tables" / "table1.html"
-    assert [path.name for path in table["files"]] == ["table1.csv", "table1.md", "table1.tex"]
-    assert figure["caption"] == "At scale demo, seed 3."
-    assert figure["image"] == own / "figures" / "figure2.png"
-    assert curves["files"] == [own / "figures" / "learning_curves.svg"]
-    assert entry["provenance"]["models"] == {"brains/net": {"seed": 3}}
-    assert entry["provenance"]["run"].items() >= values.items()
+    (table,), (figure,), (curves,) = entry.tables, entry.figures, entry.curves
+    assert table.html == own / "tables" / "table1.html"
+    assert [path.name for path in table.files] == ["table1.csv", "table1.md", "table1.tex"]
+    assert figure.caption == "At scale demo, seed 3."
+    assert figure.image == own / "figures" / "figure2.png"
+    assert curves.files == [own / "figures" / "learning_curves.svg"]
+    assert entry.claims == [{"verdict": "holds"}]
+    assert entry.provenance["models"] == {"brains/net": {"seed": 3}}
+    assert entry.provenance["run"].items() >= values.items()
 
 
 def test_a_paper_without_networks_has_no_curves_and_without_notes_no_page(paper, tmp_path):
-    entry = paper_entry("deep", paper | {"notes": ""}, [], {"scale": "cpu", "seed": "–"}, tmp_path)
-    assert entry["curves"] == []
-    assert entry["notes"] == SCALES["cpu"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/claims.json").write_text("[]")
+    entry = paper_entry("deep", paper | {"notes": ""}, {}, {"scale": "cpu", "seed": "–"}, tmp_path)
+    assert entry.curves == []
+    assert entry.notes == SCALES["cpu"]

@@ -11,6 +11,7 @@ import pytest
 from warpline.errors import WarplineError
 from warpline.evaluation.pooling import pool_records
 from warpline.evaluation.records import read_records, records, row, write_records
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
 from warpline.plan import experiments, trainings
 from warpline.plan.catalog import Catalog
@@ -70,7 +71,7 @@ def test_one_seed_changes_nothing():
     one, none = study(1, "identity", BASELINE), study(1, "identity", BASELINE)
     del none["studies"]["own"]["seeds"]
     runs = [Run({**config, "scale": "demo"}, ROOT) for config in (one, none)]
-    for ask in (evaluate.names_of_records, papers.histories, figures.figure_pieces):
+    for ask in (evaluate.names_of_records, figures.histories, figures.figure_pieces):
         assert ask(runs[0], "own") == ask(runs[1], "own")
     assert evaluate.names_of_records(runs[0], "own")[0] == [None, [("identity", "val")]]
 
@@ -149,8 +150,8 @@ def test_records_are_pooled_under_the_row_s_name_with_their_seed(tmp_path):
         [BASELINE, 0, 0.7],
         [BASELINE, 1, 0.8],
     ]
-    spec = {"experiments": [{"dataset": "hippocampus", "split": "val"}]}
-    shown = records_of_figure(spec, tmp_path / "r.parquet")
+    experiment = {"dataset": "hippocampus", "method": BASELINE, "split": "val", "title": "B"}
+    shown = records_of_figure(FigureEntry.of({"experiments": [experiment]}), tmp_path / "r.parquet")
     assert shown["value"].tolist() == [0.5, 0.7]
     assert "seed" not in shown
 
@@ -168,5 +169,5 @@ def test_figures_of_fields_show_the_first_training():
     folders = set(register.fields_of_row(run, entry).values())
     assert len(folders) == 1
     assert "~" not in folders.pop()
-    curves = papers.learning_curve_logs(run, "own")
+    curves = figures.learning_curve_logs(run, "own")
     assert [len(logs) for logs in curves.values()] == [3]  # one title, one colour

@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "given_weights": {"numpy", "torch"},
     "judge_labels": IMAGES | RECORDS | {"scipy.ndimage"},
     "measure_organs": IMAGES | RECORDS | {"scipy.ndimage"},
+    "model": RECORDS | {"torch", "scipy.stats", "scipy.optimize", "scipy.ndimage"},
     "noisy_labels": NETWORKS | {"scipy.ndimage"},
     "phantom": set(),
     "prepare": IMAGES,
@@ -82,7 +83,8 @@ cases = [
     Case(n, Image(rng.random(grid.shape, np.float32), grid), Image(np.eye(12, dtype=np.uint8)
     [None].repeat(12, 0), grid)) for n in "ab"
 ]
-with registrar(Method("identity", 0, {}), "cpu", "a test") as method:
+identity = Method.of({"kind": "identity", "seed": 0, "parameters": {}})
+with registrar(identity, "cpu", "a test") as method:
     field = method.register(*cases).field
 rows = evaluate_pair(*cases, field.compose(field), {1: "one"})
 assert {row["metric"]: row["value"] for row in rows}["dice"] == 1

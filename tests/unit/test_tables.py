@@ -4,24 +4,37 @@ import html
 import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from schema_tools import table_of
 from scipy import stats
 
+from warpline import tables
 from warpline.errors import WarplineError
 from warpline.evaluation.pooling import under_names
 from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row
-from warpline.tables import Table, build, to_csv, to_html, to_latex, to_markdown, write_all
+from warpline.tables import to_csv, to_html, to_latex, to_markdown, write_all
 from warpline.tables.intervals import Sample, case_interval
 
 DICE = {
     "identity": [(0.5, 0.3), (0.6, 0.4), (0.2, math.nan)],
     "baseline": [(0.8, 0.6), (0.9, 0.7), (0.6, math.nan)],
 }
+
+
+def frame_of(records, spec):
+    """The frame of a table as a paper file has it."""
+    return tables.build(records, table_of(spec))
+
+
+def table_by(frame, spec, values=None):
+    """A built table with what its caption may quote."""
+    return tables.Table(frame, table_of(spec), values or {})
 
 
 @pytest.fixture
@@ -79,7 +92,7 @@ def spec():
 
 
 def test_pair_means_then_the_statistic_over_pairs(records, spec):
-    frame = build(records, spec).set_index("row")
+    frame = frame_of(records, spec).set_index("row")
     per_pair = [0.4, 0.5, 0.2]
     assert frame.loc["unregistered", "dice"] == pytest.approx(np.mean(per_pair))
     assert frame.loc["unregistered", "dice30"] == pytest.approx(np.quantile(per_pair, 0.3))
@@ -92,7 +105,7 @@ def test_pair_means_then_the_statistic_over_pairs(records, spec):
 
 
 def test_published_values_and_tests_stand_beside(records, spec):
-    frame = build(records, spec).set_index("row")
+    frame = frame_of(records, spec).set_index("row")
     assert frame.loc["unregistered", "dice_published"] == 0.55
     assert math.isnan(frame.loc["baseline", "dice_published"])
     assert frame.loc["unregistered", "dice_p"] == pytest.approx(
@@ -102,7 +115,7 @@ def test_published_values_and_tests_stand_beside(records, spec):
 
 
 def test_a_row_without_method_stands_as_published(records, spec):
-    frame = build(records, spec).set_index("row")
+    frame = frame_of(records, spec).set_index("row")
     theirs = frame.loc["theirs"]
     assert (theirs["n"], theirs["dice_published"]) == (0, 0.84)
     assert math.isnan(theirs["dice"])
@@ -110,7 +123,7 @@ def test_a_row_without_method_stands_as_published(records, spec):
 
 
 def test_columns_are_the_promised_ones(records, spec):
-    columns = list(build(records, spec).columns)
+    columns = list(frame_of(records, spec).columns)
     for name in spec["columns"]:
         for suffix in ("", "_published", "_ci_low", "_ci_high", "_p"):
             assert name + suffix in columns
@@ -119,7 +132,7 @@ def test_columns_are_the_promised_ones(records, spec):
 
 def test_the_reference_is_of_the_same_set(records, spec):
     spec["rows"].append({**spec["rows"][0], "id": "elsewhere", "set": "test"})
-    frame = build(records, spec).set_index("row")
+    frame = frame_of(records, spec).set_index("row")
     assert math.isnan(frame.loc["elsewhere", "dice_p"])
 
 
@@ -136,9 +149,9 @@ def test_landmarks_count_for_themselves_if_asked():
             "sd": {"title": "sd", "metric": "tre", "over": "labels", "statistic": "std"},
             "first": {"title": "first", "metric": "tre", "label": "0"},
         },
-        "rows": [{"id": "m", "dataset": "l", "method": "m", "split": "t"}],
+        "rows": [{"id": "m", "title": "M", "dataset": "l", "method": "m", "split": "t"}],
     }
-    found = build(pd.concat(frames), spec).iloc[0]
+    found = frame_of(pd.concat(frames), spec).iloc[0]
     assert found["pairs"] == 6.0
     assert found["all"] == 4.0
     assert found["sd"] == pytest.approx(np.std([1, 2, 3, 10]))
@@ -162,10 +175,10 @@ def test_a_spread_stands_in_the_cells_of_its_mean_and_is_not_tested(records, spe
     }
     spec["rows"][0]["published"] = {"dice": 0.5, "sd": 0.27}
     spec["rows"][2]["published"] = {"dice": 0.84}
-    frame = build(records, spec)
+    frame = frame_of(records, spec)
     assert frame["dice_p"].notna().any()
     assert frame["sd_p"].isna().all()
-    built = Table(frame, spec | {"caption": ""})
+    built = table_by(frame, spec | {"caption": ""})
     header, _, first, second, theirs = (
         [cell.strip() for cell in line.split("|")[4:-1]]
         for line in to_markdown(built).splitlines()
@@ -187,54 +200,54 @@ def test_landmarks_within_the_capture_range():
     spec = {
         "title": "T",
         "columns": {"tre": {"title": "TRE′", "metric": "tre", "within": within}},
-        "rows": [{"id": "net", "dataset": "l", "method": "net", "split": "t"}],
+        "rows": [{"id": "net", "title": "Net", "dataset": "l", "method": "net", "split": "t"}],
     }
-    assert build(pd.concat(frames), spec).iloc[0]["tre"] == 1.5
+    assert frame_of(pd.concat(frames), spec).iloc[0]["tre"] == 1.5
     within["above"] = 3
-    assert build(pd.concat(frames), spec).iloc[0]["tre"] == 2.0
+    assert frame_of(pd.concat(frames), spec).iloc[0]["tre"] == 2.0
     del within["method"]  # the row's own
     within |= {"above": 1.5, "at_most": 19}
-    assert build(pd.concat(frames), spec).iloc[0]["tre"] == 10.5
+    assert frame_of(pd.concat(frames), spec).iloc[0]["tre"] == 10.5
 
 
 def test_missing_experiments_name_the_row(records, spec):
     spec["rows"][1]["method"] = "unheard-of"
     with pytest.raises(WarplineError, match="'baseline'") as caught:
-        build(records, spec)
+        frame_of(records, spec)
     assert "method unheard-of" in str(caught.value)
 
 
 def test_a_metric_that_nobody_measured_is_an_error(records, spec):
     spec["columns"]["hd95"]["metric"] = "hd59"
     with pytest.raises(WarplineError, match="'hd95'"):
-        build(records, spec)
+        frame_of(records, spec)
 
 
 def test_an_optional_column_that_nobody_measured_is_left_out(records, spec):
     """What is published stays: seconds on a GPU beside a run without one."""
     spec["columns"]["hd95"].update(metric="tre", optional=True)
-    frame = build(records, spec)
+    frame = frame_of(records, spec)
     assert frame["hd95"].isna().all()
     assert frame["hd95_published"][0] == 3.91
     del spec["rows"][0]["published"]["hd95"]
-    frame = build(records, spec)
+    frame = frame_of(records, spec)
     assert not [column for column in frame if column.startswith("hd95")]
-    assert "HD95" not in to_markdown(Table(frame, {**spec, "caption": ""}))
+    assert "HD95" not in to_markdown(table_by(frame, {**spec, "caption": ""}))
 
 
 def test_misspelt_published_columns_and_references_are_errors(records, spec):
     spec["rows"][0]["published"]["dice3"] = 0.1
     with pytest.raises(WarplineError, match="Did you mean 'dice30'"):
-        build(records, spec)
+        frame_of(records, spec)
     del spec["rows"][0]["published"]["dice3"]
     spec["reference"] = "base"
     with pytest.raises(WarplineError, match="reference row 'base'"):
-        build(records, spec)
+        frame_of(records, spec)
 
 
 @pytest.fixture
 def table(records, spec):
-    return Table(build(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
+    return table_by(frame_of(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
 
 
 def test_captions_quote_the_run(table):
@@ -244,7 +257,7 @@ def test_captions_quote_the_run(table):
 def test_captions_that_ask_for_too_much_are_errors(table, spec):
     spec["caption"] = "{colour}"
     with pytest.raises(WarplineError, match="colour"):
-        Table(table.frame, spec).caption  # noqa: B018
+        table_by(table.frame, spec).caption  # noqa: B018
 
 
 def test_csv_keeps_every_digit(table):
@@ -266,7 +279,7 @@ def test_markdown_has_as_many_cells_in_every_row(table):
 def test_a_column_that_the_paper_does_not_print_has_no_place_for_it(records, spec):
     for entry in spec["rows"]:
         entry.get("published", {}).pop("hd95", None)
-    table = Table(build(records, spec), {**spec, "caption": ""})
+    table = table_by(frame_of(records, spec), {**spec, "caption": ""})
     lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
     assert lines[0].count("published") == len(spec["columns"]) - 1
     assert len({line.count("|") for line in lines}) == 1
@@ -296,7 +309,7 @@ def test_a_text_stands_for_itself_in_every_format(records, spec):
     """Titles with the marks of HTML and LaTeX, and with an @, in text and in attributes."""
     spec["title"] = """A "b" 'c' <i> & @ {x}_y~^\\$#%"""
     spec["rows"][1]["title"] = spec["title"]
-    table = Table(build(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
+    table = table_by(frame_of(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
     page = to_html(table)
     parser = Cells()
     parser.feed(page)
@@ -313,7 +326,7 @@ def test_a_text_stands_for_itself_in_every_format(records, spec):
 
 def test_the_line_breaks_of_a_caption_are_its_own(table, spec):
     spec["caption"] = "One,\n  two."
-    assert "One,\n  two.</figcaption>" in to_html(Table(table.frame, spec))
+    assert "One,\n  two.</figcaption>" in to_html(table_by(table.frame, spec))
 
 
 class Cells(HTMLParser):
@@ -351,39 +364,46 @@ def test_html_is_sound(table):
 def test_the_identity_is_never_the_best(table, spec):
     assert "<strong>" not in to_html(table).split("<tbody>")[1]  # the only other row has no rival
     frame = table.frame.assign(method=["elastix", "baseline", ""])
-    text = to_html(Table(frame, spec, table.values))
+    text = to_html(table_by(frame, spec, table.values))
     assert "<strong>0.700</strong>" in text
     assert "<strong>2.00</strong>" in text
     spec["columns"]["hd95"]["better"] = "none"
-    assert "<strong>2.00</strong>" not in to_html(Table(frame, spec, table.values))
+    assert "<strong>2.00</strong>" not in to_html(table_by(frame, spec, table.values))
 
 
 def test_published_values_keep_the_zeros_that_the_paper_prints(table):
     frame = table.frame.assign(dice_published=[0.5, 0.83, 0.9])
-    text = to_csv(Table(frame, table.spec)), to_html(Table(frame, table.spec, table.values))
+    text = (
+        to_csv(tables.Table(frame, table.entry, {})),
+        to_html(replace(table, frame=frame)),
+    )
     assert '<td class="published">0.50</td>' in text[1]
     assert ",0.5," in text[0]
     frame["set"] = ["val", "val", "test"]
-    assert '<td class="published">0.9</td>' in to_html(Table(frame, table.spec, table.values))
+    assert '<td class="published">0.9</td>' in to_html(
+        tables.Table(frame, table.entry, table.values)
+    )
 
 
 def test_stars_are_for_columns_that_the_paper_judges_by(records, spec):
     """Dice and Dice30 have one test, HD95 another: Holm of two."""
-    frame = build(records, spec).set_index("row")
+    frame = frame_of(records, spec).set_index("row")
     p = stats.ttest_rel([0.4, 0.5, 0.2], [0.7, 0.8, 0.6]).pvalue
     found = frame.loc["unregistered", ["dice_p_holm", "dice30_p_holm"]].astype(float)
     np.testing.assert_allclose(found, 2 * p)
     assert frame.loc["unregistered", "hd95_p_holm"] == frame.loc["unregistered", "hd95_p"]
     assert "Holm’s correction over the tests of Dice, Dice30, HD95" in to_markdown(
-        Table(frame.reset_index(), spec, {"scale": "", "seed": 0, "device": ""})
+        table_by(frame.reset_index(), spec, {"scale": "", "seed": 0, "device": ""})
     )
     del spec["rows"][0]["published"]["hd95"]  # nobody publishes it
     spec["columns"]["dice30"]["judged"] = False
-    frame = build(records, spec).set_index("row")
+    frame = frame_of(records, spec).set_index("row")
     assert frame.loc["unregistered", "dice_p_holm"] == pytest.approx(p)
     assert frame[["dice30_p_holm", "hd95_p_holm"]].isna().all(axis=None)
     assert frame.loc["unregistered", "hd95_p"] < 1
-    markdown = to_markdown(Table(frame.reset_index(), spec, {"scale": "", "seed": 0, "device": ""}))
+    markdown = to_markdown(
+        table_by(frame.reset_index(), spec, {"scale": "", "seed": 0, "device": ""})
+    )
     row = next(line for line in markdown.splitlines() if "Unregistered" in line)
     assert [cell.strip()[:7] for cell in row.split("|")[4:9:2]] == [
         "0.367\\*",
@@ -393,16 +413,16 @@ def test_stars_are_for_columns_that_the_paper_judges_by(records, spec):
 
 
 def test_the_effect_stands_beside_p(records, spec):
-    found = build(records, spec).set_index("row").loc["unregistered", "dice_effect"]
+    found = frame_of(records, spec).set_index("row").loc["unregistered", "dice_effect"]
     difference = np.array([0.4, 0.5, 0.2]) - [0.7, 0.8, 0.6]
     assert found == pytest.approx(difference.mean() / difference.std(ddof=1))
 
 
 def test_both_directions_of_a_pair_are_one_observation(records, spec):
     """Every pair a second time, reversed: the same mean and interval, from as many draws."""
-    once = build(records, spec).set_index("row").loc["unregistered"]
+    once = frame_of(records, spec).set_index("row").loc["unregistered"]
     turned = records.rename(columns={"fixed": "moving", "moving": "fixed"})
-    twice = build(pd.concat([records, turned]), spec).set_index("row").loc["unregistered"]
+    twice = frame_of(pd.concat([records, turned]), spec).set_index("row").loc["unregistered"]
     assert (once["n"], once["cases"], once["independent"]) == (3, 6, 3)
     assert (twice["n"], twice["cases"], twice["independent"]) == (6, 6, 3)
     for name in ("dice", "dice_p"):
@@ -416,20 +436,20 @@ def test_several_trainings_are_pooled_and_counted(records, spec):
     pooled = pd.concat([records[records["method"] == "identity"].assign(seed=0), *(
         frame[frame["method"] == "baseline"] for frame in frames
     )])  # fmt: skip
-    frame = build(pooled, spec).set_index("row")
+    frame = frame_of(pooled, spec).set_index("row")
     assert frame["seeds"].tolist() == [1, 3, 0]
     assert frame.loc["baseline", "n"] == 3
     assert frame.loc["baseline", "dice"] == pytest.approx(0.7 + 0.05)
-    text = to_markdown(Table(frame.reset_index(), {**spec, "caption": ""}))
+    text = to_markdown(table_by(frame.reset_index(), {**spec, "caption": ""}))
     assert "| 3 (6, 3) |" in text
     assert "n: pairs (cases, seeds)." in text
 
 
 def test_few_cases_are_told(records, spec):
     note = "Fewer than ten independent cases: intervals tend to be too short."
-    built = Table(build(records, spec), {**spec, "caption": ""})
+    built = table_by(frame_of(records, spec), {**spec, "caption": ""})
     assert note in to_markdown(built)
-    assert note not in to_markdown(Table(built.frame.assign(independent=10), built.spec))
+    assert note not in to_markdown(replace(built, frame=built.frame.assign(independent=10)))
 
 
 def test_labels_that_warping_lost_and_labels_that_a_case_lacks_are_told(records, spec):
@@ -437,12 +457,12 @@ def test_labels_that_warping_lost_and_labels_that_a_case_lacks_are_told(records,
         tidy([row("vanished", n, "", "head")], "hippocampus", "baseline", "val", f"f{k}", f"m{k}")
         for k, n in enumerate((0.0, 1.0, 1.0))
     ]
-    frame = build(pd.concat([records, *lost]), spec).set_index("row")
+    frame = frame_of(pd.concat([records, *lost]), spec).set_index("row")
     assert frame.loc["baseline", "vanished"] == 2
     assert math.isnan(frame.loc["unregistered", "vanished"])
     assert frame["dice_left_out"].tolist() == [1, 1, 0]
     assert frame["hd95_left_out"].tolist() == [0, 0, 0]
-    text = to_markdown(Table(frame.reset_index(), {**spec, "caption": ""}))
+    text = to_markdown(table_by(frame.reset_index(), {**spec, "caption": ""}))
     assert "as distance; their number: Baseline & <more> 2." in text
     assert "lacks are left out; pairs that this concerns: Dice 1, Dice30 1." in text
 
@@ -454,10 +474,10 @@ def test_leaving_out_a_label_wins_nothing(records, spec):
     spec["reference"] = None
     own = (records["method"] == "rival") & (records["metric"] == "dice")
     records.loc[own, "value"] = records.loc[own, "value"] + 0.5
-    whole = to_html(Table(build(records, spec), {**spec, "caption": ""}))
+    whole = to_html(table_by(frame_of(records, spec), {**spec, "caption": ""}))
     assert "<strong>0.867</strong>" in whole
     records.loc[own & (records["fixed"] == "f0") & (records["label"] == "tail"), "value"] = math.nan
-    built = Table(build(records, spec), {**spec, "caption": ""})
+    built = table_by(frame_of(records, spec), {**spec, "caption": ""})
     assert built.frame["dice_left_out"].tolist() == [2, 1, 0]
     assert built.frame["dice"][0] > built.frame["dice"][1]
     assert "<strong>0." not in to_html(built)  # the other has no rival
@@ -466,7 +486,7 @@ def test_leaving_out_a_label_wins_nothing(records, spec):
 def test_fewer_values_than_pairs_are_told(records, spec):
     gone = (records["method"] == "identity") & (records["fixed"] == "f0")
     records = records[~(gone & (records["metric"] == "hd95_voxels"))]
-    table = Table(build(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
+    table = table_by(frame_of(records, spec), spec, {"scale": "demo", "seed": 7, "device": "cpu"})
     assert "(n = 2)" in to_markdown(table)
 
 
@@ -486,7 +506,7 @@ def test_folds_pool_into_one_method_whose_row_has_all_pairs(records, spec):
     pooled = [under_names(fold, [("baseline", "val")]) for fold in folds]
     others = records[records["method"] != "baseline"]
     pd.testing.assert_frame_equal(
-        build(pd.concat([others, *pooled]), spec), build(pd.concat([others, whole]), spec)
+        frame_of(pd.concat([others, *pooled]), spec), frame_of(pd.concat([others, whole]), spec)
     )
 
 
@@ -530,7 +550,7 @@ def test_the_row_of_a_pair_counts_its_landmarks():
         },
         "rows": rows,
     }
-    frame = build(pd.concat(frames, ignore_index=True), spec)
+    frame = frame_of(pd.concat(frames, ignore_index=True), spec)
     np.testing.assert_allclose(frame["tre"], [3, 1.5, 6, 3, 21 / 5, 21 / 10])
     np.testing.assert_allclose(frame["n"], [1, 1, 1, 1, 2, 2])
     np.testing.assert_allclose(frame["sd"][0], np.std([1, 2, 6]))
@@ -540,4 +560,4 @@ def test_the_row_of_a_pair_counts_its_landmarks():
     interval = (first["tre_ci_low"], first["tre_ci_high"])
     assert interval == case_interval(Sample.of(own, names, names))
     assert first["tre_p"] == pytest.approx(stats.ttest_rel(own, others).pvalue)
-    assert Table(frame, spec).caption == "n = 2"
+    assert table_by(frame, spec).caption == "n = 2"

@@ -17,6 +17,7 @@ from training_tools import Slow, course, small_network, small_objective
 from warpline import networks
 from warpline.errors import WarplineError
 from warpline.networks.weights import load_weights, save_weights, trained
+from warpline.plan.recipe import NetworkEntry
 from warpline.training.checkpoints import StateFolder
 from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
 from warpline.training.precision import precision_on
@@ -240,7 +241,7 @@ def test_a_recipe_and_its_weights_make_the_network_again(tmp_path):
             tensor.normal_(std=0.1)
     save_weights(tmp_path / "w.safetensors", network)
     recipe = {"network": {"name": "estienne2020", "parameters": parameters}}
-    again = trained(recipe, tmp_path / "w.safetensors", torch.device("cpu"))
+    again = trained(NetworkEntry.of(recipe), tmp_path / "w.safetensors", torch.device("cpu"))
     assert not again.training
     state = again.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from schema_tools import augmentation_of
 from scipy import ndimage
 from training_tools import LOSS, blob_case, course, small_network, small_objective
 
@@ -27,7 +28,7 @@ from warpline.training.material import Material
 from warpline.training.registration import RegistrationObjective, from_recipe
 
 torch.set_num_threads(1)
-PLAIN = Augmentation()
+PLAIN = Augmentation(**augmentation_of())
 
 
 def test_every_case_moves_once_an_epoch_and_never_onto_itself():
@@ -93,7 +94,9 @@ def test_validation_dice_by_numpy():
 
 
 def test_augmentation_moves_image_and_labels_alike_as_scipy_would():
-    augmentation = Augmentation(flip=True, quarter_turns=True, rotation=20, translation=3, zoom=0.2)
+    augmentation = Augmentation(
+        **augmentation_of(flip=True, quarter_turns=True, rotation=20, translation=3, zoom=0.2)
+    )
     shape = (12, 14, 10)
     rng = np.random.default_rng(5)
     image = ndimage.gaussian_filter(rng.random(shape), 1.5).astype(np.float32)
@@ -110,7 +113,7 @@ def test_augmentation_moves_image_and_labels_alike_as_scipy_would():
 
 
 def test_augmentation_without_interpolation_keeps_every_value():
-    augmentation = Augmentation(flip=True, quarter_turns=True)
+    augmentation = Augmentation(**augmentation_of(flip=True, quarter_turns=True))
     images = torch.rand(2, 1, 8, 6, 8)
     labels = (images > 0.5).float()
     for seed in range(8):
@@ -123,7 +126,7 @@ def test_augmentation_without_interpolation_keeps_every_value():
 
 
 def test_quarter_turns_only_in_square_planes():
-    augmentation = Augmentation(quarter_turns=True)
+    augmentation = Augmentation(**augmentation_of(quarter_turns=True))
     seen = set()
     for seed in range(200):
         matrix = augmentation.draw(np.random.default_rng(seed), (8, 6, 8))[:, :3]
@@ -250,7 +253,7 @@ def test_a_recipe_s_own_preparation_gives_scans_of_different_sizes_one_shape(tmp
     recipe = {
         "prepare": [{"resize": {"shape": [8, 8, 8]}}],
         "loss": LOSS | {"dice": {"weight": 0}},
-        "training": training | {"augmentation": {}},
+        "training": training | {"augmentation": augmentation_of()},
         "seed": 0,
         "initial": None,
     }
@@ -285,7 +288,7 @@ def test_given_pairs_are_seen_as_their_initial_registration_leaves_them(tmp_path
     recipe = {
         "prepare": [{"crop_to_mask": {}}],
         "loss": LOSS | {"dice": {"weight": 0}},
-        "training": training | {"augmentation": {}},
+        "training": training | {"augmentation": augmentation_of()},
         "seed": 0,
         "initial": "affine",
     }
@@ -478,7 +481,7 @@ def test_a_pair_with_too_few_common_landmarks_is_named():
     with pytest.raises(WarplineError, match="2 landmarks in common"):
         hu_objective(cases[:2], **watched, validation_pairs=[("c", "a")])
     with pytest.raises(WarplineError, match="crops of a recipe move images"):
-        hu_objective(cases[:2], augmentation=Augmentation(flip=True))
+        hu_objective(cases[:2], augmentation=Augmentation(**augmentation_of(flip=True)))
 
 
 def test_a_prior_of_velocities_needs_a_network_that_predicts_them():
@@ -549,7 +552,7 @@ def test_a_recipe_with_landmarks_reads_them(tmp_path):
             "symmetric": False,
             "masked": False,
             "pairing": "random",
-            "augmentation": {},
+            "augmentation": augmentation_of(),
         },
         "seed": 0,
         "initial": None,
@@ -620,8 +623,9 @@ def test_a_crop_that_cannot_be_cut_is_refused(tmp_path):
     folders = {f"case{i}": str(tmp_path / f"case{i}") for i in range(2)}
     recipe = {
         "loss": LOSS, "seed": 0,
-        "training": {"batch_size": 1, "symmetric": True, "masked": False, "augmentation": {},
-                     "pairing": "random", "crop": [1024, 16, 16]},
+        "training": {"batch_size": 1, "symmetric": True, "masked": False,
+                     "augmentation": augmentation_of(), "pairing": "random",
+                     "crop": [1024, 16, 16]},
     }  # fmt: skip
     material = Material(folders, sorted(folders), [], {1: "a"})
     with pytest.raises(WarplineError, match="cannot be cut from cases of"):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from schema_tools import augmentation_of
 from training_tools import LOSS, blob_case
 
 from warpline.cases.case import write_case
@@ -36,7 +37,7 @@ RECIPE = {
         "symmetric": False,
         "masked": False,
         "pairing": "random",
-        "augmentation": {},
+        "augmentation": augmentation_of(),
         "optimiser": {"learning_rate": 1e-2, "weight_decay": 0, "decay": 0},
         "schedule": "constant",
         "factor": 1.25,

@@ -47,7 +47,9 @@ def small_objective(cases: int = 6, **changes) -> RegistrationObjective:
         "loss": LOSS,
         "batch_size": 2,
         "symmetric": True,
-        "augmentation": Augmentation(rotation=10, translation=1, zoom=0.1),
+        "augmentation": Augmentation(
+            flip=False, quarter_turns=False, rotation=10, translation=1, zoom=0.1
+        ),
         "masked": True,
         "seed": 3,
     } | changes

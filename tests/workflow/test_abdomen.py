@@ -22,7 +22,11 @@ from warpline.phantoms.providers.mirror import nifti
 
 pytestmark = pytest.mark.long
 
-COARSE = {"seed": 3, "parameters": {"size": 32, "spacing_xy": [12, 13], "spacing_z": [10, 11]}}
+COARSE = {
+    "seed": 3,
+    "parameters": {"size": 32, "spacing_xy": [12, 13], "spacing_z": [10, 11]},
+    "scans": {},
+}
 DATA = "results/data"
 BY_HAND = "resources/by-hand"
 SERIES = "PANCREAS_{}.zip".format

@@ -12,6 +12,7 @@ for paper in run.catalog.papers:
         output:
             in_report(papers.tables_of(run, paper), "table", paper, "Tables"),
             records=layout.paper_records(paper),
+            claims=update(layout.claims(paper)),
         log:
             layout.log(f"{paper}/tables"),
         benchmark:
@@ -29,7 +30,9 @@ for paper in run.catalog.papers:
             values=ask(papers.run_values, paper=paper),
             memory=layout.memory(paper, "tables"),
             results=lambda wildcards: settings["results"],
-            table_code=run.code(None, "warpline.tables.paper"),
+            claims=ask(papers.claims_of, paper=paper),
+            table_code=run.code(None, "warpline.tables.paper:write_table"),
+            claim_code=run.code(None, "warpline.tables.paper:write_claims"),
             code=run.code("tables.py"),
         script:
             "../../scripts/tables.py"

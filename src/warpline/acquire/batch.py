@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warpline.acquire.canonical import RECORD, canonicalise
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats import locate_all
 from warpline.acquire.formats.base import CaseFiles
 from warpline.cases.preparation import prepare_case
 from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder
+from warpline.plan.recipe import Step
 
 IMPORTED = "import.json"  # beside a prepared case: the record of its import
 
@@ -22,7 +24,7 @@ def import_batch(
     source: str | os.PathLike,
     dataset: Mapping[str, Any],
     cases: Sequence[Mapping[str, str]],
-    steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[Step],
     target: str | os.PathLike,
     *,
     explore: bool = False,
@@ -37,7 +39,7 @@ def import_batch(
     source
         Folder of the unpacked archives, or of own files.
     dataset
-        What the format is told of the dataset: ``format``, ``labels`` and more.
+        What the format is told of it, from `warpline.plan.inputs.acquire.source_spec`.
     cases
         Rows of the case sheet.
     steps, explore
@@ -50,14 +52,14 @@ def import_batch(
     WarplineError
         With every case that is not there, is refused or cannot be prepared, not only the first.
     """
-    labels = {int(value): name for value, name in dataset["labels"].items()}
+    told = DatasetFiles.of(dataset)
     problems: list[WarplineError] = []
-    found = locate_all(dataset["format"], source, dataset, cases, problems)
+    found = locate_all(told.format, source, told, cases, problems)
     with atomic_folder(target) as folder:
         canonical = folder / ".canonical"
         for case_id, files in found.items():
             try:
-                canonicalise(files, case_id, canonical / case_id, labels=labels)
+                canonicalise(files, case_id, canonical / case_id, labels=told.labels)
                 prepare_case(canonical / case_id, steps, folder / case_id, explore=explore)
                 shutil.copyfile(canonical / case_id / RECORD, folder / case_id / IMPORTED)
             except WarplineError as error:  # the others may have something to tell too

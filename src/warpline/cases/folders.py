@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from warpline.cases.case import Case, read_case
 from warpline.cases.steps import prepare
+from warpline.plan.recipe import Step
 
 
 def read_cases(
     folders: Mapping[str, str | os.PathLike],
     ids: Iterable[str],
-    steps: Sequence[Mapping[str, Any]] = (),
+    steps: Sequence[Step] = (),
 ) -> list[Case]:
     """Read the prepared cases `ids`, as a recipe's own preparation `steps` leave them.
 
@@ -24,7 +24,7 @@ def read_cases(
     return [_read(folders[case_id], case_id, steps) for case_id in ids]
 
 
-def _read(folder: str | os.PathLike, case_id: str, steps: Sequence[Mapping[str, Any]]) -> Case:
+def _read(folder: str | os.PathLike, case_id: str, steps: Sequence[Step]) -> Case:
     return prepare(replace(read_case(folder), id=case_id), steps)
 
 
@@ -35,7 +35,7 @@ class CaseFolders(Sequence):
         self,
         folders: Mapping[str, str],
         ids: Sequence[str],
-        steps: Sequence[Mapping[str, Any]] = (),
+        steps: Sequence[Step] = (),
     ):
         self.folders = [(folders[case_id], case_id) for case_id in ids]
         self.steps = steps  # a recipe's own preparation

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from warpline.cases.case import read_case, write_case
 from warpline.cases.steps import prepare
+from warpline.plan.recipe import Step
 from warpline.registry import lookup
 
 
 def prepare_case(
-    source: Path, steps: Sequence[Mapping[str, Any]], target: Path, *, explore: bool = False
+    source: Path, steps: Sequence[Step], target: Path, *, explore: bool = False
 ) -> None:
     """Prepare the case in `source` and write it to `target`.
 

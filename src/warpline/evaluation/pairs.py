@@ -94,14 +94,15 @@ def _overlaps(
     outside: str,
 ) -> list[dict[str, Any]]:
     warped = field.warp_labels(moving, outside).array
-    held = [bounding_boxes(image.array).keys() for image in (fixed, moving)]
-    shared = [label for label in labels if all(label in there for there in held)]
-    dice = metrics.dice(fixed.array, warped, shared)
+    before, there, after = map(bounding_boxes, (fixed.array, moving.array, warped))
+    shared = [label for label in labels if label in before and label in there]
+    boxes = before, after
+    dice = metrics.dice(fixed.array, warped, shared, boxes)
     spacing = fixed.grid.spacing[::-1]
-    in_voxels = metrics.surface_distances(fixed.array, warped, shared)
+    in_voxels = metrics.surface_distances(fixed.array, warped, shared, boxes=boxes)
     isotropic = math.isclose(min(spacing), max(spacing), rel_tol=1e-6)
     if not isotropic:
-        in_mm = metrics.surface_distances(fixed.array, warped, shared, spacing)
+        in_mm = metrics.surface_distances(fixed.array, warped, shared, spacing, boxes)
     farthest = _diagonals(fixed.grid)
     rows = []
     for label, name in labels.items():

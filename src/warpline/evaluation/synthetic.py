@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 
 from warpline.cases.case import Case
 from warpline.evaluation.records import records, row
+from warpline.plan.recipe import Recipe
 from warpline.registration.synthetic.patches import Sampling, axis_errors, held_out_batches
 
 
@@ -19,7 +20,7 @@ from warpline.registration.synthetic.patches import Sampling, axis_errors, held_
 def synthetic_records(
     network: nn.Module,
     cases: Sequence[Case],
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     *,
     dataset: str,
     method: str,

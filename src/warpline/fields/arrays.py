@@ -18,9 +18,9 @@ def sample_array(volume: np.ndarray, coordinates: np.ndarray, mode: str = "linea
     Parameters
     ----------
     volume
-        (C, z, y, x) float32.
+        (C, z, y, x), float32 or with ``nearest`` of any type, which is kept.
     coordinates
-        (Z, Y, X, 3) float32, components (z, y, x) in voxels of `volume`; points outside take the
+        (3, Z, Y, X) float32, components (z, y, x) in voxels of `volume`; points outside take the
         value of the nearest border voxel.
     mode
         ``linear`` or ``nearest``.
@@ -28,23 +28,24 @@ def sample_array(volume: np.ndarray, coordinates: np.ndarray, mode: str = "linea
     Returns
     -------
     numpy.ndarray
-        (C, Z, Y, X) float32. The places are torch's to the last bit, roundings of its normalised
+        (C, Z, Y, X). The places are torch's to the last bit, roundings of its normalised
         coordinates included, so that a point halfway between two voxels goes the same way.
     """
-    place = np.empty((3, *coordinates.shape[:3]), np.float32)
-    for axis, size in enumerate(volume.shape[1:]):
-        line = place[axis]
-        np.multiply(coordinates[..., axis], np.float32(2.0 / max(size - 1, 1)), out=line)
+    place = np.empty_like(coordinates)
+    for line, coordinate, size in zip(place, coordinates, volume.shape[1:], strict=True):
+        np.multiply(coordinate, np.float32(2.0 / max(size - 1, 1)), out=line)
         line -= 1
         line += 1
         line /= 2
         line *= size - 1
         np.clip(line, 0, size - 1, out=line)
     if mode == "nearest":
-        return volume[:, *np.rint(place, out=place).astype(np.intp)]
+        z, y, x = np.rint(place, out=place).astype(np.int32)
+        index = (z * np.intp(volume.shape[2]) + y) * volume.shape[3] + x
+        return volume.reshape(len(volume), -1)[:, index]
     from scipy import ndimage
 
-    result = np.empty((len(volume), *coordinates.shape[:3]), np.float32)
+    result = np.empty((len(volume), *coordinates.shape[1:]), np.float32)
     for channel, out in zip(volume, result, strict=True):
         ndimage.map_coordinates(channel, place, out, order=1, mode="nearest")
     return result
@@ -66,7 +67,8 @@ def jacobian_determinant(displacement: Array) -> Array:
     numpy.ndarray or torch.Tensor
         (B, z − 2, y − 2, x − 2); 1 is no change of volume, 0 or less is a fold.
     """
-    core = displacement[:, :, 1:-1, 1:-1, 1:-1]
+    half = displacement * 0.5
+    core = half[:, :, 1:-1, 1:-1, 1:-1]
     rows = []
     for axis in range(3):
         size = core.shape[2 + axis]
@@ -74,7 +76,7 @@ def jacobian_determinant(displacement: Array) -> Array:
         # Differences are taken after cropping the other axes: a third less memory.
         ahead, behind = list(others), list(others)
         ahead[axis], behind[axis] = slice(2, size + 2), slice(0, size)
-        slope = (displacement[:, :, *ahead] - displacement[:, :, *behind]) * 0.5
+        slope = half[:, :, *ahead] - half[:, :, *behind]
         rows.append([slope[:, component] for component in range(3)])
     # rows[j][k] = ∂v_k/∂x_j; the determinant is that of the transpose as well.
     (a, b, c), (d, e, f), (g, h, i) = rows

@@ -20,6 +20,8 @@ SLAB = 250_000
 SMALL = 2**20
 # A cubic spline's prefilter forgets a voxel by 0.27 per step: 24 voxels are beyond float64.
 SPLINE_REACH = 24
+# Parts of a matrix that are this much smaller than its largest are roundings of 0.
+TINY = 1e-12
 # Voxels by which float32 may miss a place on the border, in a space of a metre.
 ROUNDING = 1e-3
 
@@ -55,7 +57,8 @@ class DisplacementField:
         change = np.asarray(matrix, dtype=np.float64)[:3] - np.eye(3, 4)
         steps = change[:, :3] @ _index_matrix(grid)
         vectors = np.zeros((*grid.shape, 3), np.float32)
-        _add_affine(vectors, steps, change[:, :3] @ np.asarray(grid.origin) + change[:, 3])
+        offset = change[:, :3] @ np.asarray(grid.origin) + change[:, 3]
+        _add_affine(np.moveaxis(vectors, -1, 0), steps, offset)
         return cls(vectors, grid)
 
     @classmethod
@@ -73,7 +76,7 @@ class DisplacementField:
         matrix = _index_matrix(moving)
         vectors = (v.T @ _float(matrix.T)).reshape(*fixed.shape, 3)
         _add_affine(
-            vectors,
+            np.moveaxis(vectors, -1, 0),
             matrix - _index_matrix(fixed),
             np.asarray(moving.origin) - np.asarray(fixed.origin),
         )
@@ -100,9 +103,8 @@ class DisplacementField:
         outside
             The value of points beyond the outermost voxels' centres, in place of the border's.
         """
-        # Labels go through float32 unharmed up to 2**24.
-        volume = np.ascontiguousarray(moving.array, dtype=np.float32)[None]
         kind = moving.array.dtype if mode == "nearest" else np.float32
+        volume = np.ascontiguousarray(moving.array, dtype=kind)[None]
         warped = np.empty(self.grid.shape, dtype=kind)
         for start, stop in _slabs(self.grid.shape):
             coordinates = self._indices(moving.grid, start, stop)
@@ -194,46 +196,58 @@ class DisplacementField:
         equal, whatever spacing and direction M holds.
         """
         depth, *sides = self.grid.shape
+        inverse = np.linalg.inv(_index_matrix(self.grid))
         result = np.empty([max(size - 2, 0) for size in self.grid.shape], np.float32)
         for start, stop in _slabs((depth - 2, *sides)):
-            slab = self._voxels(self.grid, start, stop + 2)
-            result[start:stop] = jacobian_determinant(slab)[0]
+            slab = self._moved(inverse, start, stop + 2)
+            result[start:stop] = jacobian_determinant(slab[None])[0]
         return result
 
     def _sample(
         self, volume: np.ndarray, coordinates: np.ndarray, mode: str = "linear"
     ) -> np.ndarray:
-        """`volume` (C, z, y, x) at places (Z, Y, X, 3) of some slices of this grid."""
-        if np.prod(self.grid.shape) <= SMALL:
+        """`volume` (C, z, y, x) at places (3, Z, Y, X) of some slices of this grid."""
+        if mode == "nearest" or np.prod(self.grid.shape) <= SMALL:
             return sample_array(volume, coordinates, mode)
         import torch
 
         from warpline.fields.sampling import sample
 
-        places = torch.from_numpy(coordinates).permute(3, 0, 1, 2)[None]
+        places = torch.from_numpy(coordinates)[None]
         return sample(torch.from_numpy(volume)[None], places, mode)[0].numpy()
+
+    def _moved(self, matrix: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """``matrix @ u``, (3, z, y, x) float32, for slices `start` to `stop`."""
+        vectors = self.vectors[start:stop]
+        result = np.empty((3, *vectors.shape[:3]), np.float32)
+        least = TINY * np.abs(matrix).max()
+        for out, row in zip(result, matrix, strict=True):
+            used = [k for k in range(3) if abs(row[k]) > least]
+            np.multiply(vectors[..., used[0]], np.float32(row[used[0]]), out=out)
+            for k in used[1:]:
+                out += vectors[..., k] * np.float32(row[k])
+        return result
 
     def _voxels(self, moving: Grid, start: int, stop: int) -> np.ndarray:
         """See `to_voxel`, for slices `start` to `stop`."""
         coordinates = self._indices(moving, start, stop)
         _add_affine(coordinates, -np.eye(3), np.array([-start, 0, 0]))
-        return np.ascontiguousarray(coordinates.transpose(3, 0, 1, 2))[None]
+        return coordinates[None]
 
     def _indices(self, moving: Grid, start: int, stop: int) -> np.ndarray:
-        """Moving indices (z, y, x, 3), in (z, y, x), of ``T(x)`` for slices `start` to `stop`."""
+        """Moving indices (3, z, y, x) of ``T(x)`` for slices `start` to `stop`."""
         inverse = np.linalg.inv(_index_matrix(moving))
         offset = np.asarray(self.grid.origin) - np.asarray(moving.origin)
         fixed = _index_matrix(self.grid)
-        vectors = self.vectors[start:stop]
-        coordinates = (vectors.reshape(-1, 3) @ _float(inverse.T)).reshape(vectors.shape)
+        coordinates = self._moved(inverse, start, stop)
         _add_affine(coordinates, inverse @ fixed, inverse @ (offset + fixed[:, 0] * start))
         return coordinates
 
 
 def _beyond(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Which of the indices (Z, Y, X, 3) lie off a grid, by more than rounding."""
-    last = np.asarray(shape) - 1
-    return ((coordinates < -ROUNDING) | (coordinates > last + ROUNDING)).any(axis=-1)
+    """Which of the indices (3, Z, Y, X) lie off a grid, by more than rounding."""
+    last = np.asarray(shape).reshape(3, 1, 1, 1) - 1
+    return ((coordinates < -ROUNDING) | (coordinates > last + ROUNDING)).any(axis=0)
 
 
 def _index_matrix(grid: Grid) -> np.ndarray:
@@ -245,20 +259,18 @@ def _float(matrix: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(matrix, dtype=np.float32)
 
 
-def _add_affine(vectors: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> None:
-    """Add ``matrix @ (z, y, x) + offset`` to `vectors` (z, y, x, 3), in place, axis by axis.
+def _add_affine(parts: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> None:
+    """Add ``matrix @ (z, y, x) + offset`` to `parts` (3, z, y, x), in place, axis by axis.
 
     The lines are computed in float64: an affine map may be a small difference of large numbers.
     """
-    for axis in range(3):
-        if axis > 0 and not matrix[:, axis].any():
-            continue
-        line = np.arange(vectors.shape[axis])[:, None] * matrix[:, axis]
-        if axis == 0:
-            line = line + offset
-        shape = [1, 1, 1, 3]
-        shape[axis] = -1
-        vectors += line.astype(np.float32).reshape(shape)
+    for part, row, constant in zip(parts, matrix, offset, strict=True):
+        for axis, step in enumerate(row):
+            line = np.arange(part.shape[axis]) * step + (constant if axis == 0 else 0.0)
+            if line.any():
+                shape = [1, 1, 1]
+                shape[axis] = -1
+                part += line.astype(np.float32).reshape(shape)
 
 
 def _slabs(shape: tuple[int, int, int]) -> list[tuple[int, int]]:

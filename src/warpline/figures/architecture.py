@@ -18,6 +18,7 @@ from torch import nn
 
 from warpline import networks
 from warpline.figures.convolutions import Drawn, Layer, trace
+from warpline.figures.entry import FigureEntry
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 
 STEP, BAR, LANE = 0.66, 0.3, 1.32
@@ -54,12 +55,16 @@ class Place:
         return self.x + BAR / 2, self.y - self.height / 2 - 0.2
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file; `sources`: ``network`` (of the recipe), ``shape`` (z, y, x)."""
-    recipe = sources["network"]
-    network = networks.build(recipe["name"], recipe["parameters"])
-    shape = sources["shape"]
-    architecture_figure(network, tuple(shape) if shape else None, stem)
+def draw(
+    figure: FigureEntry,
+    stem: str | os.PathLike,
+    *,
+    network: Mapping[str, Any],
+    shape: Sequence[int] | None,
+) -> None:
+    """The figure of a paper file; `network` is the recipe's, `shape` (z, y, x)."""
+    built = networks.build(network["name"], network["parameters"])
+    architecture_figure(built, tuple(shape) if shape else None, stem)
 
 
 def architecture_figure(

@@ -5,27 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
 from warpline.figures.boxplots import methods_legend
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
 from warpline.figures.residuals import REFERENCE_LINE, boxes, by_landmark, points
 from warpline.figures.style import colour, new_figure, save, style
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file; `sources`: ``records`` (file), ``published`` (see below)."""
+def draw(
+    figure: FigureEntry,
+    stem: str | os.PathLike,
+    *,
+    records: str,
+    published: Mapping[str, Mapping[str, float]],
+) -> None:
+    """The figure of a paper file; `records` is a file, `published` see below."""
     axis_scatter(
-        records_of_figure(spec, sources["records"]),
-        {entry["method"]: entry["title"] for entry in spec["experiments"]},
+        records_of_figure(figure, records),
+        figure.titles,
         stem,
-        before=spec["before"],
-        capture_range=spec["capture_range"],
-        published=sources["published"],
+        before=figure.before,
+        capture_range=figure.capture_range,
+        published=published,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from warpline.errors import WarplineError
-from warpline.evaluation.records import first_seed, read_records
+from warpline.figures.entry import FigureEntry
+from warpline.figures.pairs import records_of_figure
 from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
 
 PAIR = ["dataset", "split", "fixed", "moving"]
@@ -23,18 +23,18 @@ EVERY = "mean of labels"
 ALL = "all"
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file; `sources`: ``records`` (file), ``published`` means by method."""
-    first = spec["experiments"][0]
-    frame = first_seed(read_records(sources["records"]))
+def draw(
+    figure: FigureEntry, stem: str | os.PathLike, *, records: str, published: Mapping[str, float]
+) -> None:
+    """The figure of a paper file; `records` is a file, `published` has means by method."""
     metric_boxplots(
-        frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])],
-        spec["metric"],
-        {entry["method"]: entry["title"] for entry in spec["experiments"]},
+        records_of_figure(figure, records),
+        figure.metric,
+        figure.titles,
         stem,
-        axis_title=spec.get("axis"),
-        published=sources["published"],
-        by=spec.get("by", "label"),
+        axis_title=figure.axis,
+        published=published,
+        by=figure.by or "label",
     )
 
 

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from warpline.cases.case import Case
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
+    OfPairs,
     announce,
     choose_pairs,
-    file_of,
-    read_pair,
     records_of_figure,
     view_and_window,
 )
@@ -75,20 +75,16 @@ class Example:
         return (image - self.fixed for image in self.deformed.values())
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file.
-
-    `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
-    name → folder of its field), ``unit`` (of the prepared grids).
-    """
-    records = records_of_figure(spec, sources["records"])
-    titles = {entry["method"]: entry["title"] for entry in spec["experiments"]}
+def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
+    """The figure of a paper file; `sources`: the fields of `OfPairs`."""
+    given, titles = OfPairs(**sources), figure.titles
+    records = records_of_figure(figure, given.records)
     examples = []
-    for rule, pair in choose_pairs(records, list(titles)[-1], spec["pairs"]).items():
+    for rule, pair in choose_pairs(records, figure.last, figure.pairs).items():
         announce(rule, pair)
-        fixed, moving = read_pair(sources, pair)
+        fixed, moving = given.read(pair)
         fields = {
-            title: read_field(file_of(sources, method, pair, ".nii.gz"))
+            title: read_field(given.file(method, pair, ".nii.gz"))
             for method, title in titles.items()
         }
         own = records[(records["fixed"] == pair[0]) & (records["moving"] == pair[1])]
@@ -98,8 +94,8 @@ def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.Pat
             for method, title in titles.items()
             if method in means
         }
-        examples.append(example(rule, fixed, moving, fields, plane=spec["plane"], notes=notes))
-    difference_figure(examples, stem, unit=sources["unit"])
+        examples.append(example(rule, fixed, moving, fields, plane=figure.plane, notes=notes))
+    difference_figure(examples, stem, unit=given.unit)
 
 
 def example(

@@ -5,27 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
-from warpline.evaluation.records import first_seed, read_records
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
+from warpline.figures.entry import FigureEntry
+from warpline.figures.pairs import records_of_figure
 from warpline.figures.style import colour, new_figure, save, style
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file; `sources`: ``records`` (file), ``published`` (see below)."""
-    first = spec["experiments"][0]
-    frame = first_seed(read_records(sources["records"]))
+def draw(
+    figure: FigureEntry,
+    stem: str | os.PathLike,
+    *,
+    records: str,
+    published: Mapping[str, Mapping[str, float]],
+) -> None:
+    """The figure of a paper file; `records` is a file, `published` see below."""
     score_distributions(
-        frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])],
-        spec["metrics"],
-        {entry["method"]: entry["title"] for entry in spec["experiments"]},
+        records_of_figure(figure, records),
+        figure.metrics,
+        figure.titles,
         stem,
-        published=sources["published"],
+        published=published,
     )
 
 

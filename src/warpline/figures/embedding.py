@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from warpline.cases.case import Case
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
+    OfPairs,
     announce,
     choose_pairs,
-    file_of,
-    read_pair,
     records_of_figure,
     view_and_window,
 )
@@ -64,19 +64,15 @@ class Steps:
     magnitude: np.ndarray
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file, of its last experiment.
-
-    `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
-    name → folder of its field and of what was kept of the registration).
-    """
-    records = records_of_figure(spec, sources["records"])
-    method = spec["experiments"][-1]["method"]
-    (pair,) = choose_pairs(records, method, [spec["pair"]]).values()
-    announce(spec["pair"], pair)
-    field = read_field(file_of(sources, method, pair, ".nii.gz"))
-    with np.load(file_of(sources, method, pair, ".npz")) as kept:
-        steps = steps_of(*read_pair(sources, pair), field, kept, plane=spec["plane"])
+def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
+    """The figure of a paper file, of its last experiment; `sources`: the fields of `OfPairs`."""
+    given = OfPairs(**sources)
+    records = records_of_figure(figure, given.records)
+    (pair,) = choose_pairs(records, figure.last, [figure.pair]).values()
+    announce(figure.pair, pair)
+    field = read_field(given.file(figure.last, pair, ".nii.gz"))
+    with np.load(given.file(figure.last, pair, ".npz")) as kept:
+        steps = steps_of(*given.read(pair), field, kept, plane=figure.plane)
     embedding_figure(steps, stem)
 
 

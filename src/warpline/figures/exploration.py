@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from warpline.cases.exploration import Slice, of_cases, read_slices, shown
+from warpline.figures.entry import FigureEntry
 from warpline.figures.style import colour, new_figure, save, style
 
 WINDOW = (-1000.0, 400.0)  # HU: air black, bone white
@@ -24,10 +24,9 @@ STAGES = {"before": "Before", "clipped": "After clipping"}
 PLANES = ("axial", "coronal", "sagittal")
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file; `sources`: files ``exploration`` (records) and ``slices``."""
-    explore(pd.read_parquet(sources["exploration"]), read_slices(sources["slices"]),
-            spec["plot"], stem)  # fmt: skip
+def draw(figure: FigureEntry, stem: str | os.PathLike, *, exploration: str, slices: str) -> None:
+    """The figure of a paper file; `exploration` (records) and `slices` are files."""
+    explore(pd.read_parquet(exploration), read_slices(slices), figure.plot, stem)
 
 
 def explore(

@@ -6,7 +6,7 @@ For Hu et al. 2020, who show no field; one pair, a row a method.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
+    OfPairs,
     announce,
     choose_pairs,
-    file_of,
-    read_pair,
     records_of_figure,
     view_and_window,
 )
@@ -58,27 +58,23 @@ class Registered:
     spread: Image | None
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file.
-
-    `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
-    name → folder of its field and of the field's spread).
-    """
-    records = records_of_figure(spec, sources["records"])
-    method = spec["experiments"][-1]["method"]
-    (pair,) = choose_pairs(records, method, [spec["pair"]]).values()
-    announce(spec["pair"], pair)
+def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
+    """The figure of a paper file; `sources`: the fields of `OfPairs`."""
+    given = OfPairs(**sources)
+    records = records_of_figure(figure, given.records)
+    (pair,) = choose_pairs(records, figure.last, [figure.pair]).values()
+    announce(figure.pair, pair)
     rows = []
-    for entry in spec["experiments"]:
-        spread = file_of(sources, entry["method"], pair, "-spread.nii.gz")
+    for shown in figure.experiments:
+        spread = given.file(shown.method, pair, "-spread.nii.gz")
         rows.append(
             Registered(
-                entry["title"],
-                read_field(file_of(sources, entry["method"], pair, ".nii.gz")),
+                shown.title,
+                read_field(given.file(shown.method, pair, ".nii.gz")),
                 read_image(spread) if spread.exists() else None,
             )
         )
-    landmarks_figure(*read_pair(sources, pair), rows, stem, plane=spec["plane"])
+    landmarks_figure(*given.read(pair), rows, stem, plane=figure.plane)
 
 
 def landmarks_figure(

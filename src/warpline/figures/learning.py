@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from warpline.errors import WarplineError
+from warpline.figures.entry import FigureEntry
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 
 COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
@@ -20,9 +20,9 @@ MANY = 60  # beyond so many points a running mean is drawn over them
 PER_ROW = 3
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The learning curves of a paper; `sources`: the logs by the title of the training."""
-    learning_curves(sources, stem, against="epoch")
+def draw(figure: FigureEntry, stem: str | os.PathLike, /, **logs: Sequence[str]) -> None:
+    """The learning curves of a paper; `logs` by the title of the training."""
+    learning_curves(logs, stem, against="epoch")
 
 
 def learning_curves(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from warpline.cases.organs import NUMBER
 from warpline.cases.tables import read_table
 from warpline.errors import WarplineError
 from warpline.figures.contact_sheet import CasePanel, compose
+from warpline.figures.entry import FigureEntry
 from warpline.figures.style import in_words, save, style
 from warpline.images.files import read_image
 from warpline.images.grid import Grid, Image
@@ -28,20 +28,20 @@ MOST = 24  # panels
 MARGIN = 0.08  # about the labels, of their longer side
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
+def draw(
+    figure: FigureEntry,
+    stem: str | os.PathLike,
+    *,
+    folders: Mapping[str, str],
+    tables: Sequence[str],
+    limits: Mapping[str, float],
+) -> None:
     """The figure of a paper file.
 
-    `spec`: ``plane``, coronal if not given. `sources`: ``folders`` (of the cases, by id),
-    ``tables`` (files with the rows of
-    `warpline.segmentation.noisy_labels.noisy_labels`), ``limits`` (keyword arguments of `Limits`).
+    `folders` are the cases', by id, `tables` files with the rows of
+    `warpline.segmentation.noisy_labels.noisy_labels`, `limits` the keyword arguments of `Limits`.
     """
-    contact_sheet(
-        read_tables(sources["tables"]),
-        sources["folders"],
-        stem,
-        limits=Limits(**sources["limits"]),
-        plane=spec.get("plane", "coronal"),
-    )
+    contact_sheet(read_tables(tables), folders, stem, limits=Limits(**limits), plane=figure.plane)
 
 
 def read_tables(paths: Sequence[str | os.PathLike]) -> pd.DataFrame:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from warpline.cases.case import Case, read_case
 from warpline.errors import WarplineError
 from warpline.evaluation.records import first_seed, read_records
+from warpline.figures.entry import FigureEntry
 from warpline.figures.panels import Window
 from warpline.images.grid import Grid
 from warpline.images.views import PLANES, View
@@ -20,10 +21,45 @@ from warpline.plan.pairs import pair_name
 METRICS = {"tre": "TRE", "dice": "Dice"}
 
 
-def records_of_figure(spec: Mapping[str, Any], path: str | os.PathLike) -> pd.DataFrame:
+@dataclass(frozen=True)
+class OfPairs:
+    """What figures of registered pairs are drawn from.
+
+    Attributes
+    ----------
+    records
+        The paper's file.
+    folders
+        Of every case.
+    fields
+        Method → pair's name → folder of its field and of what else was kept of the registration.
+    unit
+        Of the prepared grids, ``mm`` or ``voxels``.
+    """
+
+    records: str
+    folders: Mapping[str, str]
+    fields: Mapping[str, Mapping[str, str]]
+    unit: str
+
+    def read(self, pair: tuple[str, str]) -> tuple[Case, Case]:
+        """The fixed and the moving case."""
+        fixed, moving = (read_case(self.folders[case]) for case in pair)
+        return fixed, moving
+
+    def file(self, method: str, pair: tuple[str, str], suffix: str) -> Path:
+        """A file of a method's registration of a pair.
+
+        `suffix` comes after the pair's name: ``.nii.gz`` is the field.
+        """
+        name = pair_name(pair)
+        return Path(self.fields[method][name]) / f"{name}{suffix}"
+
+
+def records_of_figure(figure: FigureEntry, path: str | os.PathLike) -> pd.DataFrame:
     """The records of the dataset and split that a figure shows; of several seeds the first's."""
-    first, frame = spec["experiments"][0], first_seed(read_records(path))
-    return frame[(frame["dataset"] == first["dataset"]) & (frame["split"] == first["split"])]
+    (dataset, split), frame = figure.place, first_seed(read_records(path))
+    return frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
 
 
 def choose_pairs(
@@ -62,22 +98,6 @@ def choose_pairs(
 def announce(rule: str, pair: tuple[str, str]) -> None:
     """Say in the log which pair is drawn."""
     print(f"{rule} pair: fixed {pair[0]}, moving {pair[1]}", flush=True)
-
-
-def read_pair(sources: Mapping[str, Any], pair: tuple[str, str]) -> tuple[Case, Case]:
-    """The fixed and the moving case; `sources` has their ``folders`` by id."""
-    fixed, moving = (read_case(sources["folders"][case]) for case in pair)
-    return fixed, moving
-
-
-def file_of(sources: Mapping[str, Any], method: str, pair: tuple[str, str], suffix: str) -> Path:
-    """A file of a method's registration of a pair.
-
-    `sources` has ``fields``: method → pair's name → folder. `suffix` comes after the pair's name:
-    ``.nii.gz`` is the field.
-    """
-    name = pair_name(pair)
-    return Path(sources["fields"][method][name]) / f"{name}{suffix}"
 
 
 def view_and_window(case: Case, plane: str) -> tuple[View, Window]:

@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 from warpline.cases.case import Case
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
-from warpline.figures.pairs import announce, choose_pairs, file_of, read_pair, records_of_figure
+from warpline.figures.entry import FigureEntry
+from warpline.figures.pairs import OfPairs, announce, choose_pairs, records_of_figure
 from warpline.figures.panels import bar_within, beside, frame, orient, place, scale_bar, size_of
 from warpline.figures.scene import Panel, Scene
 from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
@@ -24,25 +25,21 @@ GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.06, 0.42, 0.3, 0.4, 0.95
 ROW = 0.2  # of the legend, beyond its first
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file.
-
-    `sources`: ``records`` (file), ``folders`` (of the cases, by id), ``fields`` (method → pair's
-    name → folder of its field), ``labels`` (value → name), ``unit`` (of the prepared grids).
-    """
-    records = records_of_figure(spec, sources["records"])
-    last = spec["experiments"][-1]["method"]
-    (pair,) = choose_pairs(records, last, [spec["pair"]], "dice").values()
-    announce(spec["pair"], pair)
+def draw(
+    figure: FigureEntry, stem: str | os.PathLike, *, labels: Mapping[int, str], **sources: Any
+) -> None:
+    """The figure of a paper file; `labels`: value → name, `sources`: the fields of `OfPairs`."""
+    given = OfPairs(**sources)
+    records = records_of_figure(figure, given.records)
+    (pair,) = choose_pairs(records, figure.last, [figure.pair], "dice").values()
+    announce(figure.pair, pair)
     fields = {
-        entry["title"]: read_field(file_of(sources, entry["method"], pair, ".nii.gz"))
-        for entry in spec["experiments"]
+        shown.title: read_field(given.file(shown.method, pair, ".nii.gz"))
+        for shown in figure.experiments
     }
-    fixed, moving = read_pair(sources, pair)
-    labels = {int(value): title for value, title in sources["labels"].items()}
-    registration_figure(
-        fixed, moving, fields, labels, stem, plane=spec["plane"], unit=sources["unit"]
-    )
+    fixed, moving = given.read(pair)
+    names = {int(value): title for value, title in labels.items()}
+    registration_figure(fixed, moving, fields, names, stem, plane=figure.plane, unit=given.unit)
 
 
 def registration_figure(

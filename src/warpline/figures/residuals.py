@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 
 from warpline.errors import WarplineError
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
+from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
 from warpline.figures.style import colour, new_figure, save, style
 
@@ -20,15 +20,21 @@ GRID = "#E2E2E2"
 REFERENCE_LINE = {"color": "#555555", "linewidth": 0.9, "zorder": 1}
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file; `sources`: ``records`` (file), ``published`` means of TRE."""
+def draw(
+    figure: FigureEntry,
+    stem: str | os.PathLike,
+    *,
+    records: str,
+    published: Mapping[str, Mapping[str, float]],
+) -> None:
+    """The figure of a paper file; `records` is a file, `published` has means of ``tre``."""
     residual_figure(
-        records_of_figure(spec, sources["records"]),
-        {entry["method"]: entry["title"] for entry in spec["experiments"]},
+        records_of_figure(figure, records),
+        figure.titles,
         stem,
-        before=spec["before"],
-        capture_range=spec.get("capture_range"),
-        published=sources["published"].get("tre"),
+        before=figure.before,
+        capture_range=figure.capture_range,
+        published=published.get("tre"),
     )
 
 

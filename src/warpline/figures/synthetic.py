@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warpline.cases.case import read_case
+from warpline.figures.entry import FigureEntry
 from warpline.figures.style import colour, new_figure, save, style
 from warpline.images.grid import Grid, Image
 from warpline.images.views import View
@@ -21,19 +21,15 @@ WINDOW = (-1000.0, 400.0)  # HU
 PANEL = 2.15  # inches, width of a map
 
 
-def draw(spec: Mapping[str, Any], sources: Mapping[str, Any], stem: str | os.PathLike) -> None:
-    """The figure of a paper file.
-
-    `spec`: ``plane`` (``axial``, ``coronal`` or ``sagittal``) and ``seed``. `sources`: ``folder``
-    of the case that the fields are drawn for.
-    """
-    case = read_case(sources["folder"])
+def draw(figure: FigureEntry, stem: str | os.PathLike, *, folder: str) -> None:
+    """The figure of a paper file; `folder` is of the case that the fields are drawn for."""
+    case = read_case(folder)
     print(f"case: {case.id}", flush=True)
     fields = {
-        name: random_field(case.grid, frequency=name, seed=spec["seed"]) for name in FREQUENCIES
+        name: random_field(case.grid, frequency=name, seed=figure.seed) for name in FREQUENCIES
     }
     mask = None if case.mask is None else case.mask.array
-    synthetic_figure(case.image, fields, stem, plane=spec["plane"], mask=mask)
+    synthetic_figure(case.image, fields, stem, plane=figure.plane, mask=mask)
 
 
 def synthetic_figure(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from warpline.errors import WarplineError
+from warpline.plan.recipe import Parameters
 from warpline.registry import suggestion
 
 
@@ -102,7 +102,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def build(name: str, parameters: Mapping[str, Any]) -> RegistrationNetwork:
+def build(name: str, parameters: Parameters) -> RegistrationNetwork:
     """Build a network by the name of its module.
 
     Raises

@@ -20,6 +20,7 @@ from warpline import networks
 from warpline.errors import WarplineError
 from warpline.files import checksum, write_json
 from warpline.networks.weights import save_weights
+from warpline.plan.recipe import Recipe
 from warpline.provenance import record as provenance
 
 # What `torch.nn.DataParallel` puts before every name.
@@ -137,7 +138,7 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 
 
 def keep_given(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     path: str | os.PathLike,
     source: Mapping[str, Any],
     weights: str | os.PathLike,

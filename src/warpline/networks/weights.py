@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +12,7 @@ from torch import nn
 from warpline import networks
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
+from warpline.plan.recipe import NetworkEntry
 
 
 def save_weights(path: str | os.PathLike, network: nn.Module) -> None:
@@ -61,9 +60,7 @@ def load_weights(path: str | os.PathLike, network: nn.Module, *, strict: bool = 
     return left
 
 
-def trained(
-    recipe: Mapping[str, Any], weights: str | os.PathLike, device: torch.device
-) -> nn.Module:
+def trained(entry: NetworkEntry, weights: str | os.PathLike, device: torch.device) -> nn.Module:
     """A recipe's network with its weights, on the device and ready to be applied.
 
     Raises
@@ -71,6 +68,6 @@ def trained(
     WarplineError
         If there is no such network, or the weights cannot be read or do not fit it.
     """
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    network = networks.build(entry.name, entry.parameters)
     load_weights(weights, network)
     return network.to(device).eval()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warpline.phantoms.providers.request import Phantom
 from warpline.plan.kinds import PHANTOMS
 from warpline.registry import lookup
 
@@ -24,8 +25,7 @@ def write(
     kind
         A name in `warpline.plan.kinds.PHANTOMS`.
     spec
-        The dataset file's ``phantom`` entry: ``seed`` and ``parameters``; and its ``scans``, for
-        phantoms of raw volumes.
+        The dataset file's ``phantom`` entry and its ``scans``, as the schema leaves them.
     cases
         Rows of the case sheet; a case depends on its id and the seed, not on the other cases.
     folder
@@ -41,4 +41,4 @@ def write(
         If the kind or one of its parameters is unknown.
     """
     function = lookup(kind, PHANTOMS, "phantom", where="key 'phantom.kind' of the dataset file")
-    return function(spec, cases, Path(folder))
+    return function(Phantom.of(spec), cases, Path(folder))

@@ -17,6 +17,9 @@ from warpline.plan.pairs import ATLAS, MEMBER, Pair, balanced_pairs, balanced_sa
 from warpline.plan.sheets import read_pair_sheet
 from warpline.registry import suggestion
 
+# Without a word from the dataset's file, cases of a larger cohort are prepared by so many a job.
+SMALL_COHORT, COHORT_BATCH = 64, 12
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -156,7 +159,8 @@ class Dataset:
 
     @cached_property
     def _batches(self) -> dict[str, list[str]]:
-        size, ids = self.spec["cases_per_job"], self.ids
+        ids = self.ids
+        size = self.spec["cases_per_job"] or (1 if len(ids) <= SMALL_COHORT else COHORT_BATCH)
         if size == 1:
             return {case: [case] for case in ids}
         chunks = [ids[i : i + size] for i in range(0, len(ids), size)]

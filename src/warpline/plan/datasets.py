@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class Datasets:
             sheet = self.files.root / spec["case_sheet"]
             for rule in spec["pairs"].values():
                 if "file" in rule:
-                    rule["file"] = str(self.files.root / rule["file"])
+                    # Relative, so that the project may move without being trained anew.
+                    rule["file"] = os.path.relpath(self.files.root / rule["file"])
             dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
             if spec["folder"] and spec["format"] in (*BY_PATH, *BY_PATTERN):
                 refuse_shared_scans(read_case_sheet(sheet), spec["folder"], sheet)

@@ -12,7 +12,6 @@ What code chooses by a name from the configuration cannot be seen and is given (
 from __future__ import annotations
 
 import ast
-import copy
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -34,15 +33,6 @@ FRAME = {
 _SAYING = {"print", "warn", "warning", "info", "debug"}
 
 
-@dataclass
-class _Module:
-    """A parsed file: its definitions, what it imports, and what it does when it is imported."""
-
-    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    statements: list[ast.stmt] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class _Code:
     """What counts of some statements: their outline, and what they refer to.
@@ -52,6 +42,18 @@ class _Code:
 
     outline: str
     references: tuple[tuple[str, str | None], ...]
+
+
+@dataclass
+class _Module:
+    """A parsed file: its definitions, imports, and what it does when it is imported.
+
+    `quiet` is what counts of a statement, by its id, once that was asked for."""
+
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    statements: list[ast.stmt] = field(default_factory=list)
+    quiet: dict[int, _Code] = field(default_factory=dict)
 
 
 def code_version(script: str | os.PathLike | None, *chosen: str) -> str:
@@ -138,10 +140,13 @@ def _code(nodes: Iterable[ast.stmt], parsed: _Module, module: str | None) -> _Co
     imports = {**parsed.imports, **_imports((p for n in nodes for p in ast.walk(n)), module)}
     outlines, references = [], {}
     for node in nodes:
-        quiet = _Quiet(imports).visit(copy.deepcopy(node))
-        if quiet is not None:
-            outlines.append(ast.dump(quiet))
-            references.update(dict.fromkeys(_references(quiet, imports, parsed, module)))
+        if id(node) not in parsed.quiet:  # a block may define several names
+            quiet = _Quiet(imports).visit(node)
+            named = () if quiet is None else tuple(_references(quiet, imports, parsed, module))
+            parsed.quiet[id(node)] = _Code("" if quiet is None else ast.dump(quiet), named)
+        code = parsed.quiet[id(node)]
+        outlines += [code.outline] if code.outline else []
+        references.update(dict.fromkeys(code.references))
     return _Code("\n".join(outlines), tuple(references))
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from warpline.plan.recipe import Step
 
 # Preparation: the steps of a dataset's ``prepare`` list.
 _STEPS = {
@@ -70,7 +71,7 @@ PHANTOMS = {
 }
 
 
-def step_definitions(steps: Iterable[Mapping[str, Any]]) -> list[str]:
+def step_definitions(steps: Iterable[Step]) -> list[str]:
     """The definitions of the steps of a ``prepare`` list that are known."""
     names = dict.fromkeys(name for step in steps for name in step)
     return [STEPS[name] for name in names if name in STEPS]
@@ -85,7 +86,7 @@ class Figure:
     draw
         The function that draws it, ``module:function``.
     sources
-        What it draws from: each name in `draw`'s ``sources``, and the question to the run that
+        What it draws from: each keyword of `draw`, and the question to the run that
         answers it (`warpline.plan.inputs.figures.SOURCES`).
     """
 
@@ -126,3 +127,5 @@ FIGURES = {
 }
 # Beside them each paper with a training has its learning curves.
 LEARNING = "warpline.figures.learning:draw"
+# What tells each of them how it is drawn.
+FIGURE_ENTRY = "warpline.figures.entry:FigureEntry"

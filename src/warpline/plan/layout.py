@@ -140,6 +140,10 @@ class Layout:
         """The records of all of a paper's experiments."""
         return f"{self.results}/{paper}/records.parquet"
 
+    def claims(self, paper: str) -> str:
+        """What came of a paper's claims in this run."""
+        return f"{self.results}/{paper}/claims.json"
+
     def table(self, paper: str, table: str, suffix: str) -> str:
         """A table in one format."""
         return f"{self.results}/{paper}/tables/{table}.{suffix}"

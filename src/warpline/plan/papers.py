@@ -33,6 +33,8 @@ class Papers:
                 paper = validate(raw, self.files.schema("paper"), place)
             else:
                 paper = self.files.load("papers", name, "paper")
+                changed = "tables" in (self.files.config["override"]["papers"].get(name) or {})
+                _check_claims(paper, name, rows_are_the_files=not changed)
                 for kind in ("tables", "figures"):
                     paper[kind] = {k: v for k, v in paper[kind].items() if v is not None}
                 for table in paper["tables"].values():
@@ -168,3 +170,35 @@ def _check_names(paper: Mapping[str, Any], name: str) -> None:
                 where=f"'{name}', key 'figures.{key}.table'",
                 do=suggestion(table, paper["tables"]),
             )
+
+
+def _check_claims(paper: dict[str, Any], name: str, rows_are_the_files: bool) -> None:
+    """Refuse a claim of a table, column or row that is not there; of tables left out drop them.
+
+    A row that stands at other scales alone, or that a run's own rows leave out, makes a claim that
+    cannot be told.
+    """
+    for number, claim in enumerate(paper["claims"]):
+        where = f"'{name}', key 'claims[{number}]'"
+        if claim["table"] not in paper["tables"]:
+            raise WarplineError(
+                f"The claim names the table '{claim['table']}', which is not there.",
+                where=where,
+                do=suggestion(claim["table"], paper["tables"]),
+            )
+        table = paper["tables"][claim["table"]]
+        if table is None:
+            continue
+        ids = {row["id"] for row in table["rows"] if row["set"] == claim["set"]}
+        asked = [("column", claim["column"], table["columns"])]
+        if rows_are_the_files:
+            asked += [("row", row, ids) for row in claim["order"]]
+        for what, word, known in asked:
+            if word not in known:
+                raise WarplineError(
+                    f"The claim's {what} '{word}' is no {what} of '{claim['table']}'"
+                    + (f" in the set '{claim['set']}'." if what == "row" else "."),
+                    where=where,
+                    do=suggestion(word, known),
+                )
+    paper["claims"] = [c for c in paper["claims"] if paper["tables"][c["table"]] is not None]

@@ -4,20 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from warpline.cases.case import read_case, write_case
 from warpline.cases.steps.geometry import grid_about_mask, move_case, without_landmarks_outside
 from warpline.files import atomic_folder, write_json
+from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.affine import prealign
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """``prealign`` of a dataset.
+
+    Attributes
+    ----------
+    reference
+        Id of the case to align to.
+    tool, transform, parameters, seed
+        See `warpline.registration.baselines.affine.prealign`.
+    shape
+        (z, y, x): the cases are cut to the grid of this shape about the middle of the reference's
+        mask; None for the reference's whole grid.
+    """
+
+    reference: str
+    tool: str
+    transform: str
+    parameters: Parameters
+    seed: int
+    shape: Sequence[int] | None
+
+    @classmethod
+    def of(cls, setting: Mapping[str, Any]) -> Alignment:
+        """From a dataset's ``prealign``, as the schema leaves it."""
+        keys = ("reference", "tool", "transform", "parameters", "seed", "shape")
+        return cls(**{key: setting[key] for key in keys})
 
 
 def align_batch(
     source: str | os.PathLike,
     cases: Sequence[str],
     reference: str | os.PathLike,
-    setting: Mapping[str, Any],
+    setting: Alignment,
     parameter_files: Sequence[str],
     target: str | os.PathLike,
 ) -> None:
@@ -30,9 +61,6 @@ def align_batch(
     ----------
     reference
         The folder that holds the reference case.
-    setting
-        ``prealign`` of the dataset, as the schema leaves it. With a ``shape`` the cases are cut to
-        the grid of that shape about the middle of the reference's mask.
     parameter_files
         Of elastix, one a stage.
 
@@ -41,23 +69,23 @@ def align_batch(
     WarplineError
         If a case cannot be read or the tool fails; `target` is as it was.
     """
-    fixed = read_case(Path(reference) / setting["reference"])
-    grid = grid_about_mask(fixed, setting["shape"]) if setting["shape"] else fixed.grid
+    fixed = read_case(Path(reference) / setting.reference)
+    grid = grid_about_mask(fixed, setting.shape) if setting.shape else fixed.grid
     with atomic_folder(target) as folder:
         for case_id in cases:
             case = read_case(Path(source) / case_id)
             matrix = prealign(
                 case.image,
                 fixed.image,
-                tool=setting["tool"],
-                transform=setting["transform"],
+                tool=setting.tool,
+                transform=setting.transform,
                 parameter_files=parameter_files,
-                parameters=setting["parameters"],
-                seed=setting["seed"],
+                parameters=setting.parameters,
+                seed=setting.seed,
                 names=(case_id, fixed.id),
             )
             moved = move_case(case, matrix, grid)
-            if setting["shape"]:
+            if setting.shape:
                 moved = without_landmarks_outside(moved)
             write_case(folder / case_id, moved)
             write_json(folder / case_id / "affine.json", matrix.tolist())

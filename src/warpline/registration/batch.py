@@ -33,7 +33,7 @@ def register_batch(
     folders: Mapping[str, str],
     target: str | os.PathLike,
     initial: Mapping[str, str] | None = None,
-    origin: Mapping[str, Any] | None = None,
+    origin: object = None,
 ) -> None:
     """Register pairs into a folder, which appears when all of them are done.
 
@@ -51,7 +51,7 @@ def register_batch(
         Folder of the field of each pair's initial registration, by the pair's name. The registrar
         gets the moving case as that leaves it, and the two fields are composed.
     origin
-        What the fields are made from, kept beside them for `is_registered`.
+        What the fields are made from, any JSON value, kept beside them for `is_registered`.
 
     Raises
     ------
@@ -90,13 +90,13 @@ def register_batch(
             write_json(folder / ORIGIN, _digest(origin))
 
 
-def is_registered(target: str | os.PathLike, origin: Mapping[str, Any]) -> bool:
+def is_registered(target: str | os.PathLike, origin: object) -> bool:
     """Whether a folder holds the fields of just this origin."""
     kept = Path(target) / ORIGIN
     return kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) == _digest(origin)
 
 
-def _digest(origin: Mapping[str, Any]) -> str:
+def _digest(origin: object) -> str:
     text = json.dumps(origin, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,48 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from warpline.plan.pairs import ATLAS
+from warpline.plan.pairs import ATLAS, Pair
 from warpline.registration.batch import register_batch
 from warpline.registration.method import Method, registrar
 
 
-def register_as_asked(
-    settings: Mapping[str, Any],
-    files: Mapping[str, Any],
-    target: str,
-    threads: int,
-    origin: Mapping[str, Any] | None = None,
-) -> None:
-    """Register a batch of pairs by a method.
+@dataclass(frozen=True)
+class Job:
+    """A batch of pairs and how it is registered.
 
-    Parameters
+    Attributes
     ----------
-    settings
-        ``method``, ``network`` (its recipe, or None), ``pairs``, ``folders`` of the cases,
-        ``initial`` (folders of the fields before the method's own) and ``device``.
-    files
-        Where the method has them: ``weights``, ``embedding``, ``parameters``.
-    target, origin
-        See `warpline.registration.batch.register_batch`.
-
-    Raises
-    ------
-    WarplineError
-        If a file cannot be read, the device is not there, or a registration fails.
+    pairs
+        (fixed, moving) ids.
+    folders
+        Of every case.
+    initial
+        Folder of the field before the method's own of each pair, by the pair's name; may be empty.
+    device
+        See `warpline.devices.claim.claim`.
     """
-    parameters: Sequence[str] = files.get("parameters") or []
-    method = Method.of(
-        settings["method"],
-        network=settings["network"],
-        weights=files.get("weights") or None,
-        embedding=files.get("embedding") or None,
-        parameter_files=[parameters] if isinstance(parameters, str) else parameters,
-        atlas=settings["folders"].get(ATLAS),
-        aligned=bool(settings["initial"]),
-        threads=threads,
-    )
-    pairs = [(fixed, moving) for fixed, moving in settings["pairs"]]
-    with registrar(method, settings["device"], job=target) as chosen:
-        register_batch(chosen, pairs, settings["folders"], target, settings["initial"], origin)
+
+    method: Method
+    pairs: Sequence[Pair]
+    folders: Mapping[str, str]
+    initial: Mapping[str, str]
+    device: str
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], files: Mapping[str, Any], threads: int) -> Job:
+        """The job of a rule's parameters and its inputs by name.
+
+        Parameters
+        ----------
+        settings
+            From `warpline.plan.inputs.register.registration_settings`.
+        files
+            Where the method has them: ``weights``, ``embedding``, ``parameters``.
+        """
+        parameters: Sequence[str] = files.get("parameters") or []
+        method = Method.of(
+            settings["method"],
+            recipe=settings["network"],
+            weights=files.get("weights") or None,
+            embedding=files.get("embedding") or None,
+            parameter_files=[parameters] if isinstance(parameters, str) else parameters,
+            atlas=settings["folders"].get(ATLAS),
+            aligned=bool(settings["initial"]),
+            threads=threads,
+        )
+        pairs = [(fixed, moving) for fixed, moving in settings["pairs"]]
+        return cls(method, pairs, settings["folders"], settings["initial"], settings["device"])
+
+    def run(self, target: str, origin: object = None) -> None:
+        """Register the pairs.
+
+        Parameters
+        ----------
+        target, origin
+            See `warpline.registration.batch.register_batch`.
+
+        Raises
+        ------
+        WarplineError
+            If a file cannot be read, the device is not there, or a registration fails.
+        """
+        with registrar(self.method, self.device, job=target) as chosen:
+            register_batch(chosen, self.pairs, self.folders, target, self.initial, origin)

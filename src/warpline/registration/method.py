@@ -9,13 +9,14 @@ from typing import Any
 
 from warpline.devices.claim import claim
 from warpline.plan.kinds import REGISTRARS
+from warpline.plan.recipe import NetworkEntry, Parameters, Recipe
 from warpline.registration.registrar import Registrar
 from warpline.registry import lookup
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a registrar is made of; what a kind of method does not use stays as it is here.
+    """What a registrar is made of; what a kind of method does not use is None, or empty.
 
     Attributes
     ----------
@@ -24,15 +25,16 @@ class Method:
     seed
         Of all that is random.
     parameters, parameter_files
-        Of a baseline; files are elastix' own.
+        Of a baseline, whose tool says which there are; files are elastix' own.
     samples
         How many fields are drawn for a map of their spread, by a network of velocities.
     search
-        Settings of a registration by displacement embeddings.
+        Of a registration by displacement embeddings, which alone knows their fields
+        (`warpline.registration.embedding.settings.Settings`).
     warpline
-        Settings of the project's own method.
+        Of the project's own method (`warpline.registration.variational.settings.Settings`).
     network, weights
-        The recipe of the network that the method runs, and its weights' file.
+        What the method runs, and its weights' file.
     embedding
         The file of the learned embedding.
     atlas
@@ -45,29 +47,49 @@ class Method:
 
     kind: str
     seed: int
-    parameters: Mapping[str, Any]
-    parameter_files: Sequence[str] = ()
-    samples: int | None = None
-    search: Mapping[str, Any] | None = None
-    warpline: Mapping[str, Any] | None = None
-    network: Mapping[str, Any] | None = None
-    weights: str | None = None
-    embedding: str | None = None
-    atlas: str | None = None
-    aligned: bool = False
-    threads: int = 1
+    parameters: Parameters
+    parameter_files: Sequence[str]
+    samples: int | None
+    search: Mapping[str, Any] | None
+    warpline: Mapping[str, Any] | None
+    network: NetworkEntry | None
+    weights: str | None
+    embedding: str | None
+    atlas: str | None
+    aligned: bool
+    threads: int
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any], **more: Any) -> Method:
-        """The method of a file, as the schema leaves it; `more` are the attributes it lacks."""
+    def of(
+        cls,
+        spec: Mapping[str, Any],
+        *,
+        recipe: Recipe | None = None,
+        parameter_files: Sequence[str] = (),
+        weights: str | None = None,
+        embedding: str | None = None,
+        atlas: str | None = None,
+        aligned: bool = False,
+        threads: int = 1,
+    ) -> Method:
+        """The method of a file and the recipe of its network, as the schema leaves them.
+
+        The other parameters are attributes that no such file has.
+        """
         return cls(
             kind=spec["kind"],
             seed=spec["seed"],
             parameters=spec["parameters"],
+            parameter_files=parameter_files,
             samples=spec.get("samples"),
             search=spec.get("embedding"),
             warpline=spec.get("warpline"),
-            **more,
+            network=None if recipe is None else NetworkEntry.of(recipe),
+            weights=weights,
+            embedding=embedding,
+            atlas=atlas,
+            aligned=aligned,
+            threads=threads,
         )
 
 

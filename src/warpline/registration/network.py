@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from warpline.images.grid import Image
 from warpline.images.resample import resample_to
 from warpline.networks import RegistrationNetwork, padding_to
 from warpline.networks.weights import trained
+from warpline.plan.recipe import Step
 from warpline.registration.own_grid import on_own_grid, prepare_pair
 from warpline.registration.registrar import Diagnostics, Registrar, Registration
 
@@ -48,7 +49,7 @@ class NetworkRegistrar(Registrar):
         self,
         network: RegistrationNetwork,
         device: torch.device,
-        steps: Sequence[Mapping[str, Any]] = (),
+        steps: Sequence[Step] = (),
         *,
         aligned: bool = False,
         samples: int | None = None,
@@ -68,7 +69,7 @@ class NetworkRegistrar(Registrar):
         return cls(
             trained(method.network, method.weights, device),
             device,
-            method.network.get("prepare", []),
+            method.network.steps,
             aligned=method.aligned,
             samples=method.samples,
             seed=method.seed,

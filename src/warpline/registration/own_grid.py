@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from warpline.cases.case import Case
 from warpline.cases.steps import prepare
 from warpline.fields.physical import DisplacementField
+from warpline.plan.recipe import Step
 
 Register = Callable[[Case, Case], DisplacementField]
 
 
 def prepare_pair(
-    fixed: Case, moving: Case, steps: Sequence[Mapping[str, Any]], *, aligned: bool = False
+    fixed: Case, moving: Case, steps: Sequence[Step], *, aligned: bool = False
 ) -> tuple[Case, Case]:
     """Both cases of a pair as `steps`, those of a recipe's ``prepare``, leave them.
 
@@ -31,9 +31,7 @@ def prepare_pair(
     return prepare(fixed, steps), prepare(moving, steps)
 
 
-def on_own_grid(
-    register: Register, steps: Sequence[Mapping[str, Any]], *, aligned: bool = False
-) -> Register:
+def on_own_grid(register: Register, steps: Sequence[Step], *, aligned: bool = False) -> Register:
     """A registration of a pair as `prepare_pair` leaves it.
 
     Its field lies on the fixed case's own grid. The field is read at the points of that grid, and

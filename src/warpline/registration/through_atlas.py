@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,6 +13,7 @@ from warpline.fields import algebra
 from warpline.fields.physical import DisplacementField
 from warpline.networks import RegistrationNetwork
 from warpline.networks.weights import trained
+from warpline.plan.recipe import Step
 from warpline.registration.network import predict
 from warpline.registration.own_grid import on_own_grid
 from warpline.registration.registrar import Registrar, Registration
@@ -41,7 +42,7 @@ class AtlasRegistrar(Registrar):
         network: RegistrationNetwork,
         device: torch.device,
         atlas: Case,
-        steps: Sequence[Mapping[str, Any]] = (),
+        steps: Sequence[Step] = (),
     ):
         self.device = device.type
         atlas = prepare(atlas, steps)
@@ -53,7 +54,7 @@ class AtlasRegistrar(Registrar):
     @classmethod
     def of(cls, method: Method, device: torch.device) -> AtlasRegistrar:
         """The registrar of a method's settings, on a device."""
-        atlas, steps = read_case(method.atlas), method.network.get("prepare", [])
+        atlas, steps = read_case(method.atlas), method.network.steps
         return cls(trained(method.network, method.weights, device), device, atlas, steps)
 
     def register(self, fixed: Case, moving: Case) -> Registration:

@@ -7,6 +7,7 @@ import json
 import mimetypes
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,65 @@ KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class TablePart:
+    """A table of a paper: `html` is the file of its markup, `files` are offered for download.
+
+    What is `folded` is shown when it is opened.
+    """
+
+    id: str
+    title: str
+    html: Path
+    files: Sequence[Path]
+    folded: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a paper: `image` is a PNG, `files` are offered for download."""
+
+    id: str
+    title: str
+    caption: str
+    image: Path
+    files: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class PaperPart:
+    """What the page shows of a paper.
+
+    Attributes
+    ----------
+    id
+        Unique on the page.
+    url
+        May be empty, and is left out if it is no web address.
+    notes
+        A paragraph, may be empty.
+    claims
+        What the paper claims, each with ``text``, ``verdict`` and ``sentence``
+        (`warpline.tables.claims.Finding.as_data`).
+    provenance
+        Any JSON value, shown folded; None for none.
+    """
+
+    id: str
+    title: str
+    citation: str
+    url: str
+    notes: str
+    claims: Sequence[Mapping[str, Any]]
+    tables: Sequence[TablePart]
+    figures: Sequence[Picture]
+    curves: Sequence[Picture]
+    provenance: object
+
+
 def render(
     title: str,
-    papers: Sequence[Mapping[str, Any]],
+    papers: Sequence[PaperPart],
     output: str | os.PathLike,
     template_folder: str | os.PathLike,
 ) -> None:
@@ -39,11 +96,7 @@ def render(
     title
         Of the page.
     papers
-        One mapping a paper: `id` (unique on the page), `title`, `citation`; and optionally `url`,
-        `notes` (a paragraph), `tables` (each: `id`, `title`, `html`: path of the table's markup,
-        `files`: paths to offer for download), `figures` and `curves` (each: `id`, `title`,
-        `caption`, `image`: path of a PNG, `files`), and `provenance` (any JSON value, shown
-        folded). Images and files are put into the page itself.
+        In their order. Images and files are put into the page itself.
     output
         The page's path.
     template_folder
@@ -70,49 +123,50 @@ def render(
     write_text(output, page)
 
 
-def _paper(paper: Mapping[str, Any]) -> dict[str, Any]:
-    url = str(paper.get("url") or "")
-    provenance = paper.get("provenance")
+def _paper(paper: PaperPart) -> dict[str, Any]:
+    """What the template puts in."""
     return {
-        "id": paper["id"],
-        "title": paper["title"],
-        "citation": paper["citation"],
-        "url": url if url.startswith(("https://", "http://")) else "",
-        "notes": paper.get("notes") or "",
+        "id": paper.id,
+        "title": paper.title,
+        "citation": paper.citation,
+        "url": paper.url if paper.url.startswith(("https://", "http://")) else "",
+        "notes": paper.notes,
+        "claims": paper.claims,
         "tables": [
             {
-                "id": table["id"],
-                "title": table["title"],
+                "id": table.id,
+                "title": table.title,
                 # warpline.tables escapes what it writes
-                "html": Markup(_read(table["html"]).decode()),
-                "files": _downloads(table),
+                "html": Markup(_read(table.html).decode()),
+                "files": _downloads(table.files),
+                "folded": table.folded,
             }
-            for table in paper.get("tables") or []
+            for table in paper.tables
         ],
-        "figures": [_picture(figure) for figure in paper.get("figures") or []],
-        "curves": [_picture(figure) for figure in paper.get("curves") or []],
+        "figures": [_picture(figure) for figure in paper.figures],
+        "curves": [_picture(figure) for figure in paper.curves],
         "provenance": (
-            json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
-            if provenance
+            json.dumps(paper.provenance, indent=2, ensure_ascii=False, sort_keys=True)
+            if paper.provenance
             else ""
         ),
     }
 
 
-def _picture(figure: Mapping[str, Any]) -> dict[str, Any]:
+def _picture(figure: Picture) -> dict[str, Any]:
     return {
-        "id": figure["id"],
-        "title": figure["title"],
-        "caption": figure.get("caption") or "",
-        "image": _data_uri(figure["image"]),
-        "files": _downloads(figure),
+        "id": figure.id,
+        "title": figure.title,
+        "caption": figure.caption,
+        "image": _data_uri(figure.image),
+        "files": _downloads(figure.files),
     }
 
 
-def _downloads(entry: Mapping[str, Any]) -> list[dict[str, str]]:
+def _downloads(files: Sequence[Path]) -> list[dict[str, str]]:
     return [
-        {"name": Path(path).name, "kind": Path(path).suffix[1:].upper(), "uri": _data_uri(path)}
-        for path in entry.get("files") or []
+        {"name": path.name, "kind": path.suffix[1:].upper(), "uri": _data_uri(path)}
+        for path in files
     ]
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from warpline.provenance.record import revision, versions
+from warpline.report.page import PaperPart, Picture, TablePart
 
 SCALES = {
-    "demo": "Scale demo: every number of this run comes from generated images and a training of "
-    "minutes. It shows that each step works; only at scale paper can it be held against the "
-    "published numbers.",
+    "demo": "Scale demo: every number of this run comes from generated images, by networks that "
+    "were trained for minutes in this run or are models of the house, trained on other generated "
+    "cases (below, under how these results came to be). It shows that each step works and what "
+    "small networks learn; only at scale paper can it be held against the published numbers.",
     "cpu": "Scale cpu: real images, but smaller networks and shorter trainings than published.",
     "paper": "Scale paper: the published setting.",
 }
@@ -22,15 +24,15 @@ def paper_entry(
     name: str,
     paper: Mapping[str, Any],
     trainings: Mapping[str, str],
-    values: Mapping[str, Any],
+    values: Mapping[str, str],
     results: Path,
-) -> dict[str, Any]:
-    """What `warpline.report.page.render` needs to know of one paper.
+) -> PaperPart:
+    """What the page shows of one paper.
 
     Parameters
     ----------
     name, paper
-        The paper's id and its mapping: `title`, `citation`, `url`, `notes`, `tables`, `figures`.
+        The paper's id and its file, as the schema leaves it.
     trainings
         Dataset and method of every network of its tables to the file of what is known of it.
     values
@@ -42,47 +44,42 @@ def paper_entry(
     notes = SCALES[values["scale"]]
     if paper["notes"]:
         notes += f" Deviations from the paper and choices: {paper['notes']}."
-    return {
-        "id": name,
-        "title": paper["title"],
-        "citation": paper["citation"],
-        "url": paper["url"],
-        "notes": notes,
-        "tables": [
-            {
-                "id": table,
-                "title": spec["title"],
-                "html": tables / f"{table}.html",
-                "files": [tables / f"{table}.{kind}" for kind in ("csv", "md", "tex")],
-            }
+    return PaperPart(
+        id=name,
+        title=paper["title"],
+        citation=paper["citation"],
+        url=paper["url"],
+        notes=notes,
+        claims=json.loads((results / name / "claims.json").read_text(encoding="utf-8")),
+        tables=[
+            TablePart(
+                table,
+                spec["title"],
+                tables / f"{table}.html",
+                [tables / f"{table}.{kind}" for kind in ("csv", "md", "tex")],
+                spec["folded"],
+            )
             for table, spec in paper["tables"].items()
         ],
-        "figures": [
-            {
-                "id": figure,
-                "title": spec["title"],
-                "caption": spec["caption"].format(**values),
-                "image": figures / f"{figure}.png",
-                "files": [figures / f"{figure}.svg"],
-            }
+        figures=[
+            _picture(figures, figure, spec["title"], spec["caption"].format(**values))
             for figure, spec in paper["figures"].items()
         ],
-        "curves": [_curves(figures, values["scale"])] if trainings else [],
-        "provenance": {
+        curves=[_curves(figures, values["scale"])] if trainings else [],
+        provenance={
             "run": {**values, "code": revision(), "versions": versions()},
             "models": {
                 name: json.loads(Path(known).read_text(encoding="utf-8"))
                 for name, known in trainings.items()
             },
         },
-    }
+    )
 
 
-def _curves(figures: Path, scale: str) -> dict[str, Any]:
-    return {
-        "id": "learning_curves",
-        "title": "Learning curves",
-        "caption": f"Every network of this paper's table, scale {scale}.",
-        "image": figures / "learning_curves.png",
-        "files": [figures / "learning_curves.svg"],
-    }
+def _curves(figures: Path, scale: str) -> Picture:
+    caption = f"Every network of this paper's table, scale {scale}."
+    return _picture(figures, "learning_curves", "Learning curves", caption)
+
+
+def _picture(folder: Path, name: str, title: str, caption: str) -> Picture:
+    return Picture(name, title, caption, folder / f"{name}.png", [folder / f"{name}.svg"])

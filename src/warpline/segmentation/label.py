@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from warpline.cases.folders import read_cases
 from warpline.cases.organs import NUMBER
 from warpline.files import atomic_folder
 from warpline.images.files import write_image
+from warpline.plan.recipe import Step
 from warpline.segmentation.noisy_labels import (
     PREDICTION,
     TABLE,
@@ -49,7 +50,7 @@ def measured_organs(folders: Mapping[str, str | os.PathLike]) -> pd.DataFrame:
 def label_batch(
     network: nn.Module,
     folders: Mapping[str, str | os.PathLike],
-    steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[Step],
     distribution: Distribution,
     limits: Limits,
     target: str | os.PathLike,

@@ -32,7 +32,7 @@ TOUCHING = np.ones((3, 3, 3))  # voxels that share a corner are connected
 
 @dataclass(frozen=True)
 class Limits:
-    """When an organ is an outlier, and a case.
+    """When an organ is an outlier, and a case: a dataset's ``noisy_labels.limits``.
 
     Attributes
     ----------
@@ -47,10 +47,10 @@ class Limits:
         Organs that a case may lack, outliers and those not found, before it is left out.
     """
 
-    volume: float = 5.0
-    position: float = 5.0
-    examples: int = 5
-    dropped: int = 3
+    volume: float
+    position: float
+    examples: int
+    dropped: int
 
 
 def measure(
@@ -264,7 +264,7 @@ def noisy_labels(
     predicted: Image,
     organs: Sequence[int],
     distribution: Distribution,
-    limits: Limits = Limits(),
+    limits: Limits,
 ) -> tuple[Case, pd.DataFrame]:
     """A case with labels of all organs that are annotated or that the rules let pass.
 
@@ -295,7 +295,7 @@ def noisy_labels(
     return replace(case, labels=labels.with_array(array), annotated=tuple(sorted(kept))), table
 
 
-def verdicts(table: pd.DataFrame, limits: Limits = Limits()) -> pd.DataFrame:
+def verdicts(table: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     """Which cases are fit for pretraining.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from warpline.errors import WarplineError
 from warpline.evaluation.records import SEED
 from warpline.registry import suggestion
+from warpline.tables.entry import Column, RowEntry, TableEntry
 from warpline.tables.intervals import Sample, case_interval, paired_test
 from warpline.tables.statistics import aggregate, effect_size, holm
 from warpline.tables.structure import structure_of
@@ -21,9 +22,7 @@ VANISHED = "vanished"  # of `warpline.evaluation.pairs`
 PARTS = ("", "_published", "_ci_low", "_ci_high", "_p", "_p_holm", "_effect", "_n", "_left_out")
 
 
-def pair_values(
-    records: pd.DataFrame, row: Mapping[str, Any], column: Mapping[str, Any]
-) -> pd.Series:
+def pair_values(records: pd.DataFrame, row: RowEntry, column: Column) -> pd.Series:
     """The values that one cell aggregates.
 
     Parameters
@@ -31,12 +30,10 @@ def pair_values(
     records
         Tidy records.
     row
-        `dataset`, `method`, `split`; with `fixed` and `moving` only this pair counts.
+        With `fixed` and `moving` only this pair counts.
     column
-        `metric`; optionally `label` (only this one), `within` (only labels whose value of
-        another measurement, of the row's own method if none is named, is at most so much and
-        above so much: ``{method: affine, metric: tre, at_most: 8}`` are the landmarks of Sokooti's
-        TRE′).
+        With a `label` only this one counts; `within` chooses labels: those with ``{method: affine,
+        metric: tre, at_most: 8}`` are the landmarks of Sokooti's TRE′.
 
     Returns
     -------
@@ -44,23 +41,24 @@ def pair_values(
         Values, indexed by `dataset, split, fixed, moving`, `label` and `seed`; NaN where a label
         could not be measured.
     """
-    chosen = _of(records, row, row["method"], column["metric"])
-    if column.get("label") is not None:
-        chosen = chosen[chosen["label"] == column["label"]]
+    chosen = _of(records, row, row.method, column.metric)
+    if column.label is not None:
+        chosen = chosen[chosen["label"] == column.label]
     if SEED not in chosen:
         chosen = chosen.assign(**{SEED: 0})
     values = chosen.set_index([*LABEL, SEED])["value"]
-    within = column.get("within")
+    within = column.within
     if within is not None:
-        other = _of(records, row, within.get("method", row["method"]), within["metric"])
+        other = _of(records, row, within.method or row.method, within.metric)
         other = other.groupby(LABEL)["value"].mean()
-        chosen = other[(other <= within["at_most"]) & (other > within.get("above", -np.inf))]
+        above = -np.inf if within.above is None else within.above
+        chosen = other[(other <= within.at_most) & (other > above)]
         values = values[values.index.droplevel(SEED).isin(chosen.index)]
     return values
 
 
 def build(
-    records: pd.DataFrame, table: Mapping[str, Any], *, seed: int = 0, resamples: int = 2000
+    records: pd.DataFrame, table: TableEntry, *, seed: int = 0, resamples: int = 2000
 ) -> pd.DataFrame:
     """Aggregate records into a table.
 
@@ -75,9 +73,8 @@ def build(
     records
         Tidy records (`warpline.evaluation.records.COLUMNS`) of all the table's experiments.
     table
-        `columns`, `rows` and `reference` (row id), as in ``config/papers/<paper>.yaml``. A row
-        without `method` stands as published; a column with ``optional: true`` is left out if no
-        row has a value for it, of ours or published.
+        A row without `method` stands as published; an `optional` column is left out if no row has a
+        value for it, of ours or published.
     seed, resamples
         Of the bootstrap.
 
@@ -106,7 +103,7 @@ def build(
         If the records lack a row's experiment or no row has a column's metric, or a row publishes
         an unknown column.
     """
-    columns, rows = table["columns"], table["rows"]
+    columns, rows = table.columns, table.rows
     references = _references(table)
     cache: dict[tuple[int, str], pd.Series] = {}
 
@@ -117,30 +114,28 @@ def build(
 
     result = []
     for position, row in enumerate(rows):
-        published = row.get("published") or {}
-        _refuse_unknown(published, columns, row)
+        _refuse_unknown(row, columns)
         entry: dict[str, Any] = {
-            "row": row["id"],
-            "title": row.get("title", row["id"]),
-            "set": row.get("set", ""),
-            "dataset": row.get("dataset", ""),
-            "method": row.get("method", ""),
-            "split": row.get("split", ""),
+            "row": row.id,
+            "title": row.title,
+            "set": row.set,
+            "dataset": row.dataset or "",
+            "method": row.method or "",
+            "split": row.split or "",
             **_counts(records, row),
         }
-        reference = references.get(entry["set"])
+        reference = references.get(row.set)
         for name, column in columns.items():
-            run = row.get("method") is not None
-            single = "fixed" in row
+            run = row.method is not None
             cell = _empty_cell()
             if run:
-                cell = _cell(values_of(position, name), column, single, seed, resamples)
+                cell = _cell(values_of(position, name), column, row.single, seed, resamples)
             # The test is of pairs' means: nothing of it belongs beside a standard deviation.
-            tested = column.get("statistic") != "std" and reference not in (None, position)
+            tested = column.statistic != "std" and reference not in (None, position)
             if run and tested:
                 both = values_of(position, name), values_of(reference, name)
-                cell["p"], cell["effect"] = _compare(*both, single)
-            cell["published"] = _number(published.get(name))
+                cell["p"], cell["effect"] = _compare(*both, row.single)
+            cell["published"] = _number(row.published.get(name))
             entry |= {name + part: cell[part.removeprefix("_")] for part in PARTS}
         result.append(entry)
     frame = pd.DataFrame(result)
@@ -149,57 +144,53 @@ def build(
     return frame.drop(columns=[name + part for name in unmeasured for part in PARTS])
 
 
-def is_judged(name: str, column: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+def is_judged(name: str, column: Column, rows: Iterable[RowEntry]) -> bool:
     """Whether methods are judged by a column, so that its tests count and may have stars.
 
-    As its key ``judged`` says; without it, if more or less of it is better and some row publishes
+    As its `judged` says; where that is None, if more or less of it is better and some row publishes
     it.
     """
-    if column.get("judged") is not None:
-        return bool(column["judged"])
-    published = any(name in (row.get("published") or {}) for row in rows)
-    return column.get("better", "none") != "none" and published
+    if column.judged is not None:
+        return column.judged
+    return column.better != "none" and any(name in row.published for row in rows)
 
 
-def _of(records: pd.DataFrame, row: Mapping[str, Any], method: str, metric: str) -> pd.DataFrame:
+def _of(records: pd.DataFrame, row: RowEntry, method: str, metric: str) -> pd.DataFrame:
     chosen = _of_method(records, row, method)
     return chosen[chosen["metric"] == metric]
 
 
-def _of_method(records: pd.DataFrame, row: Mapping[str, Any], method: str) -> pd.DataFrame:
-    wanted = {key: row[key] for key in PAIR if key in row} | {"method": method}
-    return records[np.logical_and.reduce([records[key] == value for key, value in wanted.items()])]
+def _of_method(records: pd.DataFrame, row: RowEntry, method: str) -> pd.DataFrame:
+    wanted = {key: getattr(row, key) for key in PAIR} | {"method": method}
+    alike = [records[key] == value for key, value in wanted.items() if value is not None]
+    return records[np.logical_and.reduce(alike)]
 
 
-def _references(table: Mapping[str, Any]) -> dict[str, int]:
+def _references(table: TableEntry) -> dict[str, int]:
     """Set → position of its reference row."""
-    wanted = table.get("reference")
-    if wanted is None:
+    if table.reference is None:
         return {}
-    found = {
-        row.get("set", ""): position
-        for position, row in enumerate(table["rows"])
-        if row["id"] == wanted and row.get("method") is not None
-    }
+    run = [(position, row) for position, row in enumerate(table.rows) if row.method is not None]
+    found = {row.set: position for position, row in run if row.id == table.reference}
     if not found:
-        ids = dict.fromkeys(row["id"] for row in table["rows"] if row.get("method") is not None)
+        ids = dict.fromkeys(row.id for _, row in run)
         raise WarplineError(
-            f"The reference row {wanted!r} is no row of the table that is run.",
-            where=table.get("title"),
+            f"The reference row {table.reference!r} is no row of the table that is run.",
+            where=table.title,
             do=f"Set reference to one of {', '.join(ids)}.",
         )
     return found
 
 
-def _counts(records: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, float]:
+def _counts(records: pd.DataFrame, row: RowEntry) -> dict[str, float]:
     """Of a row: pairs, cases, seeds, what is drawn, and the labels that warping lost."""
-    if row.get("method") is None:
+    if row.method is None:
         return {"n": 0, "cases": 0, "seeds": 0, "independent": 0, "vanished": float("nan")}
-    chosen = _of_method(records, row, row["method"])
+    chosen = _of_method(records, row, row.method)
     if chosen.empty:
         raise WarplineError(
-            f"There are no records for the row {row['id']!r}.",
-            where=f"dataset {row['dataset']}, method {row['method']}, split {row['split']}",
+            f"There are no records for the row {row.id!r}.",
+            where=f"dataset {row.dataset}, method {row.method}, split {row.split}",
             do="Evaluate this experiment, or leave out the row's method to show it as published.",
         )
     pairs = chosen[PAIR].drop_duplicates()
@@ -209,13 +200,13 @@ def _counts(records: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, float]:
         "n": len(pairs),
         "cases": len(names - {""}),
         "seeds": int(chosen[SEED].nunique()) if SEED in chosen else 1,
-        "independent": 0 if "fixed" in row else structure_of(pairs["fixed"], pairs["moving"]).drawn,
+        "independent": 0 if row.single else structure_of(pairs["fixed"], pairs["moving"]).drawn,
         "vanished": float("nan") if lost.empty else float(lost.sum()),
     }
 
 
 def _cell(
-    values: pd.Series, column: Mapping[str, Any], single: bool, seed: int, resamples: int
+    values: pd.Series, column: Column, single: bool, seed: int, resamples: int
 ) -> dict[str, float]:
     cell = _empty_cell()
     finite = values[np.isfinite(values)]
@@ -223,14 +214,13 @@ def _cell(
     cell["left_out"] = len(gaps.groupby(level=PAIR).size())
     if finite.empty:
         return cell
-    if column.get("over", "pairs") == "labels":
+    if column.over == "labels":
         sample = _sample(finite, single)
     else:
         sample = _sample(finite.groupby(level=[*PAIR, SEED]).mean(), False)
-    statistic, q = column.get("statistic", "mean"), column.get("q")
-    cell[""] = float(aggregate(statistic, q)(sample.values))
+    cell[""] = float(aggregate(column.statistic, column.q)(sample.values))
     cell["ci_low"], cell["ci_high"] = case_interval(
-        sample, statistic, q, seed=seed, resamples=resamples
+        sample, column.statistic, column.q, seed=seed, resamples=resamples
     )
     cell["n"] = len(finite.groupby(level=PAIR).size())
     return cell
@@ -265,15 +255,14 @@ def _compare(values: pd.Series, reference: pd.Series, single: bool) -> tuple[flo
     return p, effect_size(by_unit.iloc[:, 0] - by_unit.iloc[:, 1])
 
 
-def _adjust(frame: pd.DataFrame, judged: Mapping[str, Mapping[str, Any]]) -> None:
+def _adjust(frame: pd.DataFrame, judged: Mapping[str, Column]) -> None:
     """Fill in p by Holm of the columns that methods are judged by.
 
     Columns that aggregate the same values differently have one test, which counts once.
     """
-    tests: dict[str, list[str]] = {}
+    tests: dict[tuple, list[str]] = {}
     for name, column in judged.items():
-        parts = [column.get(key) for key in ("metric", "label", "within")]
-        tests.setdefault(repr(parts), []).append(name)
+        tests.setdefault((column.metric, column.label, column.within), []).append(name)
     if not tests or frame.empty:
         return
     p = frame[[f"{names[0]}_p" for names in tests.values()]].to_numpy(float)
@@ -286,25 +275,25 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _refuse_unknown(published: Mapping[str, Any], columns: Mapping[str, Any], row: Any) -> None:
-    for name in published:
+def _refuse_unknown(row: RowEntry, columns: Mapping[str, Column]) -> None:
+    for name in row.published:
         if name not in columns:
             raise WarplineError(
-                f"The row {row['id']!r} publishes {name!r}, which is no column.",
+                f"The row {row.id!r} publishes {name!r}, which is no column.",
                 do=suggestion(name, columns),
             )
 
 
-def _unmeasured(frame: pd.DataFrame, columns: Mapping[str, Any]) -> list[str]:
+def _unmeasured(frame: pd.DataFrame, columns: Mapping[str, Column]) -> list[str]:
     """Optional columns without any value; another column that no run row has is an error."""
     if not (frame["n"] > 0).any():
         return []
     empty = [name for name in columns if frame[f"{name}_n"].sum() == 0]
     for name in empty:
-        if not columns[name].get("optional", False):
+        if not columns[name].optional:
             raise WarplineError(
                 f"No record has a value for the column {name!r}.",
-                where=f"metric {columns[name]['metric']}",
+                where=f"metric {columns[name].metric}",
                 do="Correct the metric's name, evaluate a dataset that has what it measures, "
                 "or mark the column optional.",
             )

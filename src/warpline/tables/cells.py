@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.tables.build import is_judged
+from warpline.tables.entry import Column
 from warpline.tables.table import Table
 
 SIGNIFICANT = 0.05
@@ -68,7 +69,7 @@ def headings(table: Table) -> list[Heading]:
     return [
         Heading(
             _title_with_unit(column),
-            column.get("better", "none"),
+            column.better,
             ["ours", *(["published"] if _published_decimals(table, name) else [])],
         )
         for name, column in table.shown.items()
@@ -127,14 +128,12 @@ def _counts(row: Mapping[str, Any]) -> str:
 
 def _tested(table: Table) -> list[Note]:
     """What an asterisk says, if there is a row to compare with."""
-    reference = table.spec.get("reference")
-    judged = [
-        name for name, column in table.shown.items() if is_judged(name, column, table.spec["rows"])
-    ]
-    if reference is None or not judged:
+    entry = table.entry
+    judged = [column for name, column in table.shown.items() if is_judged(name, column, entry.rows)]
+    if entry.reference is None or not judged:
         return []
-    title = next(r.get("title", r["id"]) for r in table.spec["rows"] if r["id"] == reference)
-    columns = ", ".join(str(table.columns[name]["title"]) for name in judged)
+    title = next(row.title for row in entry.rows if row.id == entry.reference)
+    columns = ", ".join(column.title for column in judged)
     return [
         Note(
             f"differs from “{title}” with p < {SIGNIFICANT} (paired t test over common pairs that "
@@ -156,9 +155,9 @@ def _uncounted(table: Table, run: pd.DataFrame) -> list[Note]:
             )
         )
     missing = {
-        str(column["title"]): int(run[f"{name}_left_out"].max())
+        column.title: int(run[f"{name}_left_out"].max())
         for name, column in table.shown.items()
-        if column["metric"] in OVERLAPS and (run[f"{name}_left_out"] > 0).any()
+        if column.metric in OVERLAPS and (run[f"{name}_left_out"] > 0).any()
     }
     if missing:
         parts = ", ".join(f"{title} {count}" for title, count in missing.items())
@@ -171,24 +170,23 @@ def _uncounted(table: Table, run: pd.DataFrame) -> list[Note]:
     return found
 
 
-def _best(table: Table, name: str, column: Mapping[str, Any]) -> set[int]:
+def _best(table: Table, name: str, column: Column) -> set[int]:
     """Positions of the best of our values in each set: equal as printed is equal.
 
     The identity takes no part: doing nothing is always smoothest and fastest. Nor does a row that
     counts fewer pairs or labels than another of its set: leaving out is no merit.
     """
-    better = column.get("better")
     frame = table.frame[(table.frame["method"] != IDENTITY_METHOD) & (table.frame["n"] > 0)]
     by_set = frame.groupby("set")
     whole = frame[f"{name}_n"] == by_set[f"{name}_n"].transform("max")
     least = frame[f"{name}_left_out"] == by_set[f"{name}_left_out"].transform("min")
     frame = frame[whole & least]
-    values = frame[name].round(column.get("decimals", 3))
+    values = frame[name].round(column.decimals)
     found: set[int] = set()
     for _, group in values.groupby(frame["set"]):
         group = group.dropna()
-        if better in ("higher", "lower") and len(group) > 1:
-            extreme = group.max() if better == "higher" else group.min()
+        if column.better in ("higher", "lower") and len(group) > 1:
+            extreme = group.max() if column.better == "higher" else group.min()
             found.update(group.index[group == extreme])
     return found
 
@@ -196,17 +194,16 @@ def _best(table: Table, name: str, column: Mapping[str, Any]) -> set[int]:
 def _format(
     row: Mapping[str, Any],
     name: str,
-    column: Mapping[str, Any],
+    column: Column,
     best: bool,
     digits: Mapping[str, int],
 ) -> Cell:
-    decimals = column.get("decimals", 3)
+    decimals = column.decimals
     places = digits.get(row["set"], 0)
     ours, published = _number(row[name], decimals), _number(row[f"{name}_published"], places)
-    spread = column.get("spread")
-    if spread is not None:
-        ours = _with_spread(ours, row.get(spread), decimals)
-        published = _with_spread(published, row.get(f"{spread}_published"), places)
+    if column.spread is not None:
+        ours = _with_spread(ours, row.get(column.spread), decimals)
+        published = _with_spread(published, row.get(f"{column.spread}_published"), places)
     low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
     p, n = row[f"{name}_p_holm"], row[f"{name}_n"]
     return Cell(
@@ -235,18 +232,16 @@ def _published_decimals(table: Table, name: str) -> dict[str, int]:
     A number in a configuration file has lost its last zeros: 0.80 beside 0.83 is 0.8.
     """
     decimals: dict[str, int] = {}
-    spread = table.spec["columns"][name].get("spread")
-    least = table.spec["columns"][name].get("published_decimals", 0)
-    for column in [name, spread] if spread in table.columns else [name]:
+    own = table.entry.columns[name]
+    for column in [name, own.spread] if own.spread in table.columns else [name]:
         values = table.frame[f"{column}_published"]
         for place, value in zip(table.frame["set"], values, strict=True):
             if pd.isna(value):
                 continue
             printed = np.format_float_positional(value, trim="-").partition(".")[2]
-            decimals[place] = max(decimals.get(place, least), len(printed))
+            decimals[place] = max(decimals.get(place, own.published_decimals), len(printed))
     return decimals
 
 
-def _title_with_unit(column: Mapping[str, Any]) -> str:
-    unit = column.get("unit")
-    return f"{column['title']} ({unit})" if unit else str(column["title"])
+def _title_with_unit(column: Column) -> str:
+    return f"{column.title} ({column.unit})" if column.unit else column.title

@@ -157,25 +157,55 @@ def paired_test(first: Sample, second: Sample) -> float:
     ValueError
         If the samples are of different pairs.
     """
+    mean, variance, freedom = _paired_difference(first, second)
+    if not np.isfinite(variance):
+        return float("nan")
+    if mean == 0 and variance == 0:
+        return 1.0
+    if variance <= (1e-12 * mean) ** 2:
+        return float(2.0 ** (1 - first.structure.drawn))
+    return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom))
+
+
+def paired_interval(
+    first: Sample, second: Sample, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """(mean, low, high) of the difference of pairs' means, `first` less `second`.
+
+    The interval is that of the values which `paired_test` does not refuse; NaN where the cases
+    tell nothing of a spread.
+
+    Raises
+    ------
+    ValueError
+        If the samples are of different pairs.
+    """
+    mean, variance, freedom = _paired_difference(first, second)
+    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) if np.isfinite(variance) else np.nan
+    reach *= float(np.sqrt(variance))
+    return mean, mean - reach, mean + reach
+
+
+def _paired_difference(first: Sample, second: Sample) -> tuple[float, float, float]:
+    """(mean difference of pairs, its variance, degrees of freedom); NaN for what is not told."""
     if first.values.size and second.values.size and first.structure.pairs != second.structure.pairs:
         raise ValueError("only samples of the same pairs can be compared")
-    if first.freedom < 0.5:
-        return float("nan")
+    if not first.values.size or not second.values.size:
+        return float("nan"), float("nan"), float("nan")
     means = first.means(), second.means()
     difference = np.nanmean(means[0], axis=1) - np.nanmean(means[1], axis=1)
-    structure = first.structure
-    if not difference.any():
-        return 1.0
     mean, n = float(difference.mean()), float(len(difference))
-    cases = structure.variance(difference - mean, n)
+    if first.freedom < 0.5:
+        return mean, float("nan"), float("nan")
+    if not difference.any():
+        return 0.0, 0.0, first.freedom
+    cases = first.structure.variance(difference - mean, n)
     seeds = []
     for part in means:
         residuals = np.nan_to_num(part - np.nanmean(part))
         seeds.append((*_of_seeds(residuals, float(part.size)), part.shape[1] - 1))
     variance, freedom = _joined([(cases, first.freedom)], seeds)
-    if variance <= (1e-12 * mean) ** 2:
-        return float(2.0 ** (1 - structure.drawn))
-    return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom))
+    return mean, variance, freedom
 
 
 def weighted(

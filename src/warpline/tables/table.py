@@ -1,14 +1,14 @@
-"""A built table: its numbers, its specification, and what its caption may quote."""
+"""A built table: its numbers, its entry in the paper file, and what its caption may quote."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
 from warpline.errors import WarplineError
+from warpline.tables.entry import Column, TableEntry
 
 
 @dataclass(frozen=True)
@@ -19,30 +19,30 @@ class Table:
     ----------
     frame
         From `warpline.tables.build.build`.
-    spec
-        The table's mapping in ``config/papers/<paper>.yaml``.
+    entry
+        What it was built by.
     values
         Parameters of this run that the caption may quote: ``scale``, ``seed``, ``device``, …
     """
 
     frame: pd.DataFrame
-    spec: Mapping[str, Any]
-    values: Mapping[str, Any] = field(default_factory=dict)
+    entry: TableEntry
+    values: Mapping[str, str]
 
     @property
     def title(self) -> str:
         """The table's title."""
-        return str(self.spec["title"])
+        return self.entry.title
 
     @property
-    def columns(self) -> Mapping[str, Mapping[str, Any]]:
-        """Column id → its specification, of the columns that the frame has."""
-        return {k: c for k, c in self.spec["columns"].items() if k in self.frame.columns}
+    def columns(self) -> dict[str, Column]:
+        """Column id → its entry, of the columns that the frame has."""
+        return {k: c for k, c in self.entry.columns.items() if k in self.frame.columns}
 
     @property
-    def shown(self) -> Mapping[str, Mapping[str, Any]]:
+    def shown(self) -> dict[str, Column]:
         """The columns that stand for themselves: without those that are another's `spread`."""
-        spreads = {c.get("spread") for c in self.spec["columns"].values()}
+        spreads = {c.spread for c in self.entry.columns.values()}
         return {k: c for k, c in self.columns.items() if k not in spreads}
 
     @property
@@ -56,11 +56,11 @@ class Table:
         WarplineError
             If the caption asks for a value that this run does not have.
         """
-        whole = ["fixed" not in row for row in self.spec["rows"]]
+        whole = [not row.single for row in self.entry.rows]
         counts = sorted({int(n) for n in self.frame["n"][whole] if n > 0})
         known = {"n": "–".join(map(str, dict.fromkeys([*counts[:1], *counts[-1:]]))), **self.values}
         try:
-            return str(self.spec.get("caption", "")).format(**known)
+            return self.entry.caption.format(**known)
         except (KeyError, IndexError, ValueError) as error:
             raise WarplineError(
                 f"The caption cannot be filled in ({error!s}).",

@@ -18,6 +18,8 @@ from warpline.fields.sampling import identity_grid, sample
 class Augmentation:
     """Flips, quarter turns and one affine map, composed and sampled once.
 
+    A recipe's ``training.augmentation``, as the schema leaves it.
+
     Attributes
     ----------
     flip
@@ -32,11 +34,16 @@ class Augmentation:
         Isotropic scale is drawn from [1 − zoom, 1 + zoom].
     """
 
-    flip: bool = False
-    quarter_turns: bool = False
-    rotation: float = 0.0
-    translation: float = 0.0
-    zoom: float = 0.0
+    flip: bool
+    quarter_turns: bool
+    rotation: float
+    translation: float
+    zoom: float
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is anything to draw."""
+        return any((self.flip, self.quarter_turns, self.rotation, self.translation, self.zoom))
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """A 3×4 matrix from centred output to centred input voxel coordinates (z, y, x)."""
@@ -72,7 +79,7 @@ class Augmentation:
         labels
             (2·pairs, labels, z, y, x) one-hot, interpolated linearly and cut at one half.
         """
-        if self == Augmentation():
+        if not self.moves:
             return images, labels
         shape = tuple(images.shape[2:])
         matrices = np.stack([self.draw(rng, shape) for _ in range(pairs)] * 2)

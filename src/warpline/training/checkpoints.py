@@ -14,6 +14,7 @@ from torch import nn
 from warpline.files import atomic_path
 from warpline.networks.weights import save_weights
 
+State = Mapping[str, Any]  # as torch gives and takes it: no two optimisers' have the same entries
 # What a state holds, beside the states of network, optimiser and scaler.
 KINDS: dict[str, type | tuple[type, ...]] = {
     "network": dict,
@@ -40,7 +41,7 @@ class StateFolder:
         self.last, self.previous = self.folder / "last.pt", self.folder / "previous.pt"
         self.best = self.folder / "best.safetensors"
 
-    def save(self, state: Mapping[str, Any]) -> None:
+    def save(self, state: State) -> None:
         """Keep `state` as the last; the last becomes the previous."""
         with atomic_path(self.last) as temporary:
             torch.save(dict(state), temporary)
@@ -105,7 +106,7 @@ def unfit(
     return _other_source(state["source"], source)
 
 
-def _alike(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _alike(own: State, other: State) -> bool:
     """Whether tensors have the same names, shapes and types."""
     return own.keys() == other.keys() and all(
         isinstance(other[name], torch.Tensor)
@@ -114,7 +115,7 @@ def _alike(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     )
 
 
-def _fits_optimiser(state: Mapping[str, Any], optimiser: torch.optim.Optimizer) -> bool:
+def _fits_optimiser(state: State, optimiser: torch.optim.Optimizer) -> bool:
     """Whether an optimiser's state is of the same groups of parameters, of the same shapes."""
     groups, own = state.get("param_groups"), optimiser.state_dict()["param_groups"]
     kept = state.get("state")

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -18,6 +17,7 @@ from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.networks import padding_to
 from warpline.plan.pairs import Pair, pair_name
+from warpline.plan.recipe import Step
 from warpline.registration.initial import resample_moving
 from warpline.registration.own_grid import prepare_pair
 
@@ -135,7 +135,7 @@ def read_pairs(
     folders: Mapping[str, str | os.PathLike],
     pairs: Iterable[Pair],
     initial: Mapping[str, str | os.PathLike],
-    steps: Sequence[Mapping[str, Any]] = (),
+    steps: Sequence[Step] = (),
 ) -> tuple[list[Case], list[Pair]]:
     """Read pairs with the moving case as its initial registration leaves it.
 

@@ -18,6 +18,7 @@ from torch import nn
 from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
+from warpline.plan.recipe import Recipe
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
 from warpline.training.material import Material
 from warpline.training.sampler import BlockSampler, HeldCases, crop
@@ -170,7 +171,7 @@ class DescriptorObjective:
 
 
 def from_recipe(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     network: nn.Module,
     material: Material,
     device: torch.device,

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from warpline.plan.recipe import Recipe
 from warpline.training.loop import Objective
 from warpline.training.material import Material
 
 
 def build(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     network: nn.Module,
     material: Material,
     device: torch.device,

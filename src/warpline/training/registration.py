@@ -14,6 +14,7 @@ from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
+from warpline.plan.recipe import Recipe
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory, read_pairs
 from warpline.training.material import Material
@@ -112,7 +113,7 @@ class RegistrationObjective:
                 do="Leave it out.",
             )
         if self.weights["landmarks"]:
-            if augmentation != Augmentation() or crop is not None:
+            if augmentation.moves or crop is not None:
                 raise WarplineError(
                     "Augmentation and crops of a recipe move images and labels, but no landmarks.",
                     where="training.augmentation, training.crop and loss.landmarks of the recipe",
@@ -267,7 +268,7 @@ def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> Non
 
 
 def from_recipe(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     network: RegistrationNetwork,
     material: Material,
     device: torch.device,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from warpline import networks
 from warpline.devices.claim import claim
 from warpline.files import checksum, write_json
 from warpline.networks.weights import load_weights, save_weights
+from warpline.plan.recipe import Recipe
 from warpline.provenance import record as provenance
 from warpline.training import objectives
 from warpline.training.loop import Settings, train, use_best, write_history
@@ -21,7 +21,7 @@ from warpline.training.source import source_of
 
 
 def train_recipe(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     material: Material,
     outputs: Mapping[str, str],
     *,

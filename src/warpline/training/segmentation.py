@@ -6,9 +6,8 @@ trained on together, with the Dice of the organs that each has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.cases.organs import ORGANS
 from warpline.errors import WarplineError
+from warpline.plan.recipe import Recipe
 from warpline.segmentation.windows import organ_numbers, segment
 from warpline.training.losses import partial_dice
 from warpline.training.material import Material
@@ -187,7 +187,7 @@ class SegmentationObjective:
 
 
 def from_recipe(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     network: nn.Module,
     material: Material,
     device: torch.device,

@@ -16,6 +16,7 @@ from torch import nn
 from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
+from warpline.plan.recipe import Recipe
 from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
 from warpline.registration.synthetic.patches import (
     DRAW,
@@ -175,7 +176,7 @@ class SyntheticObjective:
 
 
 def from_recipe(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     network: nn.Module,
     material: Material,
     device: torch.device,

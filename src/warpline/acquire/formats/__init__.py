@@ -1,11 +1,9 @@
 """Source formats: where the files of a case lie in what its provider packs.
 
 A format is a module with one function, ``locate(folder, dataset, case) -> CaseFiles``: `folder`
-holds the unpacked archives, `dataset` is the dataset file's content, `case` a row of its case sheet
-(`dict` with ``case`` and, for own data, ``image``, ``labels``, ``mask``, ``landmarks``). Besides
-what is in the file, `dataset` has ``patients``: all the sheet's rows of these cases' patients; and
-where files come case by case, ``per_case_folder`` with them and ``per_case_digests``, a file of
-their SHA-256 by place in it (see `base.fetched`).
+holds the unpacked archives, `dataset` is what a format is told of it
+(`warpline.acquire.dataset.DatasetFiles`), `case` a row of the case sheet (`dict` with ``case`` and,
+for own data, ``image``, ``labels``, ``mask``, ``landmarks``).
 A new format is one more module and its line in `KNOWN`; where a folder of own data may be of it,
 `warpline.plan.sources` must know which of its files belong to a case.
 """
@@ -16,8 +14,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError, combine
 from warpline.registry import lookup
@@ -45,7 +43,7 @@ def get(name: str) -> ModuleType:
 def locate_all(
     name: str,
     folder: str | os.PathLike,
-    dataset: Mapping[str, Any],
+    dataset: DatasetFiles,
     cases: Iterable[Mapping[str, str]],
     problems: list[WarplineError] | None = None,
 ) -> dict[str, CaseFiles]:

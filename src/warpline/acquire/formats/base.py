@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.shared import others, owner
 from warpline.errors import WarplineError
 from warpline.files import checksum
@@ -130,7 +131,7 @@ def read_description(path: Path) -> dict[str, Any]:
     return value
 
 
-def check_label_table(description: Mapping[str, Any], path: Path, dataset: Mapping) -> None:
+def check_label_table(description: Mapping[str, Any], path: Path, dataset: DatasetFiles) -> None:
     """Compare the provider's label values with those of the dataset file.
 
     Raises
@@ -145,7 +146,7 @@ def check_label_table(description: Mapping[str, Any], path: Path, dataset: Mappi
             where=path,
             do="Check that the archive is the right one; correct the file if its maker forgot it.",
         )
-    for value, name in (dataset.get("labels") or {}).items():
+    for value, name in dataset.labels.items():
         if str(value) not in labels:
             table = ", ".join(f"{v} {n}" for v, n in labels.items())
             raise WarplineError(
@@ -156,13 +157,13 @@ def check_label_table(description: Mapping[str, Any], path: Path, dataset: Mappi
             )
 
 
-def is_fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> bool:
+def is_fetched(dataset: DatasetFiles, kind: str, case: Mapping[str, str]) -> bool:
     """Whether a file of this kind is downloaded for a case by itself."""
-    entry = dataset["per_case"].get(kind)
-    return entry is not None and (entry["splits"] is None or case["split"] in entry["splits"])
+    entry = dataset.per_case.get(kind)
+    return entry is not None and (entry.splits is None or case["split"] in entry.splits)
 
 
-def fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> Path:
+def fetched(dataset: DatasetFiles, kind: str, case: Mapping[str, str]) -> Path:
     """The file of a kind that was downloaded for a case by itself.
 
     Raises
@@ -176,18 +177,18 @@ def fetched(dataset: Mapping[str, Any], kind: str, case: Mapping[str, str]) -> P
             f"The dataset does not say where the file '{kind}' of the case '{case['case']}' comes "
             "from.",
             where="key 'per_case' of the dataset file",
-            do=f"Its files are: {', '.join(dataset['per_case']) or 'none'}.",
+            do=f"Its files are: {', '.join(dataset.per_case) or 'none'}.",
         )
-    name = dataset["per_case"][kind]["file"].replace("{case}", case["case"])
-    path = Path(dataset["per_case_folder"]) / kind / name
+    name = dataset.per_case[kind].file.replace("{case}", case["case"])
+    path = dataset.per_case_folder / kind / name
     if not path.exists():
         raise WarplineError(
             f"The file '{kind}' of the case '{case['case']}' is not there.",
             where=path,
             do="Delete the dataset's folder 'fetched' in the results, so that it is fetched again.",
         )
-    if "per_case_digests" in dataset:
-        digests = json.loads(Path(dataset["per_case_digests"]).read_text(encoding="utf-8"))
+    if dataset.per_case_digests is not None:
+        digests = json.loads(dataset.per_case_digests.read_text(encoding="utf-8"))
         if checksum(path) != digests.get(f"{kind}/{name}"):
             raise WarplineError(
                 f"The file '{kind}' of the case '{case['case']}' is not the file that was "

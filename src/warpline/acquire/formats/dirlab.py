@@ -18,11 +18,12 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
+from warpline.acquire.dataset import DatasetFiles, Scan
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
@@ -38,7 +39,7 @@ DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 TOLERANCE = 0.05  # mm: lists of the initial errors differ in the last digit
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     With the second of a patient's cases the mean distance of their landmarks is printed; it must
@@ -51,7 +52,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         table's; if the patient's landmarks do not correspond, lie outside the volume, or are not
         as far apart as published.
     """
-    grid = scan_grid(dataset, case["patient"])
+    grid = scan_grid(dataset.scans, case["patient"])
     image, landmarks = _find(folder, dataset, case, ("image", "landmarks"))
     _check_size(image, grid, case)
     _check_initial_error(folder, dataset, case, landmarks, grid)
@@ -59,7 +60,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     return CaseFiles(image=image, landmarks=landmarks, read=read)
 
 
-def scan_grid(dataset: Mapping[str, Any], patient: str) -> Grid:
+def scan_grid(scans: Mapping[str, Scan], patient: str) -> Grid:
     """The grid of a patient's volumes in DIR-Lab's own frame; the first voxel is at 0 mm.
 
     Raises
@@ -67,7 +68,6 @@ def scan_grid(dataset: Mapping[str, Any], patient: str) -> Grid:
     WarplineError
         If ``scans`` of the dataset file does not have the patient.
     """
-    scans = dataset.get("scans") or {}
     if patient not in scans:
         raise WarplineError(
             f"The size and spacing of the patient '{patient}' are not known: the files do not hold "
@@ -76,7 +76,7 @@ def scan_grid(dataset: Mapping[str, Any], patient: str) -> Grid:
             do=f"Add {patient}: {{size: [x, y, z], spacing: [x, y, z]}}.",
         )
     scan = scans[patient]
-    return Grid(tuple(scan["size"][::-1]), tuple(map(float, scan["spacing"])), direction=DIRECTION)
+    return Grid(scan.size[::-1], scan.spacing, direction=DIRECTION)
 
 
 def read_scan(
@@ -207,7 +207,7 @@ def _bytes(path: Path | zipfile.Path) -> int:
 
 def _check_initial_error(
     folder: Path,
-    dataset: Mapping[str, Any],
+    dataset: DatasetFiles,
     case: Mapping[str, str],
     landmarks: Path | zipfile.Path,
     grid: Grid,
@@ -219,7 +219,7 @@ def _check_initial_error(
     """
     own = read_indices(landmarks, grid, case["case"])
     patient = case["patient"]
-    for row in dataset.get("patients", ()):
+    for row in dataset.patients:
         if row["case"] == case["case"]:
             return  # each two cases are compared once, with the later one
         if row["patient"] != patient:
@@ -234,7 +234,7 @@ def _check_initial_error(
                 do="Fetch the files again.",
             )
         mean = np.linalg.norm((own - other) * grid.spacing[::-1], axis=1).mean()
-        published = None if dataset.get("phantom") else dataset["scans"][patient].get("initial_tre")
+        published = None if dataset.phantom else dataset.scans[patient].initial_tre
         said = "" if published is None else f", published: {published:.2f} mm"
         print(f"{patient}: {len(own)} landmarks, initial error {mean:.2f} mm{said}", flush=True)
         if published is not None and abs(mean - published) > TOLERANCE:
@@ -251,13 +251,13 @@ def _check_initial_error(
 
 
 def _find(
-    folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str], columns: tuple[str, ...]
+    folder: Path, dataset: DatasetFiles, case: Mapping[str, str], columns: tuple[str, ...]
 ) -> list[Path | zipfile.Path]:
     """The files that match a row's patterns."""
     found = [_candidates(folder, case[column]) for column in columns]
     missing = [case[column] for column, paths in zip(columns, found, strict=True) if not paths]
     if missing:
-        page = dataset.get("ask")
+        page = dataset.ask
         ask = f"Ask for the data at {page} and put" if page else "Put"
         raise WarplineError(
             f"The case '{case['case']}' lacks {' and '.join(missing)}.",

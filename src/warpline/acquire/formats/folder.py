@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 
 COLUMNS = ("image", "labels", "mask", "landmarks")
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case; images in any format that `warpline.images.files` reads.
 
     Landmarks as `warpline.acquire.landmarks` reads them: a table with ids, or a file of elastix.
@@ -29,7 +29,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     placed = paths_in(folder, case)
     for column in COLUMNS:
         value = placed.get(column)
-        place = f"{dataset.get('case_sheet', 'the case sheet')}, case '{case['case']}', '{column}'"
+        place = f"{dataset.case_sheet}, case '{case['case']}', '{column}'"
         if value:
             files[column] = folder / value
             if not files[column].is_file():

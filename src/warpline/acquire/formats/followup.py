@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats import folder as own
 from warpline.acquire.formats.base import CaseFiles
 from warpline.acquire.landmarks import count_elastix
 from warpline.errors import WarplineError
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     Raises
@@ -34,10 +34,10 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
 
 
 def _check_counts(
-    landmarks: Path, folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]
+    landmarks: Path, folder: Path, dataset: DatasetFiles, case: Mapping[str, str]
 ) -> None:
     number = count_elastix(landmarks)
-    for row in dataset.get("patients", ()):
+    for row in dataset.patients:
         if row["patient"] != case["patient"] or row["case"] == case["case"]:
             continue
         path = folder / own.paths_in(folder, row).get("landmarks", "")

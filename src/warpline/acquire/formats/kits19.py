@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, existing, fetched, find_one, is_fetched
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     Raises
@@ -24,7 +24,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         If the scan is not there, or a label map that its split should have.
     """
     number = case["case"]
-    if "per_case_folder" not in dataset:
+    if dataset.per_case_folder is None:
         image = find_one(folder, f"case_{number}/imaging{SUFFIX}", f"scan of the case '{number}'")
         return CaseFiles(image=image, labels=existing(image.with_name(f"segmentation{SUFFIX}")))
     labelled = is_fetched(dataset, "segmentation", case)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import (
     SUFFIX,
     CaseFiles,
@@ -21,7 +21,7 @@ from warpline.acquire.formats.base import (
 from warpline.errors import WarplineError
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case. Landmarks by readers are preferred to automatic keypoints.
 
     Raises
@@ -42,7 +42,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     # Packages before 2022 name what belongs to an image without its modality.
     stems = (stem, f"{name}_{number}") if not modality else (stem,)
     labels = _first(root, (f"labels{part}",), stems, SUFFIX)
-    if labels is None and dataset.get("labels") and (root / f"labels{part}").is_dir():
+    if labels is None and dataset.labels and (root / f"labels{part}").is_dir():
         raise WarplineError(
             f"The label map of the case '{case['case']}' is not in the archive.",
             where=root / f"labels{part}" / f"{stem}{SUFFIX}",

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, find_one, no_case
 from warpline.errors import WarplineError
 
 PARTS = ("Training", "Testing")
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     Raises

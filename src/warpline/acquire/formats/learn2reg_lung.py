@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, find_one, no_case
 from warpline.errors import WarplineError
 
@@ -22,7 +22,7 @@ PHASES = {"exp": "0000", "insp": "0001"}
 DEPTHS = ("", "*/", "*/*/", "*/*/*/")
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     The n-th landmark of a patient is another place in the next patient: ids are ``001-1`` ….
@@ -41,7 +41,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     name = f"case_{number}_{phase}{SUFFIX}"
     mask = find_one(folder, f"lungMasks/{name}", f"lung mask of the case '{case['case']}'")
     landmarks = {
-        other: _landmarks(folder, dataset.get("landmark_folder"), number, other) for other in PHASES
+        other: _landmarks(folder, dataset.landmark_folder, number, other) for other in PHASES
     }
     if len({path is None for path in landmarks.values()}) == 2:
         there, missing = sorted(landmarks, key=lambda other: landmarks[other] is None)

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 
@@ -23,7 +23,7 @@ LUNGS = {3: 1, 4: 1}
 DEEPEST = 3  # an archive is unpacked into its own folder; two more may lie around its files
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     Raises

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import (
     SUFFIX,
     CaseFiles,
@@ -21,7 +22,7 @@ from warpline.acquire.names import inside
 from warpline.errors import WarplineError
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case; cases of the unlabelled test set have no label map.
 
     Raises

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, find_one, no_case
 from warpline.acquire.names import inside
 from warpline.errors import WarplineError
@@ -35,7 +35,7 @@ IMAGES = {
 }
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     Raises
@@ -55,10 +55,10 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     if kind not in IMAGES:
         raise WarplineError(
             f"The case '{case['case']}' is to have the image '{kind}'.",
-            where=f"{dataset.get('case_sheet')}, column 'image'",
+            where=f"{dataset.case_sheet}, column 'image'",
             do=suggestion(kind, IMAGES),
         )
-    table = [int(value) for value in dataset.get("labels") or {}]
+    table = [int(value) for value in dataset.labels]
     files = {"image": subject / f"{kind}{SUFFIX}"}
     if side or table:
         files["labels"] = subject / f"{IMAGES[kind]}{SUFFIX}"

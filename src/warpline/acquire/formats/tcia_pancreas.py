@@ -23,10 +23,10 @@ import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.dicom import read_series
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, fetched, find_one
 from warpline.acquire.unpack import unpack
@@ -50,7 +50,7 @@ EXTENTS = (
 LEAST_INSIDE = 0.5  # of the labelled voxels: a box with fewer belongs to another scan
 
 
-def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) -> CaseFiles:
+def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> CaseFiles:
     """Files of a case.
 
     Raises
@@ -60,7 +60,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
         there are none of.
     """
     number, which = case["case"], case.get("labels", "")
-    if "per_case_folder" in dataset:
+    if dataset.per_case_folder is not None:
         image = fetched(dataset, "images", case)
     else:
         image = find_one(folder, f"PANCREAS_{number}", f"series of the case '{number}'")
@@ -70,7 +70,7 @@ def locate(folder: Path, dataset: Mapping[str, Any], case: Mapping[str, str]) ->
     if which not in LABELS:
         raise WarplineError(
             f"The case '{number}' is to have the labels '{which}'.",
-            where=f"{dataset.get('case_sheet')}, column 'labels'",
+            where=f"{dataset.case_sheet}, column 'labels'",
             do=suggestion(which, LABELS),
         )
     files |= {

@@ -8,18 +8,19 @@ A step's module is imported when the step is taken.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from warpline.errors import WarplineError
 from warpline.plan.kinds import STEPS
+from warpline.plan.recipe import Step
 from warpline.registry import lookup, suggestion
 
 if TYPE_CHECKING:
     from warpline.cases.case import Case
 
 
-def prepare(case: Case, steps: Sequence[Mapping[str, Any]]) -> Case:
+def prepare(case: Case, steps: Sequence[Step]) -> Case:
     """Apply the steps in order; each is a mapping with one key, the step's name.
 
     Raises

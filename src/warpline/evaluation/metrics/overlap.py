@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from warpline.images.regions import bounding_boxes, union
+from warpline.images.regions import Box, bounding_boxes, union
 
 
-def dice(fixed: np.ndarray, warped: np.ndarray, labels: Iterable[int]) -> dict[int, float]:
+def dice(
+    fixed: np.ndarray,
+    warped: np.ndarray,
+    labels: Iterable[int],
+    boxes: tuple[Mapping[int, Box], Mapping[int, Box]] | None = None,
+) -> dict[int, float]:
     """Dice coefficient 2|A ∩ B| / (|A| + |B|) of each label.
 
     Parameters
@@ -18,6 +23,8 @@ def dice(fixed: np.ndarray, warped: np.ndarray, labels: Iterable[int]) -> dict[i
         Integer label maps (z, y, x) on one grid.
     labels
         The positive label values to compare.
+    boxes
+        The `bounding_boxes` of both maps, if they are known.
 
     Returns
     -------
@@ -29,7 +36,7 @@ def dice(fixed: np.ndarray, warped: np.ndarray, labels: Iterable[int]) -> dict[i
     """
     if fixed.shape != warped.shape:
         raise ValueError(f"label maps of shapes {fixed.shape} and {warped.shape}")
-    in_fixed, in_warped = bounding_boxes(fixed), bounding_boxes(warped)
+    in_fixed, in_warped = boxes or (bounding_boxes(fixed), bounding_boxes(warped))
     result = {}
     for label in labels:
         first, second = in_fixed.get(label), in_warped.get(label)

@@ -3,19 +3,24 @@
 The definition is DeepMind's (Nikolov et al. 2018, *Deep learning to achieve clinically applicable
 segmentation of head and neck anatomy for radiotherapy*; package `surface-distance`): surface
 elements lie between voxels and count by their area, so that anisotropic voxels are weighted right.
-The Learn2Reg challenge uses the same package. Of it the areas are taken; the nearest element is
-found in a tree of the other surface's elements, not by a distance transform of the whole box.
+The Learn2Reg challenge uses the same package. Of it the areas are taken. The nearest element is not
+found by a distance transform of the whole box: elements lie on a lattice, whose places about each
+are looked up, the nearest first; elements that have none within reach ask a tree of the other's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
 
 import numpy as np
 from surface_distance import lookup_tables
 
-from warpline.images.regions import bounding_boxes, union
+from warpline.images.regions import Box, bounding_boxes, union
+
+REACH = 4  # places on the lattice that are looked up before a tree is asked
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ def surface_distances(
     warped: np.ndarray,
     labels: Iterable[int],
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    boxes: tuple[Mapping[int, Box], Mapping[int, Box]] | None = None,
 ) -> dict[int, SurfaceDistances | None]:
     """Surface distances of each label, from which HD95 and the Hausdorff distance are read.
 
@@ -63,6 +69,8 @@ def surface_distances(
         The positive label values to compare.
     spacing
         Voxel size along (z, y, x): mm, or ones for distances in voxels.
+    boxes
+        The `bounding_boxes` of both maps, if they are known.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def surface_distances(
     """
     if fixed.shape != warped.shape:
         raise ValueError(f"label maps of shapes {fixed.shape} and {warped.shape}")
-    in_fixed, in_warped = bounding_boxes(fixed), bounding_boxes(warped)
+    in_fixed, in_warped = boxes or (bounding_boxes(fixed), bounding_boxes(warped))
     spacing = tuple(float(s) for s in spacing)
     table = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
     result: dict[int, SurfaceDistances | None] = {}
@@ -81,40 +89,76 @@ def surface_distances(
             result[label] = None
             continue
         box = union(in_fixed[label], in_warped[label])
-        result[label] = _between(
-            *((_elements(part[box] == label, spacing, table)) for part in (fixed, warped))
+        surfaces = [_Surface.of(part[box] == label, table) for part in (fixed, warped)]
+        found = [a.distances_to(b, spacing) for a, b in permutations(surfaces)]
+        order = [np.argsort(distances) for distances in found]
+        result[label] = SurfaceDistances(
+            tuple(distances[o] for distances, o in zip(found, order, strict=True)),
+            tuple(surface.areas[o] for surface, o in zip(surfaces, order, strict=True)),
         )
     return result
 
 
-def _elements(
-    mask: np.ndarray, spacing: tuple[float, ...], table: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 3), in the unit of the spacing, and areas (n,) of a mask's surface elements.
+@dataclass(frozen=True)
+class _Surface:
+    """The surface elements of a mask, on the lattice between its voxels.
 
-    An element lies between 2³ voxels that are not all the same; which of them are in the mask tells
-    its area.
+    `lattice` has `REACH` empty places more on every side; `index` (n,) are the elements' places in
+    it, flat; `areas` (n,).
     """
-    padded = np.pad(mask, 1).view(np.uint8)
-    code = np.zeros([n + 1 for n in mask.shape], np.uint8)
-    for corner in np.ndindex(2, 2, 2):
-        part = padded[tuple(slice(c, c + n) for c, n in zip(corner, code.shape, strict=True))]
-        code |= part << np.uint8(7 - np.ravel_multi_index(corner, (2, 2, 2)))
-    # From 0 and 255, all out or all in, to 1 and 0.
-    index = np.flatnonzero(code + np.uint8(1) > 1)
-    places = np.stack(np.unravel_index(index, code.shape), axis=-1)
-    return places * np.asarray(spacing), table[code.ravel()[index]]
+
+    lattice: np.ndarray
+    index: np.ndarray
+    areas: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, table: np.ndarray) -> _Surface:
+        """An element lies between 2³ voxels that differ; which of them are in tells its area."""
+        padded = np.pad(mask, 1).view(np.uint8)
+        code = np.zeros([n + 1 for n in mask.shape], np.uint8)
+        for corner in np.ndindex(2, 2, 2):
+            part = padded[tuple(slice(c, c + n) for c, n in zip(corner, code.shape, strict=True))]
+            code |= part << np.uint8(7 - np.ravel_multi_index(corner, (2, 2, 2)))
+        # From 0 and 255, all out or all in, to 1 and 0.
+        lattice = np.pad(code + np.uint8(1) > 1, REACH)
+        index = np.flatnonzero(lattice)
+        inner = (slice(REACH, -REACH),) * 3
+        return cls(lattice, index, table[code[lattice[inner]]])
+
+    def distances_to(self, other: _Surface, spacing: tuple[float, ...]) -> np.ndarray:
+        """Distance (n,) of each element to the nearest of another surface of the same lattice."""
+        distances = np.empty(len(self.index))
+        left, index = np.arange(len(self.index)), self.index
+        there = other.lattice.ravel()
+        for distance, steps in _shells(self.lattice.shape, spacing, REACH):
+            found = there[index + steps[0]]
+            for step in steps[1:]:
+                found |= there[index + step]
+            distances[left[found]] = distance
+            left, index = left[~found], index[~found]
+            if not len(left):
+                return distances
+        from scipy.spatial import cKDTree
+
+        places, others = (
+            np.stack(np.unravel_index(flat, self.lattice.shape), axis=-1) * np.asarray(spacing)
+            for flat in (index, other.index)
+        )
+        distances[left] = cKDTree(others, balanced_tree=False).query(places)[0]
+        return distances
 
 
-def _between(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
-) -> SurfaceDistances:
-    from scipy.spatial import cKDTree
-
-    trees = [cKDTree(places, balanced_tree=False) for places, _ in (first, second)]
-    found = []
-    for (places, areas), tree in ((first, trees[1]), (second, trees[0])):
-        distances, _ = tree.query(places)
-        order = np.argsort(distances)
-        found.append((distances[order], areas[order]))
-    return SurfaceDistances(*zip(*found, strict=True))
+@lru_cache(maxsize=64)
+def _shells(
+    shape: tuple[int, ...], spacing: tuple[float, ...], reach: int
+) -> list[tuple[float, tuple[int, ...]]]:
+    """Steps to the places of a lattice within reach, as (distance, flat steps), nearest first."""
+    axes = [np.arange(-reach, reach + 1)] * 3
+    steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    lengths = np.linalg.norm(steps * np.asarray(spacing), axis=1)
+    flat = steps @ np.array([shape[1] * shape[2], shape[2], 1])
+    shells: dict[float, list[int]] = {}
+    # All places that are so near are in the lattice's margin.
+    for k in np.flatnonzero(lengths <= reach * min(spacing)):
+        shells.setdefault(float(lengths[k]), []).append(int(flat[k]))
+    return [(distance, tuple(shells[distance])) for distance in sorted(shells)]

@@ -6,10 +6,8 @@ where a scanner's coordinates happen to begin.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -39,11 +37,6 @@ class Protocol:
     tumours: tuple[str, ...] = ()
     top: tuple[float, float] = (128.0, 190.0)
     bottom: tuple[float, float] = (-280.0, -120.0)
-
-
-def case_seed(spec: Mapping[str, Any], dataset: str, case: str) -> tuple[int, int]:
-    """From the id alone, so that a case stays the same when the case sheet grows."""
-    return int(spec.get("seed", 0)), zlib.crc32(f"{dataset}/{case}".encode())
 
 
 def clinical_scan(

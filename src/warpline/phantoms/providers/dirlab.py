@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +20,8 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.images.grid import Grid
 from warpline.phantoms.anatomy import chest
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum
+from warpline.phantoms.providers.mirror import add_entry, enter_checksum
+from warpline.phantoms.providers.request import Phantom
 
 SCOUT = 8.0  # mm: voxels of the first, coarse view that says where the lungs are
 SCOUTED = (48, 40, 52)  # and how many of them, z, y, x
@@ -53,16 +52,13 @@ class StoredPair:
     true_points: np.ndarray
 
 
-def write_4dct(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
-) -> list[Path]:
+def write_4dct(phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path) -> list[Path]:
     """``Case1Pack.zip`` …: the phases T00 and T50 of every patient.
 
     Parameters
     ----------
-    spec
-        ``seed``, ``scans`` (sizes and spacings by patient), and as ``parameters`` the keyword
-        arguments of `stored_pair`.
+    phantom
+        Its parameters are the keyword arguments of `stored_pair`; with the patients' scans.
 
     Raises
     ------
@@ -71,17 +67,15 @@ def write_4dct(
     """
     return [
         _write(folder / f"Case{number}Pack.zip", _files_4dct(number, pair))
-        for number, pair in _pairs(spec, cases)
+        for number, pair in _pairs(phantom, cases)
     ]
 
 
-def write_copd(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
-) -> list[Path]:
+def write_copd(phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path) -> list[Path]:
     """``copd1.zip`` …: the breath-holds iBHCT and eBHCT of every patient; see `write_4dct`."""
     return [
         _write(folder / f"copd{number}.zip", _files_copd(number, pair))
-        for number, pair in _pairs(spec, cases)
+        for number, pair in _pairs(phantom, cases)
     ]
 
 
@@ -172,11 +166,10 @@ def _far_apart(points: np.ndarray, number: int) -> list[int]:
 
 
 def _pairs(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]]
+    phantom: Phantom, cases: Sequence[Mapping[str, str]]
 ) -> Iterator[tuple[int, StoredPair]]:
     """Every patient's number and pair, one after the other."""
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, stored_pair)
+    make = phantom.maker(stored_pair)
     for patient in dict.fromkeys(row["patient"] for row in cases):
         number = re.fullmatch(r"[a-z]+([1-9]\d*)", patient)
         if number is None:
@@ -185,9 +178,8 @@ def _pairs(
                 where="the case sheet",
                 do="Name patients as DIR-Lab does: case1 …, or copd1 ….",
             )
-        # From the id, so that a patient stays the same when the case sheet grows.
-        seed = (int(spec.get("seed", 0)), zlib.crc32(patient.encode()))
-        yield int(number[1]), stored_pair(seed, scan_grid(spec, patient), **parameters)
+        grid = scan_grid(phantom.scans, patient)
+        yield int(number[1]), make(phantom.seed_of(patient), grid)
 
 
 def _files_4dct(number: int, pair: StoredPair) -> dict[str, bytes]:

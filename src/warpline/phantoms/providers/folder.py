@@ -8,11 +8,9 @@ people's do; where exactly is known.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +18,8 @@ import pandas as pd
 from warpline.files import atomic_path
 from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import chest
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.mirror import add_entry, enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 ARCHIVE = "chest.zip"
 EXTENT = (400.0, 300.0, 360.0)  # mm along x, y, z that are scanned
@@ -38,28 +37,25 @@ class StoredScan:
 
 
 def write_subjects(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``chest.zip`` with the files that the case sheet names.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `stored_scan`.
+    phantom
+        Its parameters are the keyword arguments of `stored_scan`.
 
     Raises
     ------
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, stored_scan)
+    make = phantom.maker(stored_scan)
     path = folder / ARCHIVE
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for row in cases:
-            # From the id, so that a subject stays the same when the case sheet grows.
-            seed = (int(spec.get("seed", 0)), zlib.crc32(row["case"].encode()))
-            scan = stored_scan(seed, **parameters)
+            scan = make(phantom.seed_of(row["case"]))
             add_entry(archive, row["image"], nifti(scan.image))
             if row["mask"]:
                 add_entry(archive, row["mask"], nifti(scan.lungs))

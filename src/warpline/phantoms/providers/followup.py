@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +23,8 @@ from warpline.files import atomic_path
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import chest
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum
+from warpline.phantoms.providers.mirror import add_entry, enter_checksum
+from warpline.phantoms.providers.request import Phantom
 
 ARCHIVE = "followup.zip"
 EXTENT = (400.0, 300.0, 335.0)  # mm along x, y, z that are scanned
@@ -51,7 +50,7 @@ class StoredPair:
 
 
 def write_followup(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``followup.zip`` with the files that the case sheet names.
 
@@ -60,16 +59,15 @@ def write_followup(
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `stored_pair`.
+    phantom
+        Its parameters are the keyword arguments of `stored_pair`.
 
     Raises
     ------
     WarplineError
         If a parameter is unknown, or a patient has not two cases.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, stored_pair)
+    make = phantom.maker(stored_pair)
     patients: dict[str, list[Mapping[str, str]]] = {}
     for row in cases:
         patients.setdefault(row["patient"], []).append(row)
@@ -80,9 +78,7 @@ def write_followup(
                 raise WarplineError(
                     f"The patient '{patient}' has {len(rows)} cases; a follow-up phantom makes two."
                 )
-            # From the id, so that a patient stays the same when the case sheet grows.
-            seed = (int(spec.get("seed", 0)), zlib.crc32(patient.encode()))
-            pair = stored_pair(seed, **parameters)
+            pair = make(phantom.seed_of(patient))
             for row, scan in zip(rows, (pair.baseline, pair.followup), strict=True):
                 add_entry(archive, row["image"], _mha(scan.image))
                 if row["mask"]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from warpline.files import atomic_path
 from warpline.phantoms.anatomy.abdomen.organs import KIDNEY_TUMOUR
-from warpline.phantoms.providers.clinical import Protocol, case_seed, clinical_scan, organ, turned
-from warpline.phantoms.providers.mirror import check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.clinical import Protocol, clinical_scan, organ, turned
+from warpline.phantoms.providers.mirror import enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 IMAGES, SEGMENTATIONS = "imaging", "segmentation"
 LABELLED = ("train", "val")
@@ -21,26 +21,23 @@ KIDNEY, TUMOUR = 1, 2
 PROTOCOL = Protocol(("arterial",), ("kidney",))
 
 
-def write_kits19(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
-) -> list[Path]:
+def write_kits19(phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path) -> list[Path]:
     """``imaging/case_<id>.nii.gz`` of every case, ``segmentation/…`` of those that have one.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `clinical.clinical_scan`.
+    phantom
+        Its parameters are the keyword arguments of `clinical.clinical_scan`.
 
     Raises
     ------
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, clinical_scan)
+    make = phantom.maker(clinical_scan)
     paths = []
     for row in cases:
-        scan = clinical_scan(case_seed(spec, "kits19", row["case"]), PROTOCOL, **parameters)
+        scan = make(phantom.seed_of(f"kits19/{row['case']}"), PROTOCOL)
         labels = np.zeros(scan.labels.array.shape, np.uint8)
         labels[organ(scan, "right_kidney", "left_kidney")] = KIDNEY
         labels[scan.others.array == KIDNEY_TUMOUR] = TUMOUR

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from warpline.files import atomic_path
 from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen.organs import NUMBER
-from warpline.phantoms.providers.clinical import case_seed, placed, turned
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.clinical import placed, turned
+from warpline.phantoms.providers.mirror import add_entry, enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 NAME = "AbdomenCTCT"
 NAME_2020 = "L2R_Task3_AbdominalCT"
@@ -21,22 +20,20 @@ SPACING = 2.0  # mm, of the real package
 AXES = "RAS"
 
 
-def write_abdomen(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
-) -> list[Path]:
+def write_abdomen(phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path) -> list[Path]:
     """``AbdomenCTCT.zip`` with image and labels of every case.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `stored_scan`.
+    phantom
+        Its parameters are the keyword arguments of `stored_scan`.
 
     Raises
     ------
     WarplineError
         If a parameter is unknown or not possible.
     """
-    make = _maker(spec)
+    make = phantom.maker(stored_scan)
     stems = {row["case"]: f"{NAME}_{row['case']}_0000.nii.gz" for row in cases}
     description = {
         "name": NAME,
@@ -55,7 +52,7 @@ def write_abdomen(
         text = json.dumps(description, indent=1)
         add_entry(archive, f"{NAME}/{NAME}_dataset.json", text.encode())
         for case, stem in stems.items():
-            scan = make(case)
+            scan = make(_seed(phantom, case))
             add_entry(archive, f"{NAME}/imagesTr/{stem}", nifti(turned(scan.image, AXES)))
             add_entry(archive, f"{NAME}/labelsTr/{stem}", nifti(turned(scan.labels, AXES)))
     enter_checksum(path)
@@ -63,14 +60,14 @@ def write_abdomen(
 
 
 def write_abdomen_2020(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``L2R_Task3_AbdominalCT.zip``, the same scans under the names in the sheet's ``image``."""
-    make = _maker(spec)
+    make = phantom.maker(stored_scan)
     path = folder / f"{NAME_2020}.zip"
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for row in cases:
-            scan, name = make(row["case"]), row["image"]
+            scan, name = make(_seed(phantom, row["case"])), row["image"]
             label = name.replace("img", "label")
             root = f"{NAME_2020}/Training"
             add_entry(archive, f"{root}/img/{name}.nii.gz", nifti(turned(scan.image, AXES)))
@@ -98,8 +95,6 @@ def stored_scan(
     return placed(scan, (-(columns - 1) * step, -(rows - 1) * step, 0.0))
 
 
-def _maker(spec: Mapping[str, Any]) -> Callable[[str], abdomen.Scan]:
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, stored_scan)
-    make = partial(stored_scan, **parameters)
-    return lambda case: make(case_seed(spec, NAME, case))
+def _seed(phantom: Phantom, case: str) -> tuple[int, int]:
+    """The same in both packages, which have the same scans."""
+    return phantom.seed_of(f"{NAME}/{case}")

@@ -6,10 +6,8 @@ The landmarks are in an archive of their own: Learn2Reg's are not in its first a
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,8 @@ from warpline.acquire.formats.learn2reg_lung import PHASES
 from warpline.files import atomic_path
 from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import chest
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.mirror import add_entry, enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 TRAINING, TEST, LANDMARKS = "training.zip", "testData.zip", "landmarks.zip"
 LAST_OF_TRAINING = 20
@@ -26,29 +25,26 @@ ORIGIN = (-160.0, -110.0, -215.0)  # mm: one for all, and not 0
 
 
 def write_learn2reg_lung(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``training.zip``, ``testData.zip`` and ``landmarks.zip`` with both scans of every patient.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `stored_pair`.
+    phantom
+        Its parameters are the keyword arguments of `stored_pair`.
 
     Raises
     ------
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, stored_pair)
+    make = phantom.maker(stored_pair)
     files: dict[str, dict[str, bytes]] = {TRAINING: {}, TEST: {}, LANDMARKS: {}}
     for patient in dict.fromkeys(row["patient"] for row in cases):
-        # From the id, so that a patient stays the same when the case sheet grows.
-        seed = (int(spec.get("seed", 0)), zlib.crc32(patient.encode()))
         training = int(patient) <= LAST_OF_TRAINING
         members, root = (files[TRAINING], "training/") if training else (files[TEST], "")
-        for phase, (image, lungs, index) in stored_pair(seed, **parameters).items():
+        for phase, (image, lungs, index) in make(phantom.seed_of(patient)).items():
             members[f"{root}scans/case_{patient}_{phase}.nii.gz"] = nifti(image)
             members[f"{root}lungMasks/case_{patient}_{phase}.nii.gz"] = nifti(lungs)
             lines = [",".join(f"{value:.3f}" for value in row) for row in index]

@@ -20,7 +20,8 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import chest
-from warpline.phantoms.providers.mirror import add_entry, check_parameters, enter_checksum
+from warpline.phantoms.providers.mirror import add_entry, enter_checksum
+from warpline.phantoms.providers.request import Phantom
 
 SUBSETS = 10
 MASKS = "seg-lungs-LUNA16"
@@ -41,7 +42,7 @@ class StoredScan:
 
 
 def write_luna16(
-    spec: Mapping[str, Any],
+    phantom: Phantom,
     cases: Sequence[Mapping[str, str]],
     folder: Path,
     make: Callable[..., Any] | None = None,
@@ -53,8 +54,8 @@ def write_luna16(
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `stored_scan`.
+    phantom
+        Its parameters are the keyword arguments of `stored_scan`.
     make
         What makes a subject; `warpline.phantoms.anatomy.chest.subject` unless given.
 
@@ -63,9 +64,7 @@ def write_luna16(
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, stored_scan)
-    seed = int(spec.get("seed", 0))
+    scan_of = phantom.maker(stored_scan)
     ids = sorted(row["case"] for row in cases)
     paths = [folder / f"subset{number}.zip" for number in range(SUBSETS)]
     masks = folder / f"{MASKS}.zip"
@@ -75,9 +74,7 @@ def write_luna16(
             with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
                 add_entry(archive, f"subset{number}/")
                 for case in (case for case in ids if subset_of(case) == number):
-                    # From the id, so that a case stays the same when the case sheet grows.
-                    own_seed = (seed, zlib.crc32(case.encode()))
-                    scan = stored_scan(make or chest.subject, own_seed, **parameters)
+                    scan = scan_of(make or chest.subject, phantom.seed_of(case))
                     _add_image(archive, f"subset{number}/{case}", scan.image, compressed=False)
                     _add_image(mask_archive, f"{MASKS}/{case}", scan.mask, compressed=True)
     for path in (*paths, masks):

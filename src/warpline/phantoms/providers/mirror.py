@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import inspect
 import io
 import os
 import re
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import SimpleITK as sitk
 
-from warpline.errors import WarplineError
 from warpline.files import checksum, write_text
 from warpline.images.grid import Image
 from warpline.images.itk import to_sitk
-from warpline.registry import suggestion
 
 
 def nifti(image: Image) -> bytes:
@@ -53,19 +48,3 @@ def enter_checksum(path: Path) -> None:
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
     other = [line for line in lines if not re.search(rf"  {re.escape(path.name)}$", line)]
     write_text(sums, "\n".join(sorted([*other, f"{checksum(path)}  {path.name}"])) + "\n")
-
-
-def check_parameters(parameters: Mapping[str, Any], function: Callable) -> None:
-    """Refuse parameters of a phantom that are no keyword arguments of what makes it."""
-    known = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    for name in parameters:
-        if name not in known:
-            raise WarplineError(
-                f"The phantom has no parameter '{name}'.",
-                where="key 'phantom.parameters' of the dataset file",
-                do=suggestion(name, known),
-            )

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from warpline.files import atomic_path
 from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen import organs
 from warpline.phantoms.anatomy.abdomen.phases import PHASES
-from warpline.phantoms.providers.clinical import Protocol, case_seed, clinical_scan, organ, turned
-from warpline.phantoms.providers.mirror import add_member, check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.clinical import Protocol, clinical_scan, organ, turned
+from warpline.phantoms.providers.mirror import add_member, enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 PORTAL = ("portal-venous",)
 
@@ -89,22 +89,21 @@ COLON = Task(
 
 
 def write_task(
-    task: Task, spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    task: Task, phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``<Task>.tar`` with a phantom for each case; the split ``test`` has no labels.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `clinical.clinical_scan`.
+    phantom
+        Its parameters are the keyword arguments of `clinical.clinical_scan`.
 
     Raises
     ------
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, clinical_scan)
+    make = phantom.maker(clinical_scan)
     stems = {row["case"]: f"{task.stem}_{row['case']}.nii.gz" for row in cases}
     tests = {row["case"] for row in cases if row.get("split") == "test"}
     training = [stem for case, stem in stems.items() if case not in tests]
@@ -128,8 +127,8 @@ def write_task(
     with atomic_path(path) as temporary, tarfile.open(temporary, "w") as tar:
         add_member(tar, f"{task.name}/dataset.json", json.dumps(description, indent=1).encode())
         for case, stem in stems.items():
-            seed = case_seed(spec, task.name, case)
-            scan = clinical_scan(seed, task.protocol, **parameters)
+            seed = phantom.seed_of(f"{task.name}/{case}")
+            scan = make(seed, task.protocol)
             axes = task.axes[seed[1] % len(task.axes)]
             part = "Ts" if case in tests else "Tr"
             add_member(tar, f"{task.name}/images{part}/{stem}", nifti(turned(scan.image, axes)))

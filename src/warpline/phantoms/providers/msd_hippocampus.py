@@ -5,33 +5,25 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from warpline.files import atomic_path
 from warpline.phantoms.anatomy import hippocampus
-from warpline.phantoms.providers.mirror import add_member, check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.mirror import add_member, enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 
 def write_hippocampus(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``Task04_Hippocampus.tar`` with a phantom subject for each case.
 
-    ``spec["parameters"]`` are keyword arguments of `warpline.phantoms.anatomy.hippocampus.subject`.
+    Parameters of the phantom are those of `warpline.phantoms.anatomy.hippocampus.subject`.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, hippocampus.subject)
-    seed = int(spec.get("seed", 0))
-
-    def make(case: str) -> hippocampus.Subject:
-        # From the id, so that a case stays the same when the case sheet grows.
-        return hippocampus.subject((seed, zlib.crc32(case.encode())), **parameters)
-
-    archive = folder / "Task04_Hippocampus.tar"
-    return [write_msd_archive(archive, [row["case"] for row in cases], make)]
+    make = phantom.maker(hippocampus.subject)
+    archive, ids = folder / "Task04_Hippocampus.tar", [row["case"] for row in cases]
+    return [write_msd_archive(archive, ids, lambda case: make(phantom.seed_of(case)))]
 
 
 def write_msd_archive(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,9 @@ from warpline.files import atomic_path
 from warpline.images.grid import Grid, Image
 from warpline.phantoms.anatomy import hippocampus
 from warpline.phantoms.anatomy.chest.shapes import coverage, ellipsoid
-from warpline.phantoms.providers.clinical import case_seed, turned
-from warpline.phantoms.providers.mirror import add_member, check_parameters, enter_checksum, nifti
+from warpline.phantoms.providers.clinical import turned
+from warpline.phantoms.providers.mirror import add_member, enter_checksum, nifti
+from warpline.phantoms.providers.request import Phantom
 
 ARCHIVE = "neurite-oasis.v1.0.tar"
 AXES = "LIA"
@@ -30,15 +30,13 @@ TO_HIPPOCAMPUS = (27.0, 2.0, -8.0)
 SMALLEST = 112  # voxels: those 64 about a hippocampus must lie in the image
 
 
-def write_oasis(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
-) -> list[Path]:
+def write_oasis(phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path) -> list[Path]:
     """``neurite-oasis.v1.0.tar`` with every subject that a case is of.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `head`.
+    phantom
+        Its parameters are the keyword arguments of `head`.
     cases
         ``0001-left``: the subject in the first line of ``subjects.txt``. ``image`` names the file
         that is needed, ``orig`` if empty.
@@ -48,8 +46,7 @@ def write_oasis(
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, head)
+    make = phantom.maker(head)
     wanted: dict[int, set[str]] = {}
     for row in cases:
         number = int(row["case"].split("-")[0])
@@ -59,10 +56,10 @@ def write_oasis(
         names = [_folder(number) for number in range(1, max(wanted, default=0) + 1)]
         add_member(tar, "subjects.txt", "".join(f"{name}\n" for name in names).encode())
         for number in sorted(wanted):
-            seed = case_seed(spec, "oasis", f"{number:04d}")
+            seed = phantom.seed_of(f"oasis/{number:04d}")
             aligned = {kind.startswith("aligned_") for kind in wanted[number]}
             for prefix in ("aligned_" if kind else "" for kind in sorted(aligned)):
-                image, brain, labels = head(seed, aligned=bool(prefix), **parameters)
+                image, brain, labels = make(seed, aligned=bool(prefix))
                 files = {
                     "orig": image,
                     "norm": image.with_array(image.array * brain),

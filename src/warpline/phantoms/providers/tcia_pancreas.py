@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from gzip import GzipFile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,14 +20,14 @@ from warpline.images.grid import Image
 from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import abdomen
 from warpline.phantoms.anatomy.abdomen.organs import DUODENUM
-from warpline.phantoms.providers.clinical import Protocol, case_seed, clinical_scan, organ, turned
+from warpline.phantoms.providers.clinical import Protocol, clinical_scan, organ, turned
 from warpline.phantoms.providers.mirror import (
     add_entry,
     add_member,
-    check_parameters,
     enter_checksum,
     nifti,
 )
+from warpline.phantoms.providers.request import Phantom
 
 IMAGES = "images"
 LABELS = "TCIA_pancreas_labels-02-05-2017"
@@ -49,14 +48,14 @@ PROTOCOL = Protocol(("portal-venous",))
 
 
 def write_tcia_pancreas(
-    spec: Mapping[str, Any], cases: Sequence[Mapping[str, str]], folder: Path
+    phantom: Phantom, cases: Sequence[Mapping[str, str]], folder: Path
 ) -> list[Path]:
     """``images/PANCREAS_<id>.zip`` and the archives of labels.
 
     Parameters
     ----------
-    spec
-        ``seed``, and as ``parameters`` the keyword arguments of `clinical.clinical_scan`.
+    phantom
+        Its parameters are the keyword arguments of `clinical.clinical_scan`.
     cases
         Those whose ``labels`` is ``multi-organ`` have such labels, cropped.
 
@@ -65,15 +64,14 @@ def write_tcia_pancreas(
     WarplineError
         If a parameter is unknown or not possible.
     """
-    parameters = dict(spec.get("parameters") or {})
-    check_parameters(parameters, clinical_scan)
+    make = phantom.maker(clinical_scan)
     pancreas: dict[str, bytes] = {}
     several: dict[str, bytes] = {}
     crops = [CROP_COLUMNS]
     paths = []
     for number, row in enumerate(cases, start=1):
         case = row["case"]
-        scan = clinical_scan(case_seed(spec, "tcia-pancreas", case), PROTOCOL, **parameters)
+        scan = make(phantom.seed_of(f"tcia-pancreas/{case}"), PROTOCOL)
         path = folder / IMAGES / f"PANCREAS_{case}.zip"
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_series(path, f"PANCREAS_{case}", turned(scan.image, AXES))

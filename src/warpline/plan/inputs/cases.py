@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from warpline.plan.inputs.acquire import format_module
 from warpline.plan.inputs.weights import weights_of
 from warpline.plan.kinds import step_definitions
 from warpline.plan.pairs import ATLAS, Pair
+from warpline.plan.recipe import Recipe
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by, training_cases
 
@@ -121,7 +122,7 @@ def prepared_folders(run: Run, dataset: str) -> dict[str, str]:
     return case_folders(run, dataset, run.catalog.dataset(dataset).ids, "prepared")
 
 
-def network_definitions(recipe: Mapping[str, Any]) -> list[str]:
+def network_definitions(recipe: Recipe) -> list[str]:
     """What a recipe chooses by name wherever its network runs: the network, its own preparation."""
     steps = step_definitions(recipe.get("prepare", []))
     return [f"warpline.networks.{recipe['network']['name']}", *steps]

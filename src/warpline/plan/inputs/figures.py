@@ -7,9 +7,9 @@ from typing import Any
 
 from warpline.plan.experiments import networks_of
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
-from warpline.plan.inputs.papers import histories, learning_curve_logs
 from warpline.plan.inputs.register import fields_of_row
-from warpline.plan.kinds import FIGURES, LEARNING
+from warpline.plan.inputs.weights import history_of
+from warpline.plan.kinds import FIGURE_ENTRY, FIGURES, LEARNING
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
 from warpline.plan.run import Run
 
@@ -39,7 +39,7 @@ def figure_pieces(run: Run, paper: str, explored: bool = False) -> dict[str, dic
             "draw": LEARNING,
         }
     for name, piece in pieces.items():
-        piece["code"] = run.code(None, piece["draw"])
+        piece["code"] = run.code(None, piece["draw"], FIGURE_ENTRY)
         piece["files"] = [run.layout.figure(paper, name, suffix) for suffix in FIGURE_FORMATS]
     return pieces
 
@@ -80,6 +80,23 @@ def drawing_code(run: Run, paper: str, explored: bool = False) -> list[str]:
     """Fingerprints of the job, and of the drawing of each figure."""
     own = {piece["code"] for piece in figure_pieces(run, paper, explored).values()}
     return [run.code("figures.py"), *sorted(own)]
+
+
+def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
+    """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
+    trainings = networks_of(run.catalog, paper)
+    several = len({dataset for dataset, _ in trainings}) > 1
+    found: dict[str, list[str]] = {}
+    for dataset, method in trainings:
+        place = f", {run.catalog.dataset(dataset).spec['title']}" if several else ""
+        title = f"{run.catalog.method(method)['title']}{place}"
+        found.setdefault(title, []).append(history_of(run, dataset, method))
+    return found
+
+
+def histories(run: Run, paper: str) -> list[str]:
+    """The logs of all of a paper's trainings."""
+    return [history_of(run, *training) for training in networks_of(run.catalog, paper)]
 
 
 def _inputs(run: Run, spec: dict[str, Any], sources: dict[str, Any]) -> list[str]:

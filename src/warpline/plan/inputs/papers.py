@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from warpline.plan.experiments import networks_of
-from warpline.plan.inputs.weights import history_of, sidecar_of
-from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES, TABLE_FORMATS
+from warpline.plan.inputs.figures import drawing_files
+from warpline.plan.inputs.weights import sidecar_of
+from warpline.plan.layout import TABLE_FORMATS
 from warpline.plan.run import Run
 
 
@@ -16,11 +17,8 @@ def tables_of(run: Run, paper: str) -> list[str]:
 
 
 def figures_of(run: Run, paper: str) -> list[str]:
-    """All files of a paper's figures, learning curves included."""
-    names = [*run.catalog.paper(paper)["figures"]]
-    if networks_of(run.catalog, paper):
-        names.append(LEARNING_CURVES)
-    return [run.layout.figure(paper, name, suffix) for name in names for suffix in FIGURE_FORMATS]
+    """All files of a paper's figures, explorations and learning curves included."""
+    return [*drawing_files(run, paper), *drawing_files(run, paper, explored=True)]
 
 
 def explorations_of(run: Run, paper: str) -> list[str]:
@@ -36,6 +34,7 @@ def everything(run: Run) -> dict[str, list[str]]:
     """The tables, figures, explorations and descriptions of trainings of all papers."""
     papers = run.catalog.papers
     return {
+        "claims": [run.layout.claims(paper) for paper in papers],
         "explorations": [path for paper in papers for path in explorations_of(run, paper)],
         "tables": [table for paper in papers for table in tables_of(run, paper)],
         "figures": [figure for paper in papers for figure in figures_of(run, paper)],
@@ -74,6 +73,11 @@ def paper_values(run: Run) -> dict[str, dict[str, str]]:
 def table_specs(run: Run, paper: str) -> dict[str, dict[str, Any]]:
     """The entries of a paper's tables."""
     return run.catalog.paper(paper)["tables"]
+
+
+def claims_of(run: Run, paper: str) -> list[dict[str, Any]]:
+    """What a paper claims, in terms of its tables."""
+    return run.catalog.paper(paper)["claims"]
 
 
 def table_files(run: Run, paper: str) -> dict[str, list[str]]:
@@ -115,20 +119,3 @@ def _weights_in_words(run: Run, paper: str) -> str:
         return ""
     listed = "; ".join(dict.fromkeys(parts))
     return f"Weights of regularity (and Dice) in this run: {listed}."
-
-
-def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
-    """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
-    trainings = networks_of(run.catalog, paper)
-    several = len({dataset for dataset, _ in trainings}) > 1
-    found: dict[str, list[str]] = {}
-    for dataset, method in trainings:
-        place = f", {run.catalog.dataset(dataset).spec['title']}" if several else ""
-        title = f"{run.catalog.method(method)['title']}{place}"
-        found.setdefault(title, []).append(history_of(run, dataset, method))
-    return found
-
-
-def histories(run: Run, paper: str) -> list[str]:
-    """The logs of all of a paper's trainings."""
-    return [history_of(run, *training) for training in networks_of(run.catalog, paper)]

@@ -7,10 +7,11 @@ Each module has ``register(fixed, moving, parameters, *, threads, seed) -> Displ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from warpline.cases.case import Case
+from warpline.plan.recipe import Parameters
 from warpline.registration.registrar import Registrar, Registration
 from warpline.registry import lookup
 
@@ -49,7 +50,7 @@ class Baseline(Registrar):
 
     uses_torch = False
 
-    def __init__(self, run: Callable, parameters: Mapping[str, Any], *, threads: int, seed: int):
+    def __init__(self, run: Callable, parameters: Parameters, *, threads: int, seed: int):
         self.run, self.parameters = run, parameters
         self.options = {"threads": threads, "seed": seed}
 

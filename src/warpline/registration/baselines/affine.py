@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,6 +14,7 @@ from warpline.errors import WarplineError
 from warpline.fields.io import matrix_of_transform
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Image
+from warpline.plan.recipe import Parameters
 from warpline.registration.baselines import elastix
 from warpline.registration.baselines.ants_tools import run
 from warpline.registration.baselines.shift import best_shift
@@ -28,7 +28,7 @@ NOT_AFFINE = 0.05  # mm by which no voxel may miss the matrix
 
 
 def register(
-    fixed: Case, moving: Case, parameters: Mapping[str, Any], *, threads: int, seed: int
+    fixed: Case, moving: Case, parameters: Parameters, *, threads: int, seed: int
 ) -> DisplacementField:
     """Affine registration of a pair.
 
@@ -59,7 +59,7 @@ def prealign(
     tool: str = "ants",
     transform: str = "Affine",
     parameter_files: Sequence[str | os.PathLike] = (),
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Parameters | None = None,
     moving_mask: Image | None = None,
     reference_mask: Image | None = None,
     seed: int = 0,
@@ -160,7 +160,7 @@ def _translation(fixed: Case, moving: Case, seed: int) -> np.ndarray:
 def _matrix(
     fixed: Case,
     moving: Case,
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     seed: int,
     start: str | None = None,
 ) -> np.ndarray:

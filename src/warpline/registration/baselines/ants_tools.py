@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Image
+from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.tools import check_finite, tool_run
 from warpline.registry import suggestion
 
@@ -24,7 +25,7 @@ TAKEN |= {"initial_transform", "write_composite_transform", "multivariate_extras
 def run(
     fixed: Case,
     moving: Case,
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     use: Callable[[list[str]], Any],
     *,
     seed: int,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.io import from_elastix, to_itk
 from warpline.fields.physical import DisplacementField
+from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.tools import check_finite, tool_run
 
 
 def register(
-    fixed: Case, moving: Case, parameters: Mapping[str, Any], *, threads: int, seed: int
+    fixed: Case, moving: Case, parameters: Parameters, *, threads: int, seed: int
 ) -> DisplacementField:
     """Registration of a pair by one or more stages of elastix.
 
@@ -66,7 +65,7 @@ def register(
         return from_elastix(result, fixed.image.grid)
 
 
-def _parameter_object(files: list[Path], changes: Mapping[str, Any]):
+def _parameter_object(files: list[Path], changes: Parameters):
     import itk
 
     if not files:

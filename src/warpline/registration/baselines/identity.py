@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
+from warpline.plan.recipe import Parameters
 
 
 def register(
-    fixed: Case, moving: Case, parameters: Mapping[str, Any], *, threads: int, seed: int
+    fixed: Case, moving: Case, parameters: Parameters, *, threads: int, seed: int
 ) -> DisplacementField:
     """The field that moves nothing, on the fixed grid; it takes no parameters."""
     if parameters:

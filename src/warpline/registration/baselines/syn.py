@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from warpline.cases.case import Case
 from warpline.fields.io import from_ants
 from warpline.fields.physical import DisplacementField
+from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.ants_tools import run
 
 
 def register(
-    fixed: Case, moving: Case, parameters: Mapping[str, Any], *, threads: int, seed: int
+    fixed: Case, moving: Case, parameters: Parameters, *, threads: int, seed: int
 ) -> DisplacementField:
     """Affine and SyN registration of a pair.
 
