@@ -43,7 +43,6 @@ from warpline.cases.steps import prepare
 from warpline.fields.physical import DisplacementField
 from warpline.images.files import read_image
 from warpline.images.grid import Grid, Image
-from warpline.phantoms.providers.clinical import case_seed
 from warpline.phantoms.providers.dirlab import stored_pair
 from warpline.phantoms.providers.learn2reg import stored_scan
 from warpline.plan.catalog import Catalog
@@ -147,7 +146,8 @@ def chest(arguments: argparse.Namespace) -> Iterator[Pair]:
 def abdomen(arguments: argparse.Namespace) -> Iterator[Pair]:
     cases = []
     for name in ("0001", "0004", "0007", "0010", "0013", "0016"):
-        scan = stored_scan(case_seed({"seed": arguments.seed}, "AbdomenCTCT", name), coarser=6)
+        seed = arguments.seed, zlib.crc32(f"AbdomenCTCT/{name}".encode())
+        scan = stored_scan(seed, coarser=6)
         cases.append(Case(name, scan.image, labels=scan.labels))
     for fixed, moving in list(combinations(cases, 2))[: arguments.pairs]:
         yield f"{fixed.id}__{moving.id}", fixed, moving, dice(fixed, moving)
