@@ -42,6 +42,12 @@ def embedding_of(components: int, **changes) -> dict:
     return validate(spec, SCHEMA, "a test")["embedding"]
 
 
+def warpline_of(**changes) -> dict:
+    """``warpline`` of a method of that kind."""
+    spec = {"title": "t", "kind": "warpline", "warpline": changes}
+    return validate(spec, SCHEMA, "a test")["warpline"]
+
+
 def table_of(table: dict) -> TableEntry:
     """A paper's table; its rows of single pairs are as the plan makes them, not of a file."""
     pair = ("fixed", "moving")

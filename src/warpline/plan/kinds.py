@@ -35,6 +35,7 @@ REGISTRARS = {
     "network": "warpline.registration.network:NetworkRegistrar",
     "through_atlas": "warpline.registration.through_atlas:AtlasRegistrar",
     "embedding": "warpline.registration.embedding.registrar:EmbeddingRegistrar",
+    "warpline": "warpline.registration.variational.registrar:VariationalRegistrar",
 }
 
 # Terms of a registration's loss, by ``loss.similarity.name`` and ``loss.regularisation.name``.

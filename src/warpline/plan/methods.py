@@ -17,6 +17,7 @@ NEEDED_KEYS = {
     "network": ("network", "loss", "training"),
     "through_atlas": ("method",),
     "embedding": ("method", "embedding"),
+    "warpline": ("warpline",),
 }
 # What may differ between embeddings of which one is the beginning of the other.
 AFTER_THE_SEARCH = ("components", "neighbours", "strength", "temperature", "corrections")

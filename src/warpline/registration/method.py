@@ -31,6 +31,8 @@ class Method:
     search
         Of a registration by displacement embeddings, which alone knows their fields
         (`warpline.registration.embedding.settings.Settings`).
+    warpline
+        Of the project's own method (`warpline.registration.variational.settings.Settings`).
     network, weights
         What the method runs, and its weights' file.
     embedding
@@ -49,6 +51,7 @@ class Method:
     parameter_files: Sequence[str]
     samples: int | None
     search: Mapping[str, Any] | None
+    warpline: Mapping[str, Any] | None
     network: NetworkEntry | None
     weights: str | None
     embedding: str | None
@@ -80,6 +83,7 @@ class Method:
             parameter_files=parameter_files,
             samples=spec.get("samples"),
             search=spec.get("embedding"),
+            warpline=spec.get("warpline"),
             network=None if recipe is None else NetworkEntry.of(recipe),
             weights=weights,
             embedding=embedding,

@@ -113,22 +113,28 @@ def initial_folders(run: Run, dataset: str, method: str, split: str, batch: str)
 
 
 def method_gpus(run: Run, method: str) -> int:
-    """GPUs of a registration: only networks use one."""
-    return run.gpus if network_method(run.catalog, method) else 0
+    """GPUs of a registration: networks use one, and the project's own method."""
+    return run.gpus if _on_device(run, method) else 0
 
 
 def method_device(run: Run, method: str) -> str:
     """The device of a registration."""
-    return run.catalog.device if network_method(run.catalog, method) else "cpu"
+    return run.catalog.device if _on_device(run, method) else "cpu"
+
+
+def _on_device(run: Run, method: str) -> bool:
+    """Whether a method can compute elsewhere than on the CPU."""
+    own = run.catalog.method(method)["kind"] == "warpline"
+    return own or network_method(run.catalog, method) is not None
 
 
 def registration_code(run: Run, method: str) -> str:
     """Fingerprint of the registration by one kind of method, with its network if it has one."""
     kind, recipe = run.catalog.method(method)["kind"], network_recipe(run, method)
     chosen = [REGISTRARS[kind]]
-    if recipe is None:
+    if recipe is None and kind != "warpline":
         chosen.append(f"warpline.registration.baselines.{kind}")
-    else:
+    elif recipe is not None:
         chosen += network_definitions(recipe)
     return run.code("register.py", *chosen)
 
