@@ -13,6 +13,7 @@ from warpline.cli.invert import invert
 from warpline.cli.jacobian import jacobian
 from warpline.cli.models import models
 from warpline.cli.provenance import provenance
+from warpline.cli.register import register
 
 
 @click.group()
@@ -31,5 +32,6 @@ for command in (
     jacobian,
     models,
     provenance,
+    register,
 ):
     main.add_command(command)

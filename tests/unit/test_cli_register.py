@@ -1,0 +1,106 @@
+"""``warpline register``: what it writes is what other programs read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from click.testing import CliRunner
+from fieldtools import smooth_image
+
+from warpline.cli.main import main
+from warpline.fields.exchange.points import write_points
+from warpline.images.files import read_image, write_image
+from warpline.images.grid import Grid, Image
+
+SHIFT = np.array([3.0, -2.0, 1.5])  # mm, fixed to moving points
+TURN = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+FIXED = Grid((24, 26, 28), (1.0, 1.2, 1.5), (5.0, -20.0, 40.0), TURN)
+MOVING = Grid(FIXED.shape, FIXED.spacing, tuple(np.array(FIXED.origin) + SHIFT), TURN)
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory) -> Path:
+    """An image and itself moved by `SHIFT`, registered into the folder ``out``."""
+    folder = tmp_path_factory.mktemp("pair")
+    array = smooth_image(FIXED, seed=3).array
+    write_image(folder / "fixed.nii.gz", Image(array, FIXED))
+    write_image(folder / "moving.nii.gz", Image(array, MOVING))
+    done = run(
+        "register",
+        folder / "fixed.nii.gz",
+        folder / "moving.nii.gz",
+        "-o",
+        folder / "out",
+        "--quality",
+        "fast",
+    )
+    assert done.exit_code == 0, done.output
+    assert "0 folds" in done.output
+    return folder
+
+
+def test_the_fields_are_those_that_simpleitk_applies(registered):
+    middle = np.array(FIXED.index_to_physical((np.array(FIXED.shape) - 1) / 2))
+    for name, shift, point in (("field", SHIFT, middle), ("inverse", -SHIFT, middle + SHIFT)):
+        field = sitk.ReadImage(str(registered / f"out/{name}.nii.gz"), sitk.sitkVectorFloat64)
+        moved = sitk.DisplacementFieldTransform(field).TransformPoint(point.tolist())
+        np.testing.assert_allclose(np.array(moved) - point, shift, atol=0.3)
+
+
+def test_the_affine_map_is_the_shift_and_the_warped_image_the_fixed_one(registered):
+    affine = sitk.ReadTransform(str(registered / "out/affine.tfm"))
+    middle = FIXED.index_to_physical((np.array(FIXED.shape) - 1) / 2)
+    moved = affine.TransformPoint([float(x) for x in middle])
+    np.testing.assert_allclose(np.array(moved) - middle, SHIFT, atol=0.6)
+    warped = read_image(registered / "out/warped.nii.gz")
+    fixed = read_image(registered / "fixed.nii.gz")
+    assert warped.grid == fixed.grid
+    inner = (slice(5, -5),) * 3
+    assert np.corrcoef(warped.array[inner].ravel(), fixed.array[inner].ravel())[0, 1] > 0.98
+
+
+def test_it_tells_what_was_done_and_how_sure_it_is(registered):
+    told = json.loads((registered / "out/registration.json").read_text())
+    assert told["settings"]["quality"] == "fast"
+    assert 0.5 <= told["confidence"] <= 1
+    assert told["folds"] == 0
+    assert (registered / "out/overview.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_apply_takes_the_folder(registered):
+    done = run(
+        "apply", registered / "out", "--fixed", registered / "fixed.nii.gz",
+        "--image", registered / "moving.nii.gz", "-o", registered / "applied.nii.gz",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    applied, warped = (
+        read_image(registered / name) for name in ("applied.nii.gz", "out/warped.nii.gz")
+    )
+    inner = (slice(5, -5),) * 3
+    np.testing.assert_allclose(applied.array[inner], warped.array[inner], atol=1e-2)
+
+
+def test_landmarks_of_one_image_alone_or_without_a_common_name_are_refused(registered):
+    pair = [registered / "fixed.nii.gz", registered / "moving.nii.gz", "-o", registered / "no"]
+    write_points(registered / "a.csv", ["p"], np.zeros((1, 3)))
+    write_points(registered / "b.csv", ["q"], np.zeros((1, 3)))
+    done = run("register", *pair, "--fixed-landmarks", registered / "a.csv")
+    assert done.exit_code == 2
+    assert "Landmarks of one image alone" in done.output
+    both = ("--fixed-landmarks", registered / "a.csv", "--moving-landmarks", registered / "b.csv")
+    done = run("register", *pair, *both)
+    assert done.exit_code == 2
+    assert "no name in common" in done.output
+    assert not (registered / "no").exists()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    done = run("register", tmp_path / "none.nii.gz", tmp_path / "none.nii.gz")
+    assert done.exit_code == 2
+    assert "none.nii.gz" in done.output
