@@ -98,7 +98,12 @@ def finished(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="session")
 def five_papers(tmp_path_factory) -> Project:
-    """The five papers at their smallest, run to their end once; tests must not change it."""
+    """The five papers at their smallest, run to their end once; tests must not change it.
+
+    WARPLINE_FIVE_PAPERS names the folder of such a run that is there already, of the same code.
+    """
+    if "WARPLINE_FIVE_PAPERS" in os.environ:
+        return Project(Path(os.environ["WARPLINE_FIVE_PAPERS"]))
     project = copy_project(tmp_path_factory.mktemp("papers") / "warpline")
     project.log = project.snakemake("--configfile", "papers.yaml")
     return project

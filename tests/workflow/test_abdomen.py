@@ -148,7 +148,7 @@ def test_faults_are_named_with_their_case_and_another_orientation_is_none(projec
     assert "The DICOM series of the case '0002' misses 1 slices" in output
     assert "The DICOM series of the case '0003' is mixed with others" in output
     assert "take the case out of the case sheet" in output
-    assert not (project.folder / DATA / "tcia-pancreas/canonical/b000").exists()
+    assert not (project.folder / DATA / "tcia-pancreas/prepared/b000").exists()
     # Label maps, each with its case.
     assert "2 of 2 cases cannot be prepared" in output
     assert "No organ is annotated in the case: of the values [11]" in output
@@ -163,7 +163,7 @@ def test_faults_are_named_with_their_case_and_another_orientation_is_none(projec
     # The same scan, however its axes run.
     kits = project.folder / DATA / "kits19"
     records = [
-        json.loads((kits / f"canonical/b000/{case}/record.json").read_text())
+        json.loads((kits / f"prepared/b000/{case}/import.json").read_text())
         for case in ("00001", "00002")
     ]
     assert [record["orientation"] for record in records] == ["IPL", "RSP"]

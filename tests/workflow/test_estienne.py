@@ -64,7 +64,8 @@ def test_task_3_from_public_scans_to_its_half_of_table_1(five_papers):
     # A row an organ and case: annotations are kept, predictions judged.
     organs = pd.read_csv(folder / "data/abdomen-noisy/noisy_labels.csv")
     verdicts = pd.read_csv(folder / "data/abdomen-noisy/verdicts.csv")
-    assert len(verdicts) == 5
+    cohorts = verdicts["case"].str.split(".").str[0].value_counts().to_dict()
+    assert cohorts == {"abdomen": 3, "tcia-pancreas": 2, "kits19": 3, "msd-colon": 1}
     assert len(organs) == 11 * len(verdicts)
     known = organs.groupby("case")["source"].apply(lambda s: (s == "annotated").sum())
     assert known["abdomen.0002"] == 11

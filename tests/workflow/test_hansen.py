@@ -150,7 +150,7 @@ def by_hand(project) -> str:
 
 
 def test_faults_of_own_files_are_named_and_the_others_are_finished(project):
-    records = "results/records/dirlab-4dct/hansen2020-512/{}.parquet".format
+    records = "results/records/dirlab-4dct/hansen2020-512/{}/whole.parquet".format
     output = project.snakemake(
         "--configfile", by_hand(project), "--keep-going",
         "--", *(f"{DATA}/prepared/b00{k}" for k in range(3)), records("both"), records("flat"),
@@ -164,7 +164,7 @@ def test_faults_of_own_files_are_named_and_the_others_are_finished(project):
     assert "case2_300_T00_xyz.txt" in output
     assert "The 30 landmarks of the patient 'case3' are 24.00 mm apart" in output
     assert "published are 20.00 mm" in output
-    assert not (project.folder / DATA / "canonical/b000").exists()
+    assert not (project.folder / DATA / "prepared/b000").exists()
     assert "No lung is found in the image.\n  where: case case7-T50" in output
     assert "no keypoints inside its mask: its intensities hardly vary there.\n" in output
     assert "where: case case6-T00" in output
@@ -183,7 +183,7 @@ def test_faults_of_own_files_are_named_and_the_others_are_finished(project):
 def test_a_folder_without_the_files_says_where_to_ask_and_what_to_fill(project):
     output = project.snakemake(
         "--config", "scale=cpu", "papers=[hansen2020]",
-        "--", f"{DATA}/canonical/case1-T00", ok=False,
+        "--", f"{DATA}/prepared/case1-T00", ok=False,
     )  # fmt: skip
     assert "Traceback" not in output
     assert "The case 'case1-T00' lacks case1_T00*.img and case1_*300_T00_xyz*.txt" in output

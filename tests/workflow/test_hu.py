@@ -49,10 +49,10 @@ VARIANTS = {
     "too-few": {"splits": ["few"]},
     "too-fast": {"optimiser": {"learning_rate": 1e9}, "checkpoint_seconds": 1e-6},
 }
-RECORDS = "results/records/chest/hu2020-landmarks/test.parquet"
-FIELDS = "results/fields/chest/hu2020-landmarks/test/all"
+RECORDS = "results/records/chest/hu2020-landmarks/test/whole.parquet"
+FIELDS = "results/fields/chest/hu2020-landmarks/test/whole"
 TABLE = "results/one-row/tables/tableI.csv"
-GOOD, WRONG = "results/data/faults/canonical/b001", "results/data/faults/canonical/b000"
+GOOD, WRONG = "results/data/faults/prepared/b001", "results/data/faults/prepared/b000"
 
 
 def model(recipe: str) -> str:
