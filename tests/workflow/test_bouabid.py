@@ -58,7 +58,7 @@ def test_a_pair_a_job_leaves_the_atlas_own_case_out_as_well(papers_copy):
         *("--rerun-triggers", "input", "--", f"{RESULTS}/records.parquet"),
     )
     fields = papers_copy.folder / "results/fields/luna16/identity/train"
-    jobs = [path for path in fields.glob("*/registrations.csv") if path.parent.name != "all"]
+    jobs = [path for path in fields.glob("*/registrations.csv") if path.parent.name != "whole"]
     assert sorted(len(pd.read_csv(path)) for path in jobs) == [0, 1, 1]
     records = pd.read_parquet(papers_copy.folder / RESULTS / "records.parquet")
     before = table(papers_copy, "table1").set_index(["set", "row"])
