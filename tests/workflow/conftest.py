@@ -41,7 +41,7 @@ class Project:
             cwd=self.folder,
             env={**self.environment(), **variables},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
 

@@ -86,7 +86,7 @@ def test_from_a_server_to_a_row(project, tmp_path):
     # Random weights move everything about; the identity does not.
     assert table.loc[METHOD, "sdlogj"] > table.loc["identity", "sdlogj"] == pytest.approx(0)
     folder = project.folder / "results/weights" / METHOD
-    note = json.loads((folder / "model.json").read_text())
+    note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert (note["epochs"], note["of"]) == (599, "authors")
     assert note["given"]["source"] == source
     assert f"sha256:{note['given']['sha256']}" == checksum

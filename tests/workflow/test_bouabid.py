@@ -38,7 +38,9 @@ def test_tables_show_both_sets_beside_the_published_numbers(five_papers):
 
 def test_the_atlas_is_a_training_scan_and_never_registered_to_itself(five_papers):
     note = json.loads(
-        (five_papers.folder / "results/data/luna16/atlas/atlas/atlas.json").read_text()
+        (five_papers.folder / "results/data/luna16/atlas/atlas/atlas.json").read_text(
+            encoding="utf-8"
+        )
     )
     sheet = pd.read_csv(
         five_papers.folder / "config/datasets/luna16.tsv", sep="\t", comment="#", dtype=str
@@ -81,11 +83,11 @@ def test_all_figures_are_there(five_papers):
     figures = five_papers.folder / RESULTS / "figures"
     for number in range(1, 14):
         assert (figures / f"figure{number}.png").stat().st_size > 5_000
-        assert "<svg" in (figures / f"figure{number}.svg").read_text()[:2000]
+        assert "<svg" in (figures / f"figure{number}.svg").read_text(encoding="utf-8")[:2000]
 
 
 def test_captions_quote_the_weights_of_the_run(five_papers):
-    page = (five_papers.folder / RESULTS / "tables/table3.html").read_text()
+    page = (five_papers.folder / RESULTS / "tables/table3.html").read_text(encoding="utf-8")
     assert "(α, β) = (10⁻⁴, 10⁻⁷): 0.1 and 2" in page
 
 
@@ -102,14 +104,14 @@ def spoil(project, **cases):
     for archive in archives:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(work / archive.stem)
-    lines = (project.folder / "config/datasets/luna16.tsv").read_text().splitlines()
+    lines = (project.folder / "config/datasets/luna16.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")][1:]
     ids = [r[0] for r in rows if r[2] == "train"][:3] + [r[0] for r in rows if r[2] == "test"][:2]
     for position, change in cases.items():
         change(work, ids[int(position[1:])])
     for archive in archives:
         shutil.make_archive(str(mirror / archive.stem), "zip", work / archive.stem)
-    tiny = yaml.safe_load((project.folder / "papers.yaml").read_text())
+    tiny = yaml.safe_load((project.folder / "papers.yaml").read_text(encoding="utf-8"))
     tiny["override"]["datasets"]["luna16"] |= {"phantom": None, "cases_per_job": 1}
     return str(project.write("spoilt.yaml", tiny)), mirror, ids
 

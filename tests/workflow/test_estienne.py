@@ -31,7 +31,7 @@ def test_table_holds_every_method_beside_the_published_numbers(five_papers):
     assert run.loc["identity", "stdj"] == pytest.approx(0, abs=1e-6)
     assert (run.loc[["syn", "elastix-bspline"], "dice"] > run.loc["identity", "dice"]).all()
     for kind in ("md", "tex", "html"):
-        assert "0.83" in (folder / f"table1.{kind}").read_text()
+        assert "0.83" in (folder / f"table1.{kind}").read_text(encoding="utf-8")
 
 
 def test_records_are_tidy_and_complete(five_papers):
@@ -49,7 +49,7 @@ def test_figures_exist(five_papers):
     figures = five_papers.folder / "results/estienne2020/figures"
     for name in ("figure2", "figure2_methods", "dice", "learning_curves"):
         assert (figures / f"{name}.png").stat().st_size > 10_000
-        assert "<svg" in (figures / f"{name}.svg").read_text()[:2000]
+        assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")[:2000]
 
 
 def test_task_3_from_public_scans_to_its_half_of_table_1(five_papers):
@@ -74,14 +74,14 @@ def test_task_3_from_public_scans_to_its_half_of_table_1(five_papers):
     for name in ("figure2_abdomen", "abdomen_methods", "abdomen_dice", "noisy_labels"):
         assert (folder / f"estienne2020/figures/{name}.png").stat().st_size > 10_000
     pretrained = json.loads(
-        (folder / "models/abdomen/estienne2020-task3-noisy/model.json").read_text()
+        (folder / "models/abdomen/estienne2020-task3-noisy/model.json").read_text(encoding="utf-8")
     )["pretrained"]
     assert "abdomen-noisy/estienne2020-task3-noisy-labels" in pretrained
 
 
 def test_models_carry_their_provenance(five_papers):
     folder = five_papers.folder / "results/models/hippocampus/estienne2020-task4-pretrain"
-    sidecar = json.loads((folder / "model.json").read_text())
+    sidecar = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert sidecar["recipe"]["loss"]["dice"]["weight"] == 1
     assert "oasis/estienne2020-task4-unsupervised" in sidecar["pretrained"]
     assert sidecar["versions"]["torch"]

@@ -152,7 +152,9 @@ def run(new_project):
     )
     for name in VARIANTS:
         project.write(f"config/methods/{name}.yaml", {"extends": "hu2020-landmarks", "title": name})
-    paper = yaml.safe_load((project.folder / "config/papers/hu2020.yaml").read_text())
+    paper = yaml.safe_load(
+        (project.folder / "config/papers/hu2020.yaml").read_text(encoding="utf-8")
+    )
     table = paper["tables"]["tableI"]
     table["rows"] = [row for row in table["rows"] if row["id"] == "landmarks"]
     project.write(
@@ -226,7 +228,9 @@ def test_only_shared_landmarks_inside_the_crop_are_measured(run):
         assert found["value"].max() < 1  # mm
     (log,) = (project.folder / "results/logs/align/chest").glob("*.log")
     left_out = re.findall(
-        r"^(\w+): landmarks outside the crop are left out: (.*)$", log.read_text(), re.M
+        r"^(\w+): landmarks outside the crop are left out: (.*)$",
+        log.read_text(encoding="utf-8"),
+        re.M,
     )
     assert dict(left_out) == dict.fromkeys(("a1", "b1", "b2", "c1", "c2"), "inlet")
 

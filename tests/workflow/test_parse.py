@@ -55,7 +55,7 @@ def test_parsing_imports_nothing_heavy(project):
         [sys.executable, "-c", code],
         cwd=project.folder,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -99,7 +99,7 @@ def test_a_typo_on_the_command_line_is_refused_before_any_job(project, arguments
 )
 def test_a_typo_in_a_file_is_refused_with_file_key_and_nearest_key(project, file, change, expected):
     path = project.folder / file
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **change}))
     output = project.snakemake("--dry-run", ok=False)
     assert file in output
     for words in expected:

@@ -11,7 +11,7 @@ def test_unregistered_dice_of_the_real_validation_pairs(project):
     mirror = Path(os.environ.get("WARPLINE_REAL_DATA", ""), "mirror")
     if not (mirror / "Task04_Hippocampus.tar").is_file():
         pytest.skip("WARPLINE_REAL_DATA does not name a folder with mirror/Task04_Hippocampus.tar")
-    records = "results/cpu/records/hippocampus/identity/val.parquet"
+    records = "results/cpu/records/hippocampus/identity/val/whole.parquet"
     project.snakemake(
         "--configfile",
         "config/examples/hippocampus-cpu.yaml",

@@ -56,7 +56,7 @@ def test_all_figures_are_there(five_papers):
     figures = five_papers.folder / RESULTS / "figures"
     for number in range(2, 6):
         assert (figures / f"figure2_{number}.png").stat().st_size > 10_000
-        assert "<svg" in (figures / f"figure2_{number}.svg").read_text()[:2000]
+        assert "<svg" in (figures / f"figure2_{number}.svg").read_text(encoding="utf-8")[:2000]
 
 
 def by_hand(project, change) -> str:
@@ -70,12 +70,12 @@ def by_hand(project, change) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     sheet = project.folder / "config/datasets/followup.tsv"
-    rows = [line.split("\t") for line in sheet.read_text().splitlines()]
+    rows = [line.split("\t") for line in sheet.read_text(encoding="utf-8").splitlines()]
     without_masks = [[*row[:4], "", *row[5:]] if len(row) > 5 else row for row in rows]
     header = next(row for row in rows if row[0] == "case")
     without_masks[rows.index(header)] = header
     sheet.write_text("\n".join("\t".join(row) for row in without_masks) + "\n")
-    tiny = yaml.safe_load((project.folder / "papers.yaml").read_text())
+    tiny = yaml.safe_load((project.folder / "papers.yaml").read_text(encoding="utf-8"))
     own = tiny["override"]["datasets"]["followup"] | {"cases_per_job": 1}
     own.pop("phantom")
     tiny |= {"scale": "cpu", "papers": ["sokooti2017"]}
@@ -115,6 +115,9 @@ def test_faults_of_own_scans_are_named_and_the_others_are_finished(project):
     # Without masks the lungs were segmented, and every later stage can tell.
     for case in cases[2:]:
         assert (project.folder / PREPARED / case / case / "mask.json").exists()
-    logs = "".join(path.read_text() for path in (project.folder / "results/logs").rglob("*.log"))
+    logs = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (project.folder / "results/logs").rglob("*.log")
+    )
     assert "the lungs are segmented" in logs
     assert "1 of 20 landmarks of the case 'spread11-baseline' lie outside its image" in logs

@@ -48,7 +48,7 @@ def under(project, script: str) -> subprocess.CompletedProcess:
         cwd=project.folder,
         env=project.environment(),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
 

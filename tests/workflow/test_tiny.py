@@ -37,7 +37,9 @@ def test_table_holds_every_method_beside_the_published_numbers(finished):
     assert pd.isna(table.loc[("chest", "elsewhere"), "dice"])
     assert run.loc[("chest", "unregistered"), "sdlogj"] == pytest.approx(0, abs=1e-6)
     for kind in ("md", "tex", "html"):
-        assert "0.83" in (finished.folder / RESULTS / f"tables/pairs.{kind}").read_text()
+        assert "0.83" in (finished.folder / RESULTS / f"tables/pairs.{kind}").read_text(
+            encoding="utf-8"
+        )
 
 
 def test_known_fields_and_a_segmenter_have_rows_of_cases(finished):
@@ -70,7 +72,9 @@ def test_records_are_tidy_and_complete(finished):
 
 def test_the_atlas_is_a_training_case(finished):
     note = json.loads(
-        (finished.folder / "results/data/tiny-chest/atlas/atlas/atlas.json").read_text()
+        (finished.folder / "results/data/tiny-chest/atlas/atlas/atlas.json").read_text(
+            encoding="utf-8"
+        )
     )
     assert note["case"] in {"subject01", "subject02", "subject03"}
 
@@ -85,7 +89,7 @@ def test_noisy_labels_keep_what_is_annotated_and_are_pretrained_on(finished):
     known = organs.groupby("case")["source"].apply(lambda s: (s == "annotated").sum())
     assert known.to_dict() == {"tiny-abdomen.0002": 7, "tiny-abdomen.0003": 7}
     pretrained = json.loads(
-        (folder / "models/tiny-abdomen/tiny-pretrained/model.json").read_text()
+        (folder / "models/tiny-abdomen/tiny-pretrained/model.json").read_text(encoding="utf-8")
     )["pretrained"]
     assert "tiny-noisy/tiny-noisy-labels" in pretrained
 
@@ -94,8 +98,8 @@ def test_figures_and_report_exist(finished):
     figures = finished.folder / RESULTS / "figures"
     for name in ("registrations", "examples", "noisy_labels", "learning_curves"):
         assert (figures / f"{name}.png").stat().st_size > 10_000
-        assert "<svg" in (figures / f"{name}.svg").read_text()[:2000]
-    report = (finished.folder / "results/report.html").read_text()
+        assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")[:2000]
+    report = (finished.folder / "results/report.html").read_text(encoding="utf-8")
     assert "Scale demo" in report
     # Links may lead away; nothing that is shown comes from elsewhere.
     assert not re.search(r'<(?!a\b)[^>]*(src|href)="https?://', report)
@@ -103,7 +107,7 @@ def test_figures_and_report_exist(finished):
 
 def test_models_carry_their_provenance(finished):
     folder = finished.folder / "results/models/tiny-chest/tiny-network"
-    sidecar = json.loads((folder / "model.json").read_text())
+    sidecar = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert sidecar["recipe"]["loss"]["landmarks"]["weight"] == 0.5
     assert sidecar["versions"]["torch"]
     assert not list((finished.folder / "results/state").rglob("*.pt"))  # cleared when finished
@@ -131,7 +135,7 @@ def test_nothing_is_left_to_do_and_summary_says_ok(finished):
 
 def test_snakemakes_own_report(finished):
     finished.snakemake(*FILES, "--report", "report.html")
-    page = (finished.folder / "report.html").read_text()
+    page = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert "tiny" in page
     assert "at scale demo" in page
 
@@ -153,7 +157,7 @@ def rules_to_run(project, *arguments):
 
 def test_a_published_number_remakes_only_tables_and_what_shows_them(copy):
     path = copy.folder / "config/papers/tiny.yaml"
-    path.write_text(path.read_text().replace("dice: 0.83,", "dice: 0.831,"))
+    path.write_text(path.read_text(encoding="utf-8").replace("dice: 0.83,", "dice: 0.831,"))
     planned = rules_to_run(copy)
     assert TABLES <= planned <= TABLES | SHOWS
 
@@ -161,7 +165,7 @@ def test_a_published_number_remakes_only_tables_and_what_shows_them(copy):
 def edit(project, module: str, old: str, new: str) -> None:
     """A line of a copy's library, after somebody has worked at it."""
     path = project.folder / "src/warpline" / module
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
 
@@ -179,7 +183,7 @@ def test_a_metric_is_measured_again_on_the_fields_that_are_there(copy):
     field = next((copy.folder / "results/fields/tiny-chest").rglob("*__*.nii.gz"))
     before = field.stat().st_mtime_ns
     path = copy.folder / "src/warpline/evaluation/pairs.py"
-    path.write_text(path.read_text().replace('row("mse"', 'row("mean_squares"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('row("mse"', 'row("mean_squares"'))
     planned = rules_to_run(copy)
     assert {REGISTERS, *TABLES} <= planned
     assert not {TRAINS, PREPARES, UNPACKS, "register"} & planned
@@ -191,7 +195,9 @@ def test_a_metric_is_measured_again_on_the_fields_that_are_there(copy):
 
 def test_a_comment_or_docstring_remakes_nothing(copy):
     path = copy.folder / "src/warpline/training/losses.py"
-    path.write_text("# a comment\n" + path.read_text().replace("Terms of", "The terms of", 1))
+    path.write_text(
+        "# a comment\n" + path.read_text(encoding="utf-8").replace("Terms of", "The terms of", 1)
+    )
     assert "Nothing to be done" in copy.snakemake(*FILES, "--dry-run")
 
 
@@ -207,7 +213,9 @@ def test_a_second_seed_trains_beside_the_first_and_is_pooled(copy):
         for name in ("tiny-network", "tiny-network~1")
     )
     assert first.stat().st_mtime_ns == before
-    assert [json.loads(m.read_text())["recipe"]["seed"] for m in (first, second)] == [0, 1]
+    assert [
+        json.loads(m.read_text(encoding="utf-8"))["recipe"]["seed"] for m in (first, second)
+    ] == [0, 1]
     table = pd.read_csv(copy.folder / "results/twice/tables/table.csv").set_index("row")
     assert table["seeds"].to_dict() == {"identity": 1, "tiny-network": 2}
     records = pd.read_parquet(copy.folder / "results/twice/records.parquet")
@@ -222,7 +230,7 @@ def test_a_training_becomes_a_model_of_the_house_that_a_method_uses(copy):
     copy.write("ship.yaml", {"models": {"small": entry}})
     log = copy.snakemake("--configfile", "tiny.yaml", "ship.yaml", "--", "models")
     assert "rule train:" not in log
-    card = json.loads((copy.folder / "models/small.json").read_text())
+    card = json.loads((copy.folder / "models/small.json").read_text(encoding="utf-8"))
     assert card["recipe"]["title"] == "Network"
     assert card["dataset"]["phantom"]
     house = {"extends": "tiny-network", "title": "House", "weights": {"model": "small"}}
@@ -245,5 +253,5 @@ def test_tables_are_remade_without_fields_or_images(copy):
     table = copy.folder / RESULTS / "tables/pairs.md"
     table.unlink()
     copy.snakemake(*FILES, "--rerun-triggers", "mtime", "--", f"{RESULTS}/tables/pairs.md")
-    assert "0.83" in table.read_text()
+    assert "0.83" in table.read_text(encoding="utf-8")
     assert not (folder / "fields").exists()
