@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from warpline.errors import WarplineError
+from warpline.cli import options
 from warpline.plan.models import Models
 
 # The scores that are told of a model, the first of them that it has.
@@ -18,26 +18,22 @@ PROJECT = Path(__file__).parents[3]
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "machine", is_flag=True, help="The cards, for other programs.")
+@options.json_option
 @click.option(
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=PROJECT,
     help="The folder that holds 'models'; that of this installation where it is not given.",
 )
-@click.pass_context
-def models(context: click.Context, name: str | None, machine: bool, project: Path) -> None:
+@options.in_words
+def models(name: str | None, machine: bool, project: Path) -> None:
     """The models that come with the project, or all that is known of one of them.
 
     A method uses one with "weights: {model: NAME}".
     """
     known = Models(project)
-    try:
-        names = [name] if name else known.known()
-        cards = {name: known.card(name) for name in names}
-    except WarplineError as error:
-        click.echo(str(error), err=True)
-        context.exit(2)
+    names = [name] if name else known.known()
+    cards = {name: known.card(name) for name in names}
     if machine:
         click.echo(json.dumps(cards, indent=2, ensure_ascii=False))
     elif name:
@@ -62,9 +58,7 @@ def _listed(known: Models, cards: dict[str, dict[str, Any]]) -> str:
                 _score(card),
             )
         )
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return options.as_table(rows)
 
 
 def _score(card: dict[str, Any]) -> str:

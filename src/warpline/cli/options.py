@@ -21,22 +21,11 @@ IN_FOLDER = "field.nii.gz"  # the field in a folder that holds a registration
 FILE = click.Path(path_type=Path)
 
 field_argument = click.argument("field", nargs=-1, required=True, metavar="FIELD...")
-from_option = click.option(
-    "--from",
-    "source",
-    type=click.Choice(sorted(FORMATS)),
-    default="itk",
-    show_default=True,
-    help="The program that made FIELD.",
+program_option = functools.partial(
+    click.option, type=click.Choice(sorted(FORMATS)), default="itk", show_default=True
 )
-to_option = click.option(
-    "--to",
-    "target",
-    type=click.Choice(sorted(FORMATS)),
-    default="itk",
-    show_default=True,
-    help="The program that is to read the result.",
-)
+from_option = program_option("--from", "source", help="The program that made FIELD.")
+to_option = program_option("--to", "target", help="The program that is to read the result.")
 fixed_option = click.option("--fixed", type=FILE, help="The fixed image.")
 moving_option = click.option("--moving", type=FILE, help="The moving image.")
 json_option = click.option("--json", "machine", is_flag=True, help="The same for other programs.")

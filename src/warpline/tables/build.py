@@ -215,9 +215,9 @@ def _cell(
     if finite.empty:
         return cell
     if column.over == "labels":
-        sample = _sample(finite, single)
+        sample = sample_of(finite, single)
     else:
-        sample = _sample(finite.groupby(level=[*PAIR, SEED]).mean(), False)
+        sample = sample_of(finite.groupby(level=[*PAIR, SEED]).mean(), False)
     cell[""] = float(aggregate(column.statistic, column.q)(sample.values))
     cell["ci_low"], cell["ci_high"] = case_interval(
         sample, column.statistic, column.q, seed=seed, resamples=resamples
@@ -231,7 +231,7 @@ def _empty_cell() -> dict[str, float]:
     return {**gaps, "n": 0, "left_out": 0}
 
 
-def _sample(values: pd.Series, single: bool) -> Sample:
+def sample_of(values: pd.Series, single: bool = False) -> Sample:
     """Of values of pairs, or of the labels of a single one."""
     levels = ("label", "label") if single else ("fixed", "moving")
     return Sample.of(
@@ -251,7 +251,7 @@ def _compare(values: pd.Series, reference: pd.Series, single: bool) -> tuple[flo
     if by_unit.empty:
         return float("nan"), float("nan")
     common = [part[part.index.droplevel(SEED).isin(by_unit.index)] for part in means]
-    p = paired_test(*(_sample(part, single) for part in common))
+    p = paired_test(*(sample_of(part, single) for part in common))
     return p, effect_size(by_unit.iloc[:, 0] - by_unit.iloc[:, 1])
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from warpline.evaluation.records import SEED
-from warpline.tables.build import PAIR, pair_values
+from warpline.tables.build import PAIR, pair_values, sample_of
 from warpline.tables.entry import Column, RowEntry, TableEntry
-from warpline.tables.intervals import Sample, paired_interval
+from warpline.tables.intervals import paired_interval
 
 HOLDS = "holds"
 NOT_SURE = "holds, but not beyond chance"
@@ -142,7 +142,7 @@ def check_claim(claim: Claim, table: TableEntry, records: pd.DataFrame) -> Findi
         if first.empty or second.empty:
             return Finding(claim.text, UNMEASURED, *head, (), ())
         both = [sign * part for part in (first, second)]
-        difference, low, high = paired_interval(*map(_sample, both))
+        difference, low, high = paired_interval(*map(sample_of, both))
         pairs = len(first.groupby(level=PAIR).size())
         steps.append(Step(rows[k].title, rows[k + 1].title, difference, low, high, pairs))
     values = tuple((row.title, float(part.mean())) for row, part in zip(rows, means, strict=True))
@@ -178,12 +178,3 @@ def _common(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Of both the pairs that both have; of different methods, of the same dataset."""
     pairs = [part.index.droplevel(SEED) for part in (first, second)]
     return first[pairs[0].isin(pairs[1])], second[pairs[1].isin(pairs[0])]
-
-
-def _sample(values: pd.Series) -> Sample:
-    return Sample.of(
-        values.to_numpy(),
-        values.index.get_level_values("fixed"),
-        values.index.get_level_values("moving"),
-        values.index.get_level_values(SEED),
-    )

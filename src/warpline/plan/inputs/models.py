@@ -7,7 +7,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.experiments import Experiment
 from warpline.plan.inputs.evaluate import records_of_experiment
-from warpline.plan.models import Models
+from warpline.plan.inputs.weights import model_file
 from warpline.plan.run import Run
 from warpline.plan.trainings import given
 
@@ -16,12 +16,7 @@ SUFFIXES = ("safetensors", "json", "csv")
 
 def all_files(run: Run) -> list[str]:
     """The files of all models that this run makes."""
-    return [shipped(run, name, suffix) for name in _named(run) for suffix in SUFFIXES]
-
-
-def shipped(run: Run, model: str, suffix: str) -> str:
-    """A file of a model in the project."""
-    return run.project_file(Models(run.root).file(model, suffix))
+    return [model_file(run, name, suffix) for name in _named(run) for suffix in SUFFIXES]
 
 
 def trained(run: Run, model: str) -> str:

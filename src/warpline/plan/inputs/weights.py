@@ -17,7 +17,7 @@ def weights_of(run: Run, dataset: str, method: str) -> str:
     """
     model = model_of(run.catalog, method)
     if model:
-        return _of_the_house(run, model, "safetensors")
+        return model_file(run, model, "safetensors")
     if given(run.catalog, method):
         return run.layout.given_weights(unmarked(method)[0])
     return run.layout.weights(dataset, method)
@@ -27,7 +27,7 @@ def sidecar_of(run: Run, dataset: str, method: str) -> str:
     """What is known of these weights."""
     model = model_of(run.catalog, method)
     if model:
-        return _of_the_house(run, model, "json")
+        return model_file(run, model, "json")
     if given(run.catalog, method):
         return run.layout.given_sidecar(unmarked(method)[0])
     return run.layout.sidecar(dataset, method)
@@ -37,11 +37,12 @@ def history_of(run: Run, dataset: str, method: str) -> str:
     """The losses of the training behind a network, an epoch a line."""
     model = model_of(run.catalog, method)
     if model:
-        return _of_the_house(run, model, "csv")
+        return model_file(run, model, "csv")
     return run.layout.history(dataset, method)
 
 
-def _of_the_house(run: Run, model: str, suffix: str) -> str:
+def model_file(run: Run, model: str, suffix: str) -> str:
+    """A file of a model in the project: ``safetensors``, ``json`` or ``csv``."""
     return run.project_file(Models(run.root).file(model, suffix))
 
 
