@@ -1,4 +1,4 @@
-"""A folder of one's own: what lies there is read beside the project's files, which stay as they are."""
+"""A folder of one's own: what lies there is read beside the project's files."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ class Run:
         """The folder of a dataset of own data."""
         if dataset not in self._folders:
             spec = self.catalog.dataset(dataset).spec
-            self._folders[dataset] = OwnFolder(spec["folder"], spec["format"])
+            self._folders[dataset] = OwnFolder(
+                spec["folder"], spec["format"], self.catalog.config["results"]
+            )
         return self._folders[dataset]
 
     @property
