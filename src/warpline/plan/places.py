@@ -11,9 +11,7 @@ from pathlib import Path
 
 from warpline.errors import WarplineError
 
-# What of the project is not the library, in the order of its contents page.
-PARTS = ("Snakefile", "config", "envs", "models", "profiles", "scripts", "workflow")
-PACKAGED = "project"  # their folder within the package, where it was installed as a wheel
+PACKAGED = "project"  # the folder within the package that a wheel brings: see setup.py
 CONFIG = "config.yaml"
 
 
@@ -21,7 +19,7 @@ def project_folder() -> Path:
     """The project that this library belongs to: its checkout, or what the wheel brought."""
     package = Path(__file__).parents[1]
     checkout = package.parents[1]
-    return checkout if (checkout / PARTS[0]).is_file() else package / PACKAGED
+    return checkout if (checkout / "Snakefile").is_file() else package / PACKAGED
 
 
 def library() -> Path:
@@ -60,9 +58,9 @@ class Places:
     own: Path | None = None
 
     @classmethod
-    def here(cls, root: str | os.PathLike) -> Places:
-        """The places of a run in the working directory."""
-        root, here = Path(root), Path.cwd()
+    def here(cls, root: str | os.PathLike, directory: str | os.PathLike = ".") -> Places:
+        """The places of a run in a folder, the working directory by itself."""
+        root, here = Path(root), Path(directory).absolute()
         return cls(root, None if root.resolve() == here.resolve() else here)
 
     @property
