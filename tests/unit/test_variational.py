@@ -20,7 +20,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.registration.method import Method, registrar
-from warpline.registration.variational.call import DETAILS
+from warpline.registration.variational.call import TOLD, settings_of
 from warpline.registration.variational.call import register as call
 from warpline.registration.variational.features import Features
 from warpline.registration.variational.frame import frame_of, read_scan
@@ -391,11 +391,10 @@ def test_a_displacement_of_many_voxels_is_searched():
 
 
 def test_the_call_has_the_defaults_of_the_schema():
-    default = warpline_of()
+    assert settings_of() == Settings(**warpline_of())
+    assert settings_of(quality="fast") == SETTINGS
     own = {k: p.default for k, p in inspect.signature(call).parameters.items()}
-    assert {k: own[k] for k in ("quality", "smoothness", "start", "appearance")} | DETAILS == {
-        k: v for k, v in default.items() if k != "masked"
-    }
+    assert {own[k] for k in TOLD} == {None}
 
 
 def test_the_call_takes_images_and_files_and_gives_what_itk_takes(tmp_path):

@@ -240,8 +240,8 @@ def _look_at_header(found: Finding, header: Any, shape: tuple[int, ...]) -> None
         apart = np.abs(ends @ (header.get_qform() - header.get_sform()).T).max()
         if apart > AGREE * np.abs(header["pixdim"][1:4]).min():
             found.problems.append(
-                f"qform and sform put voxels up to {apart:.3g} mm apart: ITK takes the qform, "
-                "nibabel, FSL and SPM take the sform."
+                f"qform and sform put voxels up to {apart:.3g} mm apart: ITK takes the sform if "
+                "its code is 1, else the qform; nibabel, FSL and SPM take the sform."
             )
     pixdim = np.asarray(header["pixdim"][1:4], dtype=float)
     if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
@@ -262,7 +262,8 @@ def _look_at_grid(found: Finding, grid: Grid) -> None:
     if skew > SHEAR:
         what = "slightly, by less than a degree" if skew < SLIGHT else "by more than a degree"
         found.problems.append(
-            f"The axes are not at right angles ({what}): ITK refuses such a file."
+            f"The axes are not at right angles ({what}): ITK refuses such a file; warpline "
+            + ("takes the nearest right ones." if skew <= SLIGHT else "does, too.")
         )
     axes = np.abs(direction).max(axis=0)
     oblique = float(np.degrees(np.arccos(np.clip(axes, 0, 1)).max()))
