@@ -101,4 +101,11 @@ def settings_of(**chosen: Any) -> Settings:
     """
     known = {name: value for name, value in chosen.items() if value is not None}
     part = schema("method")["properties"]["warpline"]
-    return Settings(**validate(known | {"masked": MASKED}, part, "the arguments of the call"))
+    try:
+        return Settings(**validate(known | {"masked": MASKED}, part, "arguments of the method"))
+    except WarplineError as error:
+        raise WarplineError(
+            error.what.replace("The configuration is", "The settings are"),
+            where=error.where,
+            do="Correct the values above; docs/methods/warpline.md has them all.",
+        ) from error
