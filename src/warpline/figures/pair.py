@@ -56,11 +56,13 @@ def panels(
     ----------
     fixed, before, after
         The fixed image, and the moving one on its grid without and with the field. The shades of
-        each go from its 1st to its 99th percentile.
+        the fixed go from its 1st to its 99th percentile, those of the others from those of `after`.
     determinant
         (z, y, x), the Jacobian determinant on the fixed grid; folds are black.
     """
-    shaded = [_unit(image.array) for image in (fixed, before, after)]
+    ranges = [_range(image.array) for image in (fixed, after, after)]
+    images = (fixed, before, after)
+    shaded = [_unit(image.array, *ends) for image, ends in zip(images, ranges, strict=True)]
     difference = np.abs(shaded[1] - shaded[0])
     for plane in PLANES:
         view = _where_most(View.through(fixed.grid, plane), difference)
@@ -80,19 +82,23 @@ def panels(
             yield Panel(plane, kind, png, width / height)
 
 
-def _unit(array: np.ndarray) -> np.ndarray:
-    """Grey shades from 0 to 1; what is no number is black."""
-    array = np.asarray(array, np.float32)
+def _range(array: np.ndarray) -> tuple[float, float]:
     finite = array[np.isfinite(array)]
     low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 1.0)
-    return np.nan_to_num(np.clip((array - low) / max(float(high - low), 1e-6), 0, 1))
+    return float(low), float(high)
+
+
+def _unit(array: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Grey shades from 0 to 1; what is no number is black."""
+    array = np.asarray(array, np.float32)
+    return np.nan_to_num(np.clip((array - low) / max(high - low, 1e-6), 0, 1))
 
 
 def _where_most(view: View, difference: np.ndarray) -> View:
-    """The slice of a plane, in the middle three fifths, in which a volume is largest."""
+    """The slice of a plane, in the middle two fifths, in which a volume is largest."""
     others = tuple(axis for axis in range(3) if axis != view.normal)
     profile = difference.sum(axis=others)
-    margin = len(profile) // 5
+    margin = 3 * len(profile) // 10
     inner = profile[margin : len(profile) - margin]
     if not len(inner) or inner.max() <= 0:
         return view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import tempfile
@@ -21,6 +22,8 @@ from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, grid_of, to_sitk
 from warpline.images.memory import check_fits
 from warpline.provenance.companions import companions
+
+log = logging.getLogger(__name__)
 
 # Whose completeness is verified, and what of ITK reads them; nrrd's own reader verifies it.
 READERS = {
@@ -54,7 +57,9 @@ def read_image(path: str | os.PathLike) -> Image:
     """
     path = Path(path)
     with _refusing(path) as reader:
-        return _read(path, reader)
+        image = _read(path, reader)
+    log.info("%s: %s", path, _in_words(image))
+    return image
 
 
 def read_grid(path: str | os.PathLike) -> Grid:
@@ -153,6 +158,19 @@ def _read(path: Path, reader: str) -> Image:
     if stored is not None and not nifti.is_analyze(stored.header):
         placed.say_what_was_taken(stored.header, stored.shape, grid, path)
     return Image(read.array, grid)
+
+
+def _in_words(image: Image) -> str:
+    """Size, spacing, place and type of an image, as read."""
+    grid = image.grid
+    size = " × ".join(map(str, grid.shape[::-1]))
+    spacing = " × ".join(f"{mm:.4g}" for mm in grid.spacing)
+    origin = ", ".join(f"{mm:.4g}" for mm in grid.origin)
+    turn = ", ".join(f"{value:.4g}" for value in grid.direction)
+    return (
+        f"{size} voxels of {spacing} mm, {image.array.dtype}; the first is placed by the header at "
+        f"({origin}) mm, LPS, the axes' directions are ({turn})"
+    )
 
 
 def _check_axes(size: tuple[int, ...], path: Path) -> None:

@@ -63,8 +63,9 @@ def measured(
     -------
     dict
         ``correlation_before`` and ``correlation_after`` of the intensities, ``folds``,
-        ``displacement_mean_mm`` and ``displacement_largest_mm``, ``sdlogj`` and the determinant's 1st and 99th
-        percentile; with landmarks ``tre_before_mm`` and ``tre_after_mm``, their mean distances.
+        ``displacement_mean_mm`` and ``displacement_largest_mm``, ``sdlogj``
+        and the determinant's 1st and 99th percentile; with landmarks ``tre_before_mm`` and
+        ``tre_after_mm``, their mean distances.
     """
     before, after = resample_to(moving, fixed.grid), found.forward.warp_image(moving)
     length = np.linalg.norm(found.forward.vectors, axis=-1)

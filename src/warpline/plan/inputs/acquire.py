@@ -9,7 +9,16 @@ from warpline.plan.kinds import PHANTOMS
 from warpline.plan.run import Run
 
 # The keys of a dataset file that are about its files.
-FORMAT_KEYS = ("format", "labels", "case_sheet", "ask", "landmark_folder", "scans", "phantom")
+FORMAT_KEYS = (
+    "format",
+    "labels",
+    "case_sheet",
+    "ask",
+    "nan",
+    "landmark_folder",
+    "scans",
+    "phantom",
+)
 
 
 def archive_folder(run: Run, dataset: str) -> str:
