@@ -195,9 +195,10 @@ def _check_axes(size: tuple[int, ...], path: Path) -> None:
 
 
 def _is_itk_s(stored: nifti.Stored) -> bool:
-    """Whether ITK can read a NIfTI file: it neither knows NIfTI-2 nor takes a sheared sform."""
+    """Whether ITK can read a NIfTI file: no NIfTI-2, no sheared sform, no gzip named .nii."""
     sheared = not nifti.is_analyze(stored.header) and placed.is_sheared(stored.header)
-    return not (stored.is_second or sheared)
+    packed = stored.path.suffix.lower() == ".nii" and nifti.is_packed(stored.path)
+    return not (stored.is_second or sheared or packed)
 
 
 def _own_grid(stored: nifti.Stored, path: Path) -> Grid:

@@ -128,7 +128,7 @@ def read_header(path: Path) -> Stored:
 
 def _header(path: Path) -> tuple[Any, bool]:
     """All fields of a header in its own order of bytes, and whether it is of NIfTI-2."""
-    with _unpacked(path) as stream:
+    with unpacked(path) as stream:
         block = stream.read(SECOND_SIZE)
     second = int.from_bytes(block[:4], "little") in NIFTI_2
     size = SECOND_SIZE if second else HEADER_SIZE
@@ -253,17 +253,26 @@ def _halves(path: Path) -> tuple[Path, Path]:
     return (path, others[0]) if kind == ".hdr" else (others[0], path)
 
 
-def _unpacked(path: Path) -> BinaryIO:
-    """A file's content, compressed or not."""
+def is_packed(path: Path) -> bool:
+    """Whether a file is gzip, whatever its name says."""
     with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else path.open("rb")
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def misnamed(path: Path) -> bool:
+    """Whether a file is gzip and its name does not say so, or the other way round."""
+    return is_packed(path) != path.name.lower().endswith(".gz")
+
+
+def unpacked(path: Path) -> BinaryIO:
+    """A file's content, compressed or not."""
+    return gzip.open(path) if is_packed(path) else path.open("rb")
 
 
 def _pieces(stored: Stored) -> Iterator[bytes]:
     """The bytes of the voxels; at their end the rest of the file is read too."""
     needed = math.prod(stored.shape) * stored.dtype.itemsize
-    with _unpacked(stored.path) as stream:
+    with unpacked(stored.path) as stream:
         there, left = len(stream.read(stored.offset)), needed
         while left and (piece := stream.read(min(PIECE, left))):
             left -= len(piece)

@@ -44,10 +44,27 @@ class Chosen:
     steps: Sequence[Step] = ()
 
 
+def config_files(places: Places) -> ConfigFiles:
+    """The files of a configuration that no run has changed."""
+    return ConfigFiles(read_yaml(places.config_file), places)
+
+
+def all_methods(places: Places) -> dict[str, tuple[str, str]]:
+    """Name to (kind, title) of every file of methods, and of every model."""
+    files = config_files(places)
+    specs = {name: files.raw("methods", name) for name in files.known("methods")}
+    models = Models(places)
+    cards = {name: models.card(name) for name in models.known()}
+    return {
+        **{name: ("model", card["about"]) for name, card in cards.items()},
+        **{name: (spec.get("kind", ""), spec.get("title", "")) for name, spec in specs.items()},
+    }
+
+
 def known_methods(places: Places | None = None) -> dict[str, str]:
     """Name to title of all that `choose` takes, checkpoints apart."""
     places = places or Places.here(project_folder())
-    files = _files(places)
+    files = config_files(places)
     found = {}
     for name in files.known("methods"):
         spec = files.raw("methods", name)
@@ -62,7 +79,7 @@ def known_methods(places: Places | None = None) -> dict[str, str]:
     return found
 
 
-def choose(name: str, *, threads: int, device: str = "cpu", seed: int | None = None) -> Chosen:
+def choose(name: str, *, threads: int, seed: int | None = None) -> Chosen:
     """The method of a name: a file of methods, a model, or the path of a checkpoint.
 
     Raises
@@ -72,8 +89,8 @@ def choose(name: str, *, threads: int, device: str = "cpu", seed: int | None = N
     """
     places = Places.here(project_folder())
     if name.endswith(CHECKPOINT):
-        chosen = _of_checkpoint(Path(name), threads)
-    elif name in _files(places).known("methods"):
+        chosen = _of_checkpoint(Path(name), places, threads)
+    elif name in config_files(places).known("methods"):
         chosen = _of_file(name, places, threads)
     elif name in Models(places).known():
         models = Models(places)
@@ -96,12 +113,8 @@ def choose(name: str, *, threads: int, device: str = "cpu", seed: int | None = N
     return replace(chosen, method=replace(chosen.method, seed=seed))
 
 
-def _files(places: Places) -> ConfigFiles:
-    return ConfigFiles(read_yaml(places.config_file), places)
-
-
 def _of_file(name: str, places: Places, threads: int) -> Chosen:
-    spec = Methods(_files(places)).get(name)
+    spec = Methods(config_files(places)).get(name)
     if spec["kind"] == "network" and (spec.get("weights") or {}).get("model"):
         model, models = spec["weights"]["model"], Models(places)
         weights = models.file(model, "safetensors")
@@ -145,7 +158,7 @@ def _of_card(
     return Chosen(name, recipe["title"], method, (*prepare, *own))
 
 
-def _of_checkpoint(path: Path, threads: int) -> Chosen:
+def _of_checkpoint(path: Path, places: Places, threads: int) -> Chosen:
     if not path.is_file():
         raise WarplineError("The checkpoint does not exist.", where=path, do="Check the path.")
     cards = [path.with_name(card.format(stem=path.stem)) for card in CARDS]
@@ -158,7 +171,24 @@ def _of_checkpoint(path: Path, threads: int) -> Chosen:
             do=f"Keep it with its record: {' or '.join(c.name for c in cards)}, which the workflow "
             "writes.",
         )
-    return _of_card(str(path), content, path, threads)
+    return _of_card(str(path), _with_dataset(content, path, places), path, threads)
+
+
+def _with_dataset(record: dict[str, Any], path: Path, places: Places) -> dict[str, Any]:
+    """A record of a training, with the preparation of its dataset, which names its folder."""
+    if "dataset" in record:
+        return record
+    files = config_files(places)
+    named = [part for part in path.absolute().parts[:-1] if part in files.known("datasets")]
+    if not named:
+        raise WarplineError(
+            "How the scans were prepared from which the network learned is not known.",
+            where=path,
+            do="Leave the weights where the workflow put them, or run this in the folder that has "
+            "the dataset's file.",
+        )
+    prepare = files.load("datasets", named[-1], "dataset").get("prepare") or []
+    return {**record, "dataset": {"name": named[-1], "prepare": prepare}}
 
 
 def _registers(card: Mapping[str, Any]) -> bool:
