@@ -10,10 +10,11 @@ import click
 from warpline.cli.main import main
 
 WIDTH = 96
-HEAD = """# The commands
-
-What `warpline COMMAND --help` says, command by command; `python -m warpline.cli.page > docs/commands.md` writes this page anew. What a transform means, and which files of other programs are read, stands in [exchange.md](exchange.md).
-"""
+HEAD = (
+    "# The commands\n\nWhat `warpline COMMAND --help` says, command by command; `python -m "
+    "warpline.cli.page > docs/commands.md` writes this page anew. What a transform means, and "
+    "which files of other programs are read, stands in [exchange.md](exchange.md).\n"
+)
 
 
 def page() -> str:
