@@ -1,4 +1,4 @@
-"""`warpline.register`, `apply`, `evaluate` and `read_transform`: images of every kind, in memory."""
+"""`warpline.register`, `apply`, `evaluate`, `read_transform`: images of every kind, in memory."""
 
 import json
 from pathlib import Path
