@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 from warpline.acquire.discover.found import Found, Scan
-from warpline.acquire.discover.words import suffix_of
+from warpline.acquire.discover.words import suffix_of, time_of
 
 KINDS = ("anat", "ct", "pet")
 LABELS, MASK = "dseg", "mask"
+AS_NAMED = (2, 0)  # sessions whose names say no time come by their names
 
 
 def bids(folder: Path) -> Found | None:
@@ -44,7 +45,15 @@ def bids(folder: Path) -> Found | None:
             for column, kind in (("labels", LABELS), ("mask", MASK))
         }
         image = str(path.relative_to(folder))
-        scans.append(Scan(name, f"sub-{sub}", image, **belonging, order=(ses,)))
+        scans.append(
+            Scan(
+                name,
+                f"sub-{sub}",
+                image,
+                **belonging,
+                order=(*(time_of(ses.lower()) or AS_NAMED), ses),
+            )
+        )
     return Found(folder, "BIDS", tuple(scans), _names(folder), tuple(assumed))
 
 

@@ -62,8 +62,8 @@ def texts(found: Found, name: str, into: Path) -> dict[str, str]:
     -------
     Relative path to text.
     """
-    folder = found.folder.absolute()
-    told = os.path.relpath(folder, into.absolute())
+    folder = Path(os.path.abspath(found.folder))
+    told = os.path.relpath(folder, into)
     folder_key = told if not told.startswith("..") else str(folder)
     steps, resampled = found.preparation()
     rule, why = found.pairing()
