@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from pathlib import Path
 
 import click
@@ -49,4 +49,5 @@ def train(recipe: str, data: str, directory: Path, cores: str, arguments: tuple[
         )
     weights = Layout(files.config["results"]).weights(data, recipe)
     command = [*snakemake(places, directory), "--cores", cores, weights, *arguments]
-    click.get_current_context().exit(subprocess.run(command, check=False).returncode)
+    # In this process's place, as 'warpline run'.
+    os.execv(command[0], command)

@@ -17,8 +17,6 @@ from warpline.images.grid import Image
 from warpline.registration.result import Registration
 
 OWN = "warpline"
-# What only the project's own method takes.
-OF_ITS_OWN = ("quality", "smoothness", "start", "landmarks", "probabilities", "appearance")
 
 
 def register(
