@@ -200,9 +200,11 @@ def test_the_sform_s_spacing_is_taken_where_the_header_s_is_not_its(tmp_path, pi
 
 
 def test_consistent_files_are_read_without_a_word(tmp_path, caplog):
-    for codes in ((1, 0), (0, 1), (1, 1), (0, 0)):
+    for codes in ((1, 0), (0, 1), (1, 1)):
         assert read_image(placed(tmp_path, codes=codes)).grid.spacing == (2, 2, 2)
     assert not caplog.records
+    assert read_image(placed(tmp_path, codes=(0, 0))).grid.spacing == (2, 2, 2)
+    assert "neither qform nor sform" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_consistent_files_are_read_without_a_word(tmp_path, caplog):
         ({"pixdim": (0, 2, 2), "codes": (0, 1)}, "no sform"),
         ({"pixdim": (NAN, 2, 2), "codes": (0, 0)}, "no sform"),
         ({"pixdim": (-2, 2, 2), "codes": (0, 1)}, "no sform"),
-        ({"pixdim": (1, 1, 1), "srow_x": (2, 1, 0, 0), "codes": (1, 0)}, "orthonormal"),
+        ({"pixdim": (1, 1, 1), "srow_x": (2, 1, 0, 0), "codes": (1, 0)}, "right angle"),
         ({"pixdim": (0, 0, 0), "srow_x": (0, 0, 0, 0), "codes": (1, 1)}, "spacing of 0 mm"),
         ({"pixdim": (0, 0, 0), "srow_x": (2, 1, 0, 0), "codes": (1, 1)}, "no right angles"),
     ],

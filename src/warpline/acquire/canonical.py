@@ -277,16 +277,16 @@ def _check_labels(
     for value, count in counts.items():
         kept = int(value) if files.other_values is None else files.other_values
         target = renamed.get(int(value), kept)
+        table = ", ".join(f"{key} {name}" for key, name in labels.items()) or "none"
         if not 0 <= target <= LARGEST:
             raise WarplineError(
                 f"The label map of the case '{case_id}' holds the value {int(value)} in {count} "
-                f"voxels; label values go from 0 to {LARGEST}.",
+                f"voxels; values go from 0 to {LARGEST}, the dataset's labels are: {table}.",
                 where=files.labels,
-                do="Give this label a smaller number in the label map, and in 'labels' of the "
+                do="Give this label another number in the label map, and in 'labels' of the "
                 "dataset file.",
             )
         if target not in known:
-            table = ", ".join(f"{key} {name}" for key, name in labels.items()) or "none"
             raise WarplineError(
                 f"The label map of the case '{case_id}' holds the value {int(value)} in {count} "
                 f"voxels; the dataset's labels are: {table}.",

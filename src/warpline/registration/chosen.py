@@ -69,7 +69,8 @@ def known_methods(places: Places | None = None) -> dict[str, str]:
     for name in files.known("methods"):
         spec = files.raw("methods", name)
         weights = spec.get("weights") or {}
-        if spec.get("kind") in READY or (spec.get("kind") == "network" and weights.get("model")):
+        alone = spec.get("kind") in READY and not (spec.get("initial") or spec.get("method"))
+        if alone or (spec.get("kind") == "network" and weights.get("model")):
             found[name] = spec["title"]
     models = Models(places)
     for name in models.known():
@@ -119,7 +120,7 @@ def _of_file(name: str, places: Places, threads: int) -> Chosen:
         model, models = spec["weights"]["model"], Models(places)
         weights = models.file(model, "safetensors")
         return _of_card(name, models.card(model), weights, threads, spec)
-    if spec["kind"] not in READY or spec.get("initial"):
+    if spec["kind"] not in READY or spec.get("initial") or spec.get("method"):
         what = "has an initial registration" if spec.get("initial") else "has to be trained first"
         raise WarplineError(
             f"The method '{name}' {what}.",
