@@ -47,6 +47,7 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
     members = {m for d in named for m in catalog.dataset(d).spec.get("members", {})}
     datasets = sorted(named | members)
     own = [d for d in datasets if "members" not in catalog.dataset(d).spec]
+    aligned = [d for d in own if cases.ready_stage(run, d) == "prealigned"]
     labelled = [d for d in datasets if catalog.dataset(d).spec["noisy_labels"]]
     embeddings = [m for m in registered if catalog.method(m)["kind"] == "embedding"]
 
@@ -56,6 +57,7 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
     return {name: {"": run.code(f"{name}.py")} for name in PLAIN} | {
         "phantom": {d: acquire.phantom_code(run, d) for d in own},
         "prepare": {d: cases.preparation_code(run, d) for d in own},
+        "prepare_aligned": {d: cases.aligned_preparation_code(run, d) for d in aligned},
         "noisy_labels": {d: cases.labelling_code(run, d) for d in labelled},
         "train": {m: train.training_code(run, m) for _, m in trained},
         "embed": {m: train.embedding_code(run, m) for m in embeddings},
