@@ -91,8 +91,8 @@ class ConfigFiles:
             place = f"config/{kind}/{name}.yaml (scale {other})"
             validate(at_scale(raw, other), self.schema(schema), place)
         value = validate(at_scale(raw, self.scale), self.schema(schema), where)
-        value.pop("scales", None)
-        value.pop("extends", None)
+        for key in ("scales", "extends", "arena"):  # none of these shapes what is made
+            value.pop(key, None)
         return value
 
 
