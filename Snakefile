@@ -1,9 +1,8 @@
 # warpline: five papers on deformable medical image registration, from raw scans to their tables.
 #
 #   snakemake --cores 2                     everything that config/config.yaml names
-#   snakemake --cores 2 tables              the tables alone;  figures: the figures alone;
-#   snakemake --cores 2 exploration         what the datasets hold; nothing is trained
-#   snakemake --cores 2 models              trainings as models of the project (config: models)
+#   snakemake --cores 2 tables              these alone;  so with figures, exploration and models
+#   snakemake --cores 2 arena               every method on every dataset (docs/arena.md)
 #   snakemake --cores 2 estienne2020        one paper;  any paper or study is a target by its name
 #   snakemake --cores 2 --config scale=cpu  another scale: demo, cpu or paper
 
@@ -26,6 +25,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/register.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/arena.smk"
 include: "workflow/rules/report.smk"
 
 

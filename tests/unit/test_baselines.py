@@ -148,7 +148,7 @@ def test_masks_are_used(kind, pair):
 
 
 def test_a_b_spline_does_not_start_blind():
-    """Images 35 mm apart: the B-spline alone is lost, after the stage that its file names it is not."""
+    """Images 35 mm apart: the B-spline alone is lost; after the stage that its file names not."""
     spec = Catalog({"scale": "demo"}, ROOT).method("elastix-bspline")
     grid = Grid((24, 30, 36), (4.0, 4.0, 4.0))
     fixed = Case("one", blob(grid))

@@ -31,6 +31,7 @@ class ConfigFiles:
     def __init__(self, config: Mapping[str, Any], root: str | os.PathLike):
         self.root = Path(root)
         self._schemas: dict[str, dict[str, Any]] = {}
+        self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
         self.config = validate(config, self.schema("config"), "config/config.yaml and --config")
         self.scale: str = self.config["scale"]
         for kind, changes in self.config["override"].items():
@@ -91,9 +92,22 @@ class ConfigFiles:
             place = f"config/{kind}/{name}.yaml (scale {other})"
             validate(at_scale(raw, other), self.schema(schema), place)
         value = validate(at_scale(raw, self.scale), self.schema(schema), where)
-        for key in ("scales", "extends", "arena"):  # none of these shapes what is made
-            value.pop(key, None)
+        value.pop("scales", None)
+        value.pop("extends", None)
+        # A part of its own, so that it changes nothing that is made.
+        self._arena[kind, name] = value.pop("arena", None)
         return value
+
+    def arena(self, kind: str, name: str) -> dict[str, Any] | None:
+        """How a method or dataset takes part in the arena; None if its own file does not say.
+
+        The file must have been loaded.
+        """
+        own = {
+            **read_yaml(self.path(kind, name)),
+            **(self.config["override"][kind].get(name) or {}),
+        }
+        return self._arena[kind, name] if "arena" in own else None
 
 
 def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
