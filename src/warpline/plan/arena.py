@@ -75,7 +75,8 @@ def cells(catalog: Catalog) -> list[Cell]:
             if trained_on != dataset and (kind != "network" or not settings["elsewhere"]):
                 continue
             found.append(Cell(dataset, method, place["split"]))
-            if settings["strengths"] and "strength" in part:
+            asked = settings["strengths"]
+            if "strength" in part and (method in asked if isinstance(asked, list) else asked):
                 found += [
                     Cell(dataset, f"{method}{STRENGTH}{value:g}", place["split"])
                     for value in part["strength"]["values"]
