@@ -21,7 +21,7 @@ from warpline.evaluation.attempts import Say, Work, attempt_all, stopwatch
 from warpline.evaluation.experiment import UNITS
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import read_records, records, row, write_records
-from warpline.fields.io import write_field
+from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.provenance.record import peak_memory
@@ -32,6 +32,7 @@ from warpline.registration.registrar import Registrar
 # Metrics of the arena beside those of `warpline.evaluation.pairs`. The label of a failure or of
 # what was skipped is its reason.
 FAILED, SKIPPED, ERROR = "failed", "skipped", "error"
+BACK = "-back"
 OWN_UNITS = {**UNITS, "cpu_seconds": "s", "start_up": "s"}
 
 
@@ -99,15 +100,31 @@ class Contest:
         for pair, reason in attempt_all(self._work, left, self.settings["limit"]):
             print(f"{' <- '.join(pair)}: {reason or 'done'}", flush=True)
         frames = [read_records(self._file(pair)) for pair in pairs]
+        frames += [frame for pair in pairs if (frame := self._consistency(pair)) is not None]
         if fields is not None and self.settings["keep_fields"]:
             for pair in pairs:
-                name = f"{pair_name(pair)}.nii.gz"
-                shutil.copyfile(self.state / name, Path(fields) / name)
+                shutil.copyfile(self._field(pair), Path(fields) / self._field(pair).name)
         write_records(pd.concat(frames, ignore_index=True), target)
         shutil.rmtree(self.state)
 
     def _file(self, pair: Pair) -> Path:
         return self.state / f"{pair_name(pair)}.parquet"
+
+    def _field(self, pair: Pair, direction: str = "") -> Path:
+        return self.state / f"{pair_name(pair)}{direction}.nii.gz"
+
+    def _consistency(self, pair: Pair) -> pd.DataFrame | None:
+        """The inverse consistency of a pair, if the way back was found.
+
+        Measured when all is registered: it loads torch, whose memory is not the method's.
+        """
+        from warpline.fields.consistency import inverse_consistency
+
+        if not self._field(pair, BACK).exists():
+            return None
+        both = (read_field(self._field(pair, direction)) for direction in ("", BACK))
+        rows = [row("inverse_consistency", inverse_consistency(*both), "mm")]
+        return records(rows, **self.settings["experiment"], fixed=pair[0], moving=pair[1])
 
     def _work(self) -> Work:
         """The work of the process that registers; it holds the method, ready, while it lives."""
@@ -136,8 +153,7 @@ class Contest:
                 {int(value): name for value, name in self.settings["labels"].items()},
                 self.settings["outside"],
             )
-            if self.settings["keep_fields"]:
-                write_field(self.state / f"{pair_name(pair)}.nii.gz", field)
+            write_field(self._field(pair), field)
             frame = records(rows, **self.settings["experiment"], fixed=pair[0], moving=pair[1])
             write_records(frame, self._file(pair))
 
@@ -164,8 +180,7 @@ class Contest:
                 reason = ERROR
             else:
                 timed()
-                costs = {**cost, "peak_memory": peak_memory()}
-                costs["peak_memory"] = max(costs["peak_memory"], told.pop("peak_memory", 0.0))
+                costs = {**cost, "peak_memory": told.pop("peak_memory", peak_memory())}
                 costs["seconds"] -= told.pop("outside", 0.0)
                 told.pop("inverse_consistency", None)  # of a network's own inverse
                 rows += [
@@ -173,13 +188,24 @@ class Contest:
                     for key, value in {**told, **costs}.items()
                 ]
                 if self.settings["both_directions"]:
-                    rows += _backward(chosen, first, fixed, moving, field)
+                    self._backward(chosen, first, fixed, moving)
         rows.append(row(FAILED, float(bool(reason)), "", reason))
         if reason:
             field = DisplacementField.identity(fixed.grid)
             if reason != ERROR:
                 rows.append(row("seconds", self.settings["limit"], "s", "cpu"))
         return field, rows
+
+    def _backward(
+        self, chosen: Registrar, first: Registrar | None, fixed: Case, moving: Case
+    ) -> None:
+        """Keep the field of the way back; where it fails, there is none."""
+        try:
+            back, _ = _register(chosen, first, moving, fixed)
+        except Exception:
+            print(traceback.format_exc(), flush=True)
+            return
+        write_field(self._field((fixed.id, moving.id), BACK), back)
 
 
 def _has(rows: Sequence[Mapping[str, Any]], metric: str) -> bool:
@@ -204,20 +230,6 @@ def _register(
     if "seconds" in told:
         told["outside"] = cost["seconds"] - told.pop("seconds")
     return found.field if before is None else before.compose(found.field), told
-
-
-def _backward(
-    chosen: Registrar, first: Registrar | None, fixed: Case, moving: Case, field: DisplacementField
-) -> list[dict[str, Any]]:
-    """The inverse consistency of a pair's two directions; none where the way back fails."""
-    from warpline.fields.consistency import inverse_consistency
-
-    try:
-        back, _ = _register(chosen, first, moving, fixed)
-    except Exception:
-        print(traceback.format_exc(), flush=True)
-        return []
-    return [row("inverse_consistency", inverse_consistency(field, back), "mm")]
 
 
 def _forget_peak() -> None:

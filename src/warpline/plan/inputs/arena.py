@@ -71,7 +71,8 @@ def cell_settings(run: Run, dataset: str, method: str, split: str) -> dict[str, 
         "outside": labels_outside(run, dataset),
         "device": method_device(run, method),
         "keep_fields": settings["keep_fields"],
-        "both_directions": settings["both_directions"],
+        # Of the method as it is; its other strengths are for the curves alone.
+        "both_directions": settings["both_directions"] and arena.STRENGTH not in method,
         "limit": settings["limit"],
         "code": [*codes, run.code("arena_cell.py", REGISTRARS[spec["kind"]])],
     }
