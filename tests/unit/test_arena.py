@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -180,6 +182,37 @@ def test_a_process_that_ends_before_it_begins_is_an_error():
 
     with pytest.raises(RuntimeError, match="before it began"):
         list(attempt_all(make, ["a"], limit=1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system cannot say so")
+def test_who_is_killed_leaves_nobody_at_work(tmp_path):
+    """The process that registers ends with the job that forked it."""
+    code = f"""
+import os, time
+from pathlib import Path
+from warpline.evaluation.attempts import attempt_all
+
+def make():
+    def work(item, reason, timed):
+        Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
+        time.sleep(60)
+    return work
+
+list(attempt_all(make, ["a"], limit=60))
+"""
+    job = subprocess.Popen([sys.executable, "-c", code])
+    found = tmp_path / "pid"
+    wait_until(lambda: found.exists() and found.read_text())
+    job.kill()
+    job.wait()
+    wait_until(lambda: not Path(f"/proc/{found.read_text()}").exists())
+
+
+def wait_until(condition, seconds=30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
 
 
 class Unsteady(Registrar):

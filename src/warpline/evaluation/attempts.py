@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -104,6 +105,7 @@ class _Process:
 def _serve(make: Callable[[], Work], pipe: Connection, other: Connection) -> None:
     other.close()
     os.setsid()  # so that what it starts can be ended with it
+    _end_with_parent()
     work = make()
     pipe.send("ready")
     while True:
@@ -113,6 +115,12 @@ def _serve(make: Callable[[], Work], pipe: Connection, other: Connection) -> Non
             return
         work(item, reason, lambda: pipe.send("timed"))
         pipe.send("done")
+
+
+def _end_with_parent() -> None:
+    """Be ended when the process that forked this one is gone, however that ended (Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def cpu_seconds() -> float:
