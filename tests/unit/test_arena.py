@@ -393,8 +393,10 @@ def entries(tmp_path) -> dict:
     }
 
 
-@pytest.fixture
-def whole(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The comparison of what methods reached, and its tables."""
+    tmp_path = tmp_path_factory.mktemp("whole")
     (tmp_path / "cells").mkdir()
     for k in range(5):
         for side in "fm":
@@ -402,11 +404,12 @@ def whole(tmp_path):
             write_case(tmp_path / "cases" / f"{side}{k}", Case(f"{side}{k}", image))
         field = DisplacementField(np.full((*GRID.shape, 3), 0.5, np.float32), GRID)
         write_field(tmp_path / "fields" / f"f{k}__m{k}.nii.gz", field)
-    return Comparison.of(all_records(tmp_path / "cells"), entries(tmp_path))
+    found = Comparison.of(all_records(tmp_path / "cells"), entries(tmp_path))
+    return found, found.write_tables(tmp_path / "tables"), tmp_path
 
 
-def test_the_tables_of_the_whole(whole, tmp_path):
-    frames = whole.write_tables(tmp_path / "tables")
+def test_the_tables_of_the_whole(whole):
+    _, frames, folder = whole
     table = frames["arena"].set_index(["dataset", "method"])
     assert set(table.loc["brains"].index) == {"identity", "good", "bad"}
     assert table.loc[("brains", "good"), "value"] == pytest.approx(0.804)
@@ -431,7 +434,7 @@ def test_the_tables_of_the_whole(whole, tmp_path):
     assert ahead["sentence"].startswith("good is ahead of identity by +0.304")
     close = decided[(decided["first"] == "bad") & (decided["dataset"] == "lungs")].iloc[0]
     assert close["sentence"].endswith("these data do not decide.")
-    assert (tmp_path / "tables" / "dataset-brains.html").is_file()
+    assert (folder / "tables" / "dataset-brains.html").is_file()
     ranks = frames["ranks"]
     assert set(ranks["dataset"]) == {"", "brains", "lungs"}
     assert frames["stability"].set_index("method").loc["good", "all"] == 1
@@ -440,7 +443,8 @@ def test_the_tables_of_the_whole(whole, tmp_path):
 
 
 def test_the_figures_of_the_whole(whole, tmp_path):
-    whole.draw(whole.write_tables(tmp_path / "tables"), tmp_path / "figures")
+    comparison, frames, _ = whole
+    comparison.draw(frames, tmp_path / "figures")
     found = {path.name for path in (tmp_path / "figures").iterdir()}
     assert found >= {
         f"{n}.{s}" for n in ("curves", "time", "ranks", "differences") for s in ("png", "svg")
@@ -452,7 +456,7 @@ def test_the_exports_of_the_whole(whole, tmp_path):
     names = {"records": "r.parquet", "tidy": "r.csv", "dictionary": "d.csv", "references": "r.bib"}
     outputs = {key: str(tmp_path / name) for key, name in names.items()}
     outputs["submissions"] = str(tmp_path / "submissions")
-    whole.export(outputs, str(ROOT / "config" / "references.bib"))
+    whole[0].export(outputs, str(ROOT / "config" / "references.bib"))
     kept = read_records(outputs["records"])
     tidy = pd.read_csv(outputs["tidy"], keep_default_na=False)
     assert len(kept) == len(tidy)
