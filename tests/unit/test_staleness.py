@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PAPERS = ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"]
 # Rules whose jobs all run the same code.
 PLAIN = (
-    "align", "atlas", "evaluate", "explore", "fetch", "fetch_cases", "given_weights",
+    "align", "arena", "atlas", "evaluate", "explore", "fetch", "fetch_cases", "given_weights",
     "judge_labels", "measure_organs", "model", "report", "submission", "tables",
 )  # fmt: skip
 
@@ -220,7 +220,8 @@ EDITS = [
     ("evaluation.pooling", "under_names", "body", {"tables": ALL}),
     ("segmentation.noisy_labels", "verdicts", "body",
      {"judge_labels": ALL, "figures": ["estienne2020/noisy_labels"]}),
-    ("tables.render", "to_html", "body", {"tables": ALL}),
+    ("tables.render", "to_html", "body", {"tables": ALL, "arena": ALL}),
+    ("tables.ranking", "wins", "body", {"arena": ALL}),
     ("figures.boxplots", "draw", "body",
      {"figures": ["estienne2020/abdomen_dice", "estienne2020/dice", "hansen2020/tre",
                   "hu2020/tre"]}),
@@ -263,9 +264,10 @@ def test_every_rule_that_runs_code_says_which():
             if "output:" not in block:  # a target
                 continue
             script = re.search(r"scripts/(\w+)\.py", block)[1]
-            rules[script] = re.search(r"\bcode=|registration_settings", block) is not None
+            rules[script] = re.search(r"\bcode=|(registration|cell)_settings", block) is not None
     assert all(rules.values()), rules
-    known = {*jobs(), "register_and_evaluate"}  # the latter: by the codes of both
+    # By the codes of both, and by that of the method and of its script.
+    known = {*jobs(), "register_and_evaluate", "arena_cell"}
     assert set(rules) == known
 
 
@@ -297,6 +299,7 @@ def test_what_is_looked_up_by_name_is_known():
         "phantoms/__init__.py",
         "registration/baselines/__init__.py",
         "registration/method.py",
+        "registration/rivals/__init__.py",
         "registry.py",
         "training/objectives.py",
         "training/registration_loss.py",

@@ -134,6 +134,20 @@ class Layout:
         """An experiment's fields as Learn2Reg takes them."""
         return f"{self.results}/submissions/{dataset}/{method}/{split}.zip"
 
+    # Arena ------------------------------------------------------------------------------------
+
+    def arena_cell(self, dataset: str, method: str, split: str) -> str:
+        """The tidy records of a method on a dataset, its failures among them."""
+        return f"{self.results}/arena/cells/{dataset}/{method}/{split}.parquet"
+
+    def arena_fields(self, dataset: str, method: str, split: str) -> str:
+        """The fields of these pairs."""
+        return f"{self.results}/arena/fields/{dataset}/{method}/{split}"
+
+    def arena(self, name: str) -> str:
+        """A file of the arena as a whole."""
+        return f"{self.results}/arena/{name}"
+
     # Papers -----------------------------------------------------------------------------------
 
     def paper_records(self, paper: str) -> str:

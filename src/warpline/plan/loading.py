@@ -32,6 +32,7 @@ class ConfigFiles:
     def __init__(self, config: Mapping[str, Any], places: Places):
         self.places = places
         self._schemas: dict[str, dict[str, Any]] = {}
+        self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
         told = f"{places.told(places.config_file)} and --config"
         self.config = validate(config, self.schema("config"), told)
         self.config["studies"] = {**self._own_studies(), **self.config["studies"]}
@@ -104,7 +105,20 @@ class ConfigFiles:
         value = validate(at_scale(raw, self.scale), self.schema(schema), where)
         value.pop("scales", None)
         value.pop("extends", None)
+        # A part of its own, so that it changes nothing that is made.
+        self._arena[kind, name] = value.pop("arena", None)
         return value
+
+    def arena(self, kind: str, name: str) -> dict[str, Any] | None:
+        """How a method or dataset takes part in the arena; None if its own file does not say.
+
+        The file must have been loaded.
+        """
+        own = {
+            **read_yaml(self.path(kind, name)),
+            **(self.config["override"][kind].get(name) or {}),
+        }
+        return self._arena[kind, name] if "arena" in own else None
 
     def _own_studies(self) -> dict[str, Any]:
         """The studies of one's own folder, one a file of ``studies``."""
