@@ -7,8 +7,8 @@ import importlib.util
 
 import pytest
 import torch
-from conftest import Desk, blocks
 
+from conftest import Desk, blocks
 from warpline.networks import Prediction
 
 PAGE = blocks("new-method.md")[:5]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 
 import numpy as np
-from conftest import Desk, blocks, scans
 
+from conftest import Desk, blocks, scans
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Image
 

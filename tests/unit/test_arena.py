@@ -353,7 +353,8 @@ def all_records(folder: Path) -> list[str]:
             for k, value in enumerate(values):
                 crashed = dataset == "brains" and method == "bad" and k == 1
                 rows = [row(metric, value, unit, "a")]
-                rows += [row("seconds", 1.0 + (method == "bad"), "s", "cpu")]
+                rows += [row("seconds", 1.0 + (method != "bad"), "s", "cpu")]  # of a busy machine
+                rows += [row("cpu_seconds", 1.0 + (method == "bad"), "s")]
                 rows += [row("sdlogj", irregular), row("folding_fraction", 0.0)]
                 rows += [row("failed", float(crashed), "", "crash" if crashed else "")]
                 frames.append(records(rows, dataset, method, "val", f"f{k}", f"m{k}"))
