@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "src"))
 from snakemake_logger_plugin_warpline import take_the_terminal
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, cases, evaluate, figures, models
-from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.inputs import acquire, cases, evaluate, explorer, figures
+from warpline.plan.inputs import models, papers, register, train, weights
 from warpline.plan.run import Run
 
 if workflow.is_main_process:

@@ -103,3 +103,31 @@ rule report_page:
         code=run.code("report.py"),
     script:
         "../../scripts/report.py"
+
+
+# One job for all papers: what is looked at takes seconds.
+rule explorer:
+    input:
+        pieces=ask(explorer.all_inputs),
+        web=explorer.web_files(run),
+    output:
+        update([directory(folder) for folder in explorer.folders(run)]),
+        page=layout.explorer,
+    log:
+        layout.log("explorer"),
+    benchmark:
+        layout.benchmark("explorer")
+    conda:
+        "../../envs/registration.yaml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(30),
+    params:
+        pieces=ask(explorer.pieces_of),
+        rule=settings["explorer"]["pairs"],
+        run=ask(papers.run_in_words),
+        memory=layout.memory("explorer", "pages"),
+        results=lambda wildcards: settings["results"],
+        code=run.code("explorer.py"),
+    script:
+        "../../scripts/explorer.py"
