@@ -1,8 +1,6 @@
 # warpline: five papers on deformable medical image registration, from raw scans to their tables.
-#
 #   snakemake --cores 2                     everything that config/config.yaml names
-#   snakemake --cores 2 tables              the tables alone;  figures: the figures alone;
-#   snakemake --cores 2 explorer            pages to look through all pairs: results/explorer
+#   snakemake --cores 2 tables              the tables alone;  figures;  explorer: pages of pairs
 #   snakemake --cores 2 exploration         what the datasets hold; nothing is trained
 #   snakemake --cores 2 models              trainings as models of the project (config: models)
 #   snakemake --cores 2 estienne2020        one paper;  any paper or study is a target by its name

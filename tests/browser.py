@@ -1,4 +1,4 @@
-"""A browser without a window, told what to do through a pipe: Chromium's own protocol, no driver."""
+"""A browser without a window, told what to do through a pipe by Chromium's own protocol."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ class Page:
 
     def screenshot(self, path: str | os.PathLike, kind: str = "png") -> None:
         """Write what is seen."""
-        seen = self.call("Page.captureScreenshot", format=kind, **{"quality": 80} if kind != "png" else {})
+        seen = self.call(
+            "Page.captureScreenshot", format=kind, **{"quality": 80} if kind != "png" else {}
+        )
         Path(path).write_bytes(base64.b64decode(seen["data"]))
 
 

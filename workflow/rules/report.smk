@@ -124,7 +124,7 @@ rule explorer:
         runtime=growing(30),
     params:
         pieces=ask(explorer.pieces_of),
-        rule=settings["explorer"]["pairs"],
+        chosen=settings["explorer"]["pairs"],
         run=ask(papers.run_in_words),
         memory=layout.memory("explorer", "pages"),
         results=lambda wildcards: settings["results"],

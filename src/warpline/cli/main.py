@@ -14,6 +14,7 @@ from warpline.cli.jacobian import jacobian
 from warpline.cli.models import models
 from warpline.cli.provenance import provenance
 from warpline.cli.register import register
+from warpline.cli.view import view
 
 
 @click.group()
@@ -33,5 +34,6 @@ for command in (
     models,
     provenance,
     register,
+    view,
 ):
     main.add_command(command)

@@ -110,6 +110,7 @@ def register(
     told = {
         "fixed": str(fixed),
         "moving": str(moving),
+        "device": device,
         "settings": {"quality": quality, "smoothness": smoothness, "start": start},
         **found.diagnostics,
     }

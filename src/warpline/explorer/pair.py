@@ -115,9 +115,7 @@ class Looked:
             "folds": int((field.jacobian_determinant() <= 0).sum()),
         }
         if self.label_maps[1] is not None:
-            found["warpedLabels"] = self._labels(
-                here.warp_labels(self.label_maps[1], self.outside)
-            )
+            found["warpedLabels"] = self._labels(here.warp_labels(self.label_maps[1], self.outside))
         if self.fixed.landmarks is not None and self.moving.landmarks is not None:
             found["landmarks"] = self._landmarks(field)
         return found

@@ -109,7 +109,7 @@ const warpline = (() => {
   function begin() {
     const run = state.start.run;
     document.getElementById("run").append(
-      make("strong", {}, `scale ${run.scale}`), ` · ${run.data} · ${run.date} · code ${run.code} · ${run.machine}`,
+      make("strong", {}, run.title), ` · ${run.data} · ${run.date} · code ${run.code} · ${run.machine}`,
     );
     window.addEventListener("hashchange", show);
     show();

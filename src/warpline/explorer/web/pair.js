@@ -268,14 +268,14 @@
         return;
       }
       const canvas = make("canvas", { "aria-label": "three-dimensional view of the image; drag to turn it" });
-      space.replaceChildren(canvas, make("p.soft", {}, `${view.kind === "fixed" || view.kind === "moving" ? view.kind : "warped"} image in space; drag to turn, wheel to come nearer.`));
+      space.replaceChildren(make("div.room", {}, canvas), make("p.soft", {}, `${view.kind === "fixed" || view.kind === "moving" ? view.kind : "warped"} image in space; drag to turn, wheel to come nearer.`));
       space.hidden = false;
       const data = shown[0], kind = view.kind === "fixed" || view.kind === "moving" ? view.kind : "warped";
       const codes = view.window.map((v) => pair.levels.findIndex((l) => l >= v)).map((v, i) => (v < 0 ? 255 * i : v));
       try {
         viewer = await warpline.space.show(canvas, pair, kind === "warped" ? data.warped : pair[kind], view.labels ? (kind === "warped" ? data.warpedLabels : pair[`${kind}Labels`]) : null, [codes[0] + 0.12 * (codes[1] - codes[0]), codes[1]]);
         canvas.dataset.ready = "1";
-        space.scrollIntoView({ block: "nearest" });
+        space.scrollIntoView({ block: "end" });
       } catch (error) {
         viewer = null;
         space.replaceChildren(make("p.problem", { role: "alert" }, error.message));
@@ -329,6 +329,8 @@
   };
 
   function methodTitle(content, key, method) {
+    const place = content.places[key];
+    if (place.titles) return place.titles[place.methods.indexOf(method)];
     for (const table of Object.values(content.tables)) {
       const row = table.rows.find((r) => r.place === key && r.method === method);
       if (row) return row.title;

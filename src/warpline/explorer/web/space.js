@@ -29,6 +29,7 @@ warpline.space = (() => {
     }
     viewer.setSliceType(SLICE_TYPE.RENDER);
     viewer.setRenderAzimuthElevation(160, 15);
+    viewer.setScale(1.5);
     return viewer;
   }
 

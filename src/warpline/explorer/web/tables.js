@@ -18,6 +18,7 @@
   }
 
   views.home = async (main) => {
+    if (state.start.first) { location.replace(state.start.first); return; }
     crumbs(["Papers"]);
     const papers = await Promise.all(state.start.papers.map(async (name) => [name, await paper(name)]));
     main.replaceChildren(

@@ -28,12 +28,19 @@ def banner(run: Mapping[str, Any]) -> dict[str, str]:
         ``scale``, ``device``, and ``generated``: whether each dataset of the run is generated.
     """
     return {
-        "scale": run["scale"],
+        "title": f"scale {run['scale']}",
         "means": SCALES[run["scale"]],
         "data": _data(run["generated"]),
+        **here(run["device"]),
+    }
+
+
+def here(device: str) -> dict[str, str]:
+    """Date, code and machine of this moment."""
+    return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "code": revision(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores, device {run['device']}",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, device {device}",
     }
 
 
