@@ -33,7 +33,7 @@ def view(folder: Path, port: int, no_browser: bool) -> None:
 
     from warpline.explorer.serve import server
 
-    pages = _pages(folder)
+    pages = pages_of(folder)
     with server(pages, port) as found:
         address = f"http://127.0.0.1:{found.server_address[1]}/index.html"
         click.echo(f"{address} shows {pages / 'index.html'}; Ctrl+C ends this.")
@@ -45,7 +45,7 @@ def view(folder: Path, port: int, no_browser: bool) -> None:
             click.echo()
 
 
-def _pages(folder: Path) -> Path:
+def pages_of(folder: Path) -> Path:
     """The folder with the pages; those of a single registration are made if they are not there."""
     from warpline.errors import WarplineError
 
