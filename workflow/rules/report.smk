@@ -99,6 +99,8 @@ rule report_page:
         papers=ask(papers.paper_specs),
         trainings=ask(papers.paper_trainings),
         values=ask(papers.paper_values),
+        run=ask(papers.run_in_words),
+        explorer=layout.explorer,
         results=lambda wildcards: settings["results"],
         code=run.code("report.py"),
     script:

@@ -12,8 +12,10 @@ from typing import Any
 from warpline.provenance.record import revision
 
 SCALES = {
-    "demo": "Small networks, small images: it shows that every step works.",
-    "cpu": "Real images where the datasets are real; smaller networks and shorter trainings than "
+    "demo": "Images are generated; networks are small and trained for minutes, or models of the "
+    "house that were trained on other generated cases. The run shows that every step works and what "
+    "small networks learn; only scale paper can be held against the published numbers.",
+    "cpu": "Real images where the datasets are, but smaller networks and shorter trainings than "
     "published.",
     "paper": "The published setting.",
 }
