@@ -187,7 +187,7 @@ warpline.slices = (() => {
       put(context, g, image, true);
       return;
     }
-    const gap = (view.field === "arrows" ? 15 : 9) * view.ratio;
+    const gap = (view.field === "arrows" ? 15 : 14) * view.ratio;
     const step = (axis) => Math.max(1, Math.round(gap / (g.scale * pair.spacing[axis])));
     const across = step(p.column), down = step(p.row);
     context.lineWidth = 1.1 * view.ratio;
