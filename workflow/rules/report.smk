@@ -133,3 +133,12 @@ rule explorer:
         code=run.code("explorer.py"),
     script:
         "../../scripts/explorer.py"
+
+
+if workflow.is_main_process and workflow.dag_settings:
+    try:
+        check_targets(
+            run, workflow.dag_settings.targets, [rule.name for rule in workflow.rules]
+        )
+    except WarplineError as error:
+        raise WorkflowError(str(error)) from None

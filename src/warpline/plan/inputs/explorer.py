@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
@@ -12,7 +13,7 @@ from warpline.plan.inputs.register import fields_of_row
 from warpline.plan.run import Run
 from warpline.plan.splits import split_and_suffix
 
-WEB = "src/warpline/explorer/web"
+WEB = Path(__file__).parents[2] / "explorer" / "web"
 
 
 def sources_of(run: Run, paper: str) -> dict[str, dict[str, Any]]:
@@ -66,7 +67,7 @@ def all_inputs(run: Run) -> list[str]:
 
 def web_files(run: Run) -> list[str]:
     """The parts of the page, which are copied."""
-    return [run.project_file(path) for path in sorted((run.root / WEB).iterdir())]
+    return [run.places.as_input(path) for path in sorted(WEB.iterdir())]
 
 
 def folders(run: Run) -> list[str]:
