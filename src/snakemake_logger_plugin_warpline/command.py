@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 SWALLOWING = ("--configfile", "--configfiles", "--config")
@@ -47,7 +48,7 @@ def _without_slurm(arguments: Sequence[str]) -> str | None:
     """A profile for SLURM where Snakemake's plugin for it is not installed."""
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is not None:
         return None
-    for option, folder in zip(arguments, arguments[1:], strict=False):
+    for option, folder in pairwise(arguments):
         for name in ("config.yaml", "config.v8+.yaml", "config.v9+.yaml"):
             path = Path(folder) / name
             if option in PROFILES and path.is_file():
@@ -63,8 +64,24 @@ def _without_slurm(arguments: Sequence[str]) -> str | None:
 
 def check() -> None:
     """Tell the slip of this process's own command line, if it is Snakemake's and has one."""
-    program = Path(sys.argv[0])
-    if program.name == "snakemake" or program.parts[-2:] == ("snakemake", "__main__.py"):
+    if _is_snakemake():
         found = problem(sys.argv[1:])
         if found:
             sys.exit(found)
+
+
+def targets() -> list[str]:
+    """The targets of this process's own command line; none if it is not Snakemake's.
+
+    Snakemake tells a workflow of them only when it has read it.
+    """
+    if not _is_snakemake():
+        return []
+    from snakemake.cli import get_argument_parser
+
+    return list(get_argument_parser().parse_known_args(sys.argv[1:])[0].targets)
+
+
+def _is_snakemake() -> bool:
+    program = Path(sys.argv[0])
+    return program.name == "snakemake" or program.parts[-2:] == ("snakemake", "__main__.py")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from snakemake_logger_plugin_warpline.command import problem
 
+from snakemake_logger_plugin_warpline.command import problem
 from warpline.errors import WarplineError
 from warpline.plan.places import project_folder
 from warpline.plan.run import Run
@@ -53,7 +53,7 @@ def test_a_right_line_is_left_alone(line):
 
 
 def test_a_cluster_without_its_plugin_is_told_how_to_install_it(monkeypatch):
-    line = "--workflow-profile profiles/slurm -- bouabid2019".split()
+    line = ["--workflow-profile", "profiles/slurm", "--", "bouabid2019"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "envs/slurm.lock" in problem(line)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())

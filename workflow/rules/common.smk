@@ -20,7 +20,6 @@ from warpline.plan.inputs import acquire, cases, evaluate, explorer, figures
 from warpline.plan.inputs import models, papers, register, train, weights
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
-from warpline.plan.targets import check_targets
 
 places = Places.here(installed(HERE.parents[1]))
 

@@ -1,6 +1,9 @@
 # Records → tables and figures → one page. Nothing here needs a GPU; tables need records alone. All
 # tables of a paper are one job, and all its figures: each makes anew only what has changed.
 
+from snakemake_logger_plugin_warpline.command import targets
+from warpline.plan.targets import check_targets
+
 for paper in run.catalog.papers:
 
     rule:
@@ -135,10 +138,8 @@ rule explorer:
         "../../scripts/explorer.py"
 
 
-if workflow.is_main_process and workflow.dag_settings:
+if workflow.is_main_process:
     try:
-        check_targets(
-            run, workflow.dag_settings.targets, [rule.name for rule in workflow.rules]
-        )
+        check_targets(run, targets(), [rule.name for rule in workflow.rules])
     except WarplineError as error:
         raise WorkflowError(str(error)) from None

@@ -13,8 +13,8 @@ from warpline.provenance.record import revision
 
 SCALES = {
     "demo": "Images are generated; networks are small and trained for minutes, or models of the "
-    "house that were trained on other generated cases. The run shows that every step works and what "
-    "small networks learn; only scale paper can be held against the published numbers.",
+    "house that were trained on other generated cases. The run shows that every step works, and "
+    "what small networks learn; only scale paper can be held against the published numbers.",
     "cpu": "Real images where the datasets are, but smaller networks and shorter trainings than "
     "published.",
     "paper": "The published setting.",
