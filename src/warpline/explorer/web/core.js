@@ -128,6 +128,9 @@ const warpline = (() => {
   const SPLITS = { val: "validation", train: "training" };
   const splitInWords = (split) => SPLITS[split] || split;
 
+  // A label's name as one reads it.
+  const inWords = (name) => name.replaceAll("_", " ").replace(/\besophagus/, "oesophagus");
+
   function csv(name, rows) {
     const cell = (v) => (/[",\n]/.test(v) ? `"${String(v).replaceAll('"', '""')}"` : String(v));
     const text = rows.map((row) => row.map((v) => cell(v ?? "")).join(",")).join("\n");
@@ -136,5 +139,5 @@ const warpline = (() => {
     }, "CSV");
   }
 
-  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, splitInWords };
+  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, splitInWords, inWords };
 })();

@@ -179,7 +179,7 @@
       for (const [k, data] of shown.entries()) {
         if (!data) continue;
         const u = warpline.volumes.displacement(data, x, y, z, [0, 0, 0]), j = data.jacobian[i] / 100;
-        const label = (volume) => (volume && volume[i] ? pair.names[volume[i]] || `label ${volume[i]}` : "");
+        const label = (volume) => (volume && volume[i] ? warpline.inWords(pair.names[volume[i]] || `label ${volume[i]}`) : "");
         const both = [label(pair.fixedLabels), label(data.warpedLabels)].map((n) => n || "none");
         parts.push(`${shown[1] ? `${titles[k ? view.other : view.m]}: ` : ""}warped ${value(data.warped)}, displaced ${Math.hypot(...u).toFixed(2)} ${view.unit}, Jacobian ${j <= 0 ? "≤ 0, a fold" : j.toFixed(2)}, ${data.folds} folds in all${pair.fixedLabels && both.join() !== "none,none" ? `, label ${both[0]} / ${both[1]}` : ""}`);
       }
@@ -195,7 +195,7 @@
       if (view.field === "grid") found.push(make("span.bar", {}, "grid: where each line of the fixed image lies in the moving one"));
       if (view.field === "arrows") found.push(make("span.bar", {}, "arrows: from a fixed point to its place in the moving image, true to scale"));
       if (view.jacobian || view.six || view.kind === "jacobian") found.push(bar("Jacobian", "0", "2", [0.01, 0.5, 1, 1.5, 2].map((t) => css(slices.slope(t)))), make("span.bar", {}, make("i.fold", {}), " fold"));
-      if (view.labels && pair.fixedLabels) for (const [value, label] of Object.entries(pair.names)) found.push(make("span.bar", {}, make("i.swatch", { style: `background:${slices.labelColour(Number(value))}` }), ` ${label.replaceAll("_", " ")}`));
+      if (view.labels && pair.fixedLabels) for (const [value, label] of Object.entries(pair.names)) found.push(make("span.bar", {}, make("i.swatch", { style: `background:${slices.labelColour(Number(value))}` }), ` ${warpline.inWords(label)}`));
       return found;
     }
 
@@ -292,7 +292,7 @@
       const unit = (k) => methods.map((m) => place.scores[m]?.[k]?.unit).find(Boolean) || "";
       const rows = told.map((k) => [`${k.replaceAll("_", " ")}${unit(k) ? ` (${unit(k)})` : ""}`, ...methods.map((m) => place.scores[m]?.[k]?.pairs[number] ?? null)]);
       const dice = methods.map((m) => place.scores[m]?.dice?.labels), labels = Object.values(pair.names);
-      const extra = labels.length > 1 && dice.some(Boolean) ? labels.map((label) => [`Dice, ${label.replaceAll("_", " ")}`, ...dice.map((d) => d?.[label]?.[number] ?? null)]).filter(([, ...v]) => v.some((x) => x !== null)) : [];
+      const extra = labels.length > 1 && dice.some(Boolean) ? labels.map((label) => [`Dice, ${warpline.inWords(label)}`, ...dice.map((d) => d?.[label]?.[number] ?? null)]).filter(([, ...v]) => v.some((x) => x !== null)) : [];
       const all = [...rows, ...extra];
       scores.replaceChildren(make("h2", {}, "What was measured of this pair"), make("div.scroll", { role: "region", tabindex: "0", "aria-label": "Scores" },
         make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), ...titles.map((t, m) => make("th", { scope: "col", class: m === view.m ? "now" : null }, t)))),
