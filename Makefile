@@ -2,7 +2,7 @@
 # make test   set up, run the tests (PYTEST_WORKERS at a time);   make lint   the style checks alone
 # make test-all   the long ones as well;   make test-long   those alone (docs/testing.md)
 # make test-cluster   the tests on a SLURM of its own, which is installed where it is missing (root)
-# make docs   the documentation as a site, site/README.html, to be read without a network
+# make docs   the documentation as a site, site/index.html, to be read without a network
 # make lock   resolve envs/requirements.in anew (needs uv);   make clean   remove what was made
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -69,8 +69,8 @@ docs: setup
 	$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--require-hashes --requirement envs/docs.lock
 	$(BIN)/python docs/site/reference.py
-	$(VENV)/docs/bin/mkdocs build --strict --quiet
-	@echo "Open site/README.html"
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 format: setup
 	$(BIN)/ruff check --fix .
