@@ -70,7 +70,7 @@ docs: setup
 		--require-hashes --requirement envs/docs.lock
 	$(BIN)/python docs/site/reference.py
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
-	@echo "Open site/index.html"
+	@echo "Open site/index.html; with search: $(PYTHON) -m http.server -b 127.0.0.1 -d site"
 
 format: setup
 	$(BIN)/ruff check --fix .
