@@ -1,9 +1,8 @@
-"""The reference pages, made from what the program itself reads: its schemas and its commands.
+"""The reference of all keys, made from what the program itself reads: its schemas.
 
     python docs/site/reference.py
 
-Writes docs/reference/configuration.md and docs/reference/commands.md. tests/unit/test_docs.py holds
-them against the schemas and the commands.
+Writes docs/reference/configuration.md, which tests/unit/test_docs.py holds against the schemas.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +23,7 @@ SCHEMAS = {
     "paper": "A paper: config/papers/NAME.yaml",
 }
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-MADE = "<!-- Made by docs/site/reference.py; change the schemas or the commands instead. -->\n\n"
+MADE = "<!-- Made by docs/site/reference.py; change the schemas instead. -->\n\n"
 
 
 def configuration() -> str:
@@ -108,23 +106,9 @@ def meaning(entry: Mapping[str, Any]) -> str:
     return " ".join(str(entry.get("description", "")).split())
 
 
-def commands() -> str:
-    """What each subcommand of ``warpline`` says with ``--help``."""
-    from warpline.cli.main import main
-
-    text = MADE + "# The command warpline\n\nWhat each subcommand says with `--help`.\n"
-    context = click.Context(main, info_name="warpline", max_content_width=96, terminal_width=96)
-    for name, command in sorted(main.commands.items()):
-        below = click.Context(
-            command, parent=context, info_name=name, max_content_width=96, terminal_width=96
-        )
-        text += f"\n## warpline {name}\n\n```text\n{command.get_help(below)}\n```\n"
-    return text
-
-
 def pages() -> dict[Path, str]:
     """Path of each page to its text."""
-    return {PAGES / "configuration.md": configuration(), PAGES / "commands.md": commands()}
+    return {PAGES / "configuration.md": configuration()}
 
 
 if __name__ == "__main__":
