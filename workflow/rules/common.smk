@@ -16,8 +16,8 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
 from snakemake_logger_plugin_warpline import take_the_terminal
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, evaluate, figures, models
-from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, figures
+from warpline.plan.inputs import models, papers, register, train, weights
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
 
