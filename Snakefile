@@ -5,7 +5,7 @@
 #   snakemake --cores 2 exploration         what the datasets hold; nothing is trained
 #   snakemake --cores 2 models              trainings as models of the project (config: models)
 #   snakemake --cores 2 estienne2020        one paper;  any paper or study is a target by its name
-#   snakemake --cores 2 --config scale=cpu  another scale: demo, cpu or paper
+#   snakemake --cores 2 --config scale=cpu -- estienne2020   another scale: demo, cpu or paper
 
 from snakemake.utils import min_version
 

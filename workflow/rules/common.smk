@@ -13,17 +13,22 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from snakemake_logger_plugin_warpline import take_the_terminal
+from snakemake_logger_plugin_warpline.asked import arguments, settle
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
 from warpline.plan.inputs import acquire, cases, evaluate, figures, models
 from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.outlook import outlook
 from warpline.plan.run import Run
 
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
+    asked = settle(workflow, config, arguments())
 export_environment(ROOT / "src")
 try:
     run = Run(config, ROOT)
+    if workflow.is_main_process and workflow.output_settings:
+        logger.info(outlook(run, *asked))
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 
