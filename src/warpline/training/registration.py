@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from warpline.cases.folders import read_cases
+from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
 from warpline.plan.recipe import Recipe
 from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory, read_pairs
+from warpline.training.data import CaseMemory, PairedCases, place_of
 from warpline.training.material import Material
 from warpline.training.registration_loss import Batch, RegistrationLoss
 
@@ -283,26 +283,27 @@ def from_recipe(
     training, steps = recipe["training"], recipe.get("prepare", [])
     given, watched_pairs, labels = material.pairs, material.validation, material.labels
     if given is not None and recipe["initial"]:
-        learned, given = read_pairs(material.folders, given, material.initial, steps)
-        watched, watched_pairs = read_pairs(
-            material.folders, watched_pairs, material.initial, steps
-        )
+        learned = PairedCases(material.folders, given, material.initial, steps)
+        watched = PairedCases(material.folders, watched_pairs, material.initial, steps)
+        given, watched_pairs = learned.pairs, watched.pairs
     else:
-        learned = read_cases(material.folders, material.cases, steps)
-        watched = read_cases(material.folders, material.validation_cases, steps)
+        learned = CaseFolders(material.folders, material.cases, steps)
+        watched = CaseFolders(material.folders, material.validation_cases, steps)
+    keep = device if training.get("memory", "device") == "device" else "cpu"
     landmarks = recipe["loss"].get("landmarks", {}).get("weight", 0) > 0
-    memory = CaseMemory(learned, sorted(labels), network.stride, landmarks)
+
+    def kept(cases: CaseFolders | PairedCases) -> CaseMemory:
+        place = place_of(cases, steps, network.stride, landmarks, keep, material.room)
+        return CaseMemory(cases, sorted(labels), network.stride, landmarks, keep, place)
+
+    memory = kept(learned)
     check_size(network, memory.shape)
     crop = training.get("crop")
     if crop is not None:
         _check_crop(network, crop, memory.shape)
-    keep = device if training.get("memory", "device") == "device" else "cpu"
-    validation = None
-    if watched_pairs:
-        validation = CaseMemory(watched, sorted(labels), network.stride, landmarks).to(keep)
     return RegistrationObjective(
-        memory.to(keep),
-        validation,
+        memory,
+        kept(watched) if watched_pairs else None,
         watched_pairs,
         loss=recipe["loss"],
         batch_size=training["batch_size"],
