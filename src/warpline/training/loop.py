@@ -68,6 +68,8 @@ class Settings:
         The exponential schedule divides the learning rate by it after every epoch.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
+    mixed_validation
+        Whether validation computes in this precision too.
     validate_every
         In epochs; the last epoch is always validated. 0 for never.
     monitor
@@ -85,6 +87,7 @@ class Settings:
     schedule: str
     factor: float
     precision: str
+    mixed_validation: bool
     validate_every: int
     monitor: str
     patience: int | None
@@ -102,6 +105,7 @@ class Settings:
             schedule=training["schedule"],
             factor=training["factor"],
             precision=training["precision"],
+            mixed_validation=training["validation"].get("measure") == "answer",
             validate_every=training["validation"]["every"] if validated else 0,
             monitor=training["monitor"],
             patience=training["patience"],
@@ -229,7 +233,8 @@ def train(
                     epoch % settings.validate_every == 0 or step == total
                 ):
                     network.eval()
-                    with torch.no_grad(), _stopping(step, state):
+                    mixed = settings.precision if settings.mixed_validation else "single"
+                    with torch.no_grad(), autocast(device, mixed), _stopping(step, state):
                         values = objective.validate(network)
                     network.train()
                     now = time.monotonic() - started

@@ -44,6 +44,9 @@ class RegistrationObjective:
     within
         Of random pairs: ``member`` for cases of the same member of a dataset that is made of others
         alone; a case without another one there takes no part.
+    measure
+        What validation measures: the ``loss`` of training, or that of the ``answer`` alone, see
+        `RegistrationLoss.of_answer`.
     crop
         (z, y, x) voxels that a batch is cut to, both images at one random place; everything where
         not given.
@@ -68,6 +71,7 @@ class RegistrationObjective:
         within: str | None = None,
         crop: Sequence[int] | None = None,
         device: torch.device | str | None = None,
+        measure: str = "loss",
     ):
         if len(training) < 2:
             raise WarplineError(
@@ -79,6 +83,7 @@ class RegistrationObjective:
         self.weights, self.batch_size = self.criterion.weights, batch_size
         self.augmentation, self.seed = augmentation, seed
         self.crop, self.device = crop, device or training.images.device
+        self.measure = measure
         self.atlas = None if atlas is None else training.index[atlas]
         self.pairs = None
         # What an epoch goes through: the cases that move, or the pairs.
@@ -220,9 +225,14 @@ class RegistrationObjective:
             images = memory.images[[moving, fixed]].to(self.device)
             annotated = self._annotated(memory, [fixed], [moving])
             batch = Batch(images[:1], images[1:], *parts, landmarks, annotated)
-            values["loss"].append(float(self.loss(network, batch)[0]))
+            if self.measure == "answer":
+                loss, answer = self.criterion.of_answer(network, batch)
+            else:
+                loss, answer = self.loss(network, batch)[0], None
+            values["loss"].append(float(loss))
             if labels is not None:
-                field = network(batch.moving, batch.fixed).displacement
+                answer = answer or network(batch.moving, batch.fixed)
+                field = answer.displacement.float()
                 warped = warp(labels[:1], field, mode="nearest")
                 overlap = 2 * (warped * labels[1:]).sum((0, 2, 3, 4))
                 size = (warped + labels[1:]).sum((0, 2, 3, 4))
@@ -316,6 +326,7 @@ def from_recipe(
         within=training.get("within"),
         crop=crop,
         device=device,
+        measure=training.get("validation", {}).get("measure", "loss"),
     )
 
 
