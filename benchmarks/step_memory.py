@@ -2,9 +2,9 @@
 
     python benchmarks/step_memory.py [--method estienne2020-task4-sym] [--scale cpu] [--size 64]
 
-The step of a registration recipe is counted on tensors without contents (as `warpline budget` does)
-and then computed twice on one thread by a process of its own; the process' largest memory, less what
-it had before, stands beside the count.
+The step of a registration recipe is counted on tensors without contents, as `warpline budget` does,
+and then computed twice on one thread by a process of its own; the process' largest memory, less
+what it had before, stands beside the count.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.config import at_scale, merge, read_yaml, validate
+from warpline.plan.rehearsal import rehearsed
 from warpline.registry import suggestion
 
 
@@ -31,8 +32,17 @@ class ConfigFiles:
     def __init__(self, config: Mapping[str, Any], root: str | os.PathLike):
         self.root = Path(root)
         self._schemas: dict[str, dict[str, Any]] = {}
+        words = {"true": True, "false": False}  # as --config gives them
+        switches = [
+            k
+            for k, v in self.schema("config")["properties"].items()
+            if "boolean" in v.get("type", "")
+        ]
+        config = {k: words.get(v, v) if k in switches else v for k, v in config.items()}
         self.config = validate(config, self.schema("config"), "config/config.yaml and --config")
         self.scale: str = self.config["scale"]
+        if self.config["rehearse"]:
+            self.config["given_weights"] = False  # nothing is downloaded
         for kind, changes in self.config["override"].items():
             for name in changes:
                 self.path(kind, name, f"key 'override.{kind}' of the configuration")
@@ -90,7 +100,10 @@ class ConfigFiles:
         for other in checked["scales"]:
             place = f"config/{kind}/{name}.yaml (scale {other})"
             validate(at_scale(raw, other), self.schema(schema), place)
-        value = validate(at_scale(raw, self.scale), self.schema(schema), where)
+        own = at_scale(raw, self.scale)
+        if self.config["rehearse"]:
+            own = rehearsed(kind, own, at_scale(raw, "demo"))
+        value = validate(own, self.schema(schema), where)
         value.pop("scales", None)
         value.pop("extends", None)
         return value

@@ -155,7 +155,8 @@ def outlook(run: Run, targets: Iterable[str], origin: str) -> str:
     needs = [download(run, name) for name in real]
     parts = [need.in_words() for need in needs if need.files]
     first = (
-        f"Scale {scale} ({SCALES_IN_WORDS[scale]}; from {origin}), {images}, "
+        f"{'Rehearsal of scale' if run.catalog.config['rehearse'] else 'Scale'} {scale} "
+        f"({SCALES_IN_WORDS[scale]}; from {origin}), {images}, "
         f"device {run.catalog.device}: {', '.join(papers) or 'nothing'}. "
         + (f"To download: {', '.join(parts)}." if parts else "Nothing to download.")
     )

@@ -68,6 +68,8 @@ class Settings:
         The exponential schedule divides the learning rate by it after every epoch.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
+    steps
+        At most so many make an epoch; None for as many as the objective says.
     mixed_validation
         Whether validation computes in this precision too.
     validate_every
@@ -87,6 +89,7 @@ class Settings:
     schedule: str
     factor: float
     precision: str
+    steps: int | None
     mixed_validation: bool
     validate_every: int
     monitor: str
@@ -105,6 +108,7 @@ class Settings:
             schedule=training["schedule"],
             factor=training["factor"],
             precision=training["precision"],
+            steps=training.get("steps_per_epoch"),
             mixed_validation=training["validation"].get("measure") == "answer",
             validate_every=training["validation"]["every"] if validated else 0,
             monitor=training["monitor"],
@@ -182,7 +186,7 @@ def train(
         step, seconds, sums = saved["step"], saved["seconds"], saved["sums"]
         best, best_epoch = saved["best"], saved["best_epoch"]
         history = [tuple(row) for row in saved["history"]]
-    per_epoch = objective.steps_per_epoch
+    per_epoch = epoch_length(objective, settings)
     total = settings.epochs * per_epoch
     started = time.monotonic() - seconds
 
@@ -261,6 +265,11 @@ def train(
     bar.close()
     network.eval()
     return Result(step, time.monotonic() - started, history, best_epoch)
+
+
+def epoch_length(objective: Objective, settings: Settings) -> int:
+    """Steps of an epoch."""
+    return min(objective.steps_per_epoch, settings.steps or objective.steps_per_epoch)
 
 
 def _told(means: Mapping[str, float]) -> dict[str, float]:
