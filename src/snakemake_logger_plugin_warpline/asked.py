@@ -60,7 +60,8 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
     ):
         if "scale" in words:
             return Asked(list(given.targets), origin)
-    return Asked(list(given.targets), "config/config.yaml")
+    (own,) = _short([Path(workflow.configfiles[-1])])
+    return Asked(list(given.targets), str(own))
 
 
 def _of_profiles(given: Any, snakefile: str) -> tuple[Mapping[str, Any], Path | None]:

@@ -50,7 +50,9 @@ def asked(folder: Path, *arguments: str) -> tuple[dict, dict, object]:
     config = {"scale": "demo", "memory_mb": 6000}
     update_config(config, settings.overwrite_config)
     workflow = SimpleNamespace(
-        config_settings=settings, main_snakefile=str(folder / "Snakefile"), config=config
+        config_settings=settings,
+        main_snakefile=str(folder / "Snakefile"),
+        configfiles=["config/config.yaml"],
     )
     said = settle(workflow, config, arguments)
     of_jobs = {"scale": "demo", "memory_mb": 6000}
