@@ -2,7 +2,6 @@
 
 import inspect
 import sys
-import threading
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,6 +14,7 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
 
 from snakemake_logger_plugin_warpline import take_the_terminal
 from snakemake_logger_plugin_warpline.asked import arguments, settle
+from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
 from warpline.plan.inputs import acquire, cases, evaluate, figures, models
@@ -88,13 +88,6 @@ def in_report(files, caption, paper, subcategory):
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
     return lambda wildcards, attempt: amount * attempt
-
-
-def stop_timers():
-    """End the timers of Snakemake's rate limit, for which it would wait before it exits."""
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.cancel()
 
 
 onsuccess:

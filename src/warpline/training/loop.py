@@ -68,10 +68,8 @@ class Settings:
         The exponential schedule divides the learning rate by it after every epoch.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
-    steps
-        At most so many make an epoch; None for as many as the objective says.
-    mixed_validation
-        Whether validation computes in this precision too.
+    steps, mixed_validation
+        At most so many steps an epoch; whether validation computes in this precision too.
     validate_every
         In epochs; the last epoch is always validated. 0 for never.
     monitor
@@ -116,6 +114,10 @@ class Settings:
             checkpoint_seconds=training["checkpoint_seconds"],
             seed=seed,
         )
+
+    def epoch(self, steps: int) -> int:
+        """Steps of an epoch, of so many that the objective has."""
+        return min(steps, self.steps or steps)
 
 
 @dataclass
@@ -186,9 +188,10 @@ def train(
         step, seconds, sums = saved["step"], saved["seconds"], saved["sums"]
         best, best_epoch = saved["best"], saved["best_epoch"]
         history = [tuple(row) for row in saved["history"]]
-    per_epoch = epoch_length(objective, settings)
+    per_epoch = settings.epoch(objective.steps_per_epoch)
     total = settings.epochs * per_epoch
     started = time.monotonic() - seconds
+    mixed = settings.precision if settings.mixed_validation else "single"
 
     def save() -> None:
         if not all(torch.isfinite(p).all() for p in network.parameters()):
@@ -237,7 +240,6 @@ def train(
                     epoch % settings.validate_every == 0 or step == total
                 ):
                     network.eval()
-                    mixed = settings.precision if settings.mixed_validation else "single"
                     with torch.no_grad(), autocast(device, mixed), _stopping(step, state):
                         values = objective.validate(network)
                     network.train()
@@ -265,11 +267,6 @@ def train(
     bar.close()
     network.eval()
     return Result(step, time.monotonic() - started, history, best_epoch)
-
-
-def epoch_length(objective: Objective, settings: Settings) -> int:
-    """Steps of an epoch."""
-    return min(objective.steps_per_epoch, settings.steps or objective.steps_per_epoch)
 
 
 def _told(means: Mapping[str, float]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from warpline.networks.weights import load_weights, save_weights
 from warpline.plan.recipe import Recipe
 from warpline.provenance import record as provenance
 from warpline.training import objectives
-from warpline.training.loop import Settings, epoch_length, train, use_best, write_history
+from warpline.training.loop import Settings, train, use_best, write_history
 from warpline.training.material import Material
 from warpline.training.room import Room
 from warpline.training.source import source_of
@@ -97,7 +97,7 @@ def train_recipe(
             seconds=time.monotonic() - started,
             training_seconds=round(result.seconds, 1),
             steps=result.steps,
-            epochs=result.steps // epoch_length(objective, settings),
+            epochs=result.steps // settings.epoch(objective.steps_per_epoch),
             best_epoch=result.best_epoch,
             parameters=networks.parameter_count(network),
             threads=threads,
