@@ -55,7 +55,7 @@ class Layout:
     # Cases ------------------------------------------------------------------------------------
 
     def batch(self, dataset: str, stage: str, batch: str) -> str:
-        """A folder of cases at a stage: prepared, aligned, labelled."""
+        """A folder of cases at a stage: prepared, aligned, prealigned, labelled."""
         if batch == ATLAS:
             return self.atlas(dataset)
         return f"{self.results}/data/{dataset}/{stage}/{batch}"
@@ -138,6 +138,20 @@ class Layout:
     def submission(self, dataset: str, method: str, split: str) -> str:
         """An experiment's fields as Learn2Reg takes them."""
         return f"{self.results}/submissions/{dataset}/{method}/{split}.zip"
+
+    # Arena ------------------------------------------------------------------------------------
+
+    def arena_cell(self, dataset: str, method: str, split: str) -> str:
+        """The tidy records of a method on a dataset, its failures among them."""
+        return f"{self.results}/arena/cells/{dataset}/{method}/{split}.parquet"
+
+    def arena_fields(self, dataset: str, method: str, split: str) -> str:
+        """The fields of these pairs."""
+        return f"{self.results}/arena/fields/{dataset}/{method}/{split}"
+
+    def arena(self, name: str) -> str:
+        """A file of the arena as a whole."""
+        return f"{self.results}/arena/{name}"
 
     # Papers -----------------------------------------------------------------------------------
 

@@ -62,10 +62,9 @@ class Settings:
         Of Adam.
     decay
         The learning rate is divided by ``1 + decay · steps done``.
-    schedule
-        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``.
-    factor
-        The exponential schedule divides the learning rate by it after every epoch.
+    schedule, factor
+        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``, which
+        divides it by the factor after every epoch.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
     steps, mixed_validation
