@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from warpline.cli.apply import apply
+from warpline.cli.budget import budget
 from warpline.cli.compose import compose
 from warpline.cli.convert import convert
 from warpline.cli.datasets import datasets
@@ -32,6 +33,7 @@ def main() -> None:
 
 for command in (
     apply,
+    budget,
     compose,
     convert,
     datasets,

@@ -118,6 +118,11 @@ class Layout:
         """A training's checkpoints; outside the declared outputs, so that a failure keeps them."""
         return f"{self.results}/state/{dataset}/{method}/{key}"
 
+    @property
+    def cache(self) -> str:
+        """Data of trainings that do not fit into memory; may be deleted when none runs."""
+        return f"{self.results}/cache"
+
     def fields(self, dataset: str, method: str, split: str, batch: str) -> str:
         """The displacement fields of a batch of pairs."""
         return f"{self.results}/fields/{dataset}/{method}/{split}/{batch}"

@@ -69,7 +69,9 @@ class Papers:
 
     def _of_this_run(self, rows: list[dict]) -> list[dict]:
         """The rows that are to stand at this scale; without given weights if none are wanted."""
-        kept = [row for row in rows if self.files.scale in row.pop("scales", [self.files.scale])]
+        # A rehearsal has no rows of test sets, whose labels nobody generates.
+        scale = "demo" if self.files.config["rehearse"] else self.files.scale
+        kept = [row for row in rows if scale in row.pop("scales", [scale])]
         if self.files.config["given_weights"]:
             return kept
         return [
