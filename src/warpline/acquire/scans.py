@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
-from warpline.images.files import read_image
+from warpline.images.files import read_image, read_volume
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk
 
@@ -62,17 +62,22 @@ def as_image(given: Any, name: str = "image") -> Image:
     )
 
 
-def read_scan(path: str | os.PathLike) -> Image:
+def read_scan(path: str | os.PathLike, volume: int | None = None) -> Image:
     """An image's file, or a folder with the DICOM files of one series.
+
+    Parameters
+    ----------
+    volume
+        Which one, counted from 0, of a file that holds several.
 
     Raises
     ------
     WarplineError
-        As `warpline.images.files.read_image` and `warpline.acquire.dicom.read_series`.
+        As `warpline.images.files.read_volume` and `warpline.acquire.dicom.read_series`.
     """
     path = Path(path)
     if not path.is_dir():
-        return read_image(path)
+        return read_image(path) if volume is None else read_volume(path, volume)
     from warpline.acquire.dicom import read_series
 
     return read_series(path, path.name, modalities=None)

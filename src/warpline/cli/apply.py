@@ -31,7 +31,9 @@ OVER = 0.01  # mm by which a point may be missed before it is told
 @click.option(
     "--outside", type=float, help="Value beyond the image; that of its border if not given."
 )
+@options.volume_option
 @options.output_option
+@options.verbose_option
 @options.in_words
 def apply(
     field: tuple[str, ...],
@@ -44,6 +46,7 @@ def apply(
     inverse: bool,
     onto: Path | None,
     outside: float | None,
+    volume: int | None,
     output: Path,
 ) -> None:
     """Bring an image, labels or points of the moving image to the fixed one.
@@ -78,7 +81,7 @@ def apply(
         if inverse and target is None:
             raise click.UsageError("With --inverse an image needs --moving (or --onto).")
         _check_side(given[0], read, moving, inverse)
-        _bring_image(read, given[0], labels is not None, target, inverse, outside, output)
+        _bring_image(read, given[0], labels is not None, target, inverse, outside, volume, output)
     options.wrote([output])
 
 
@@ -107,16 +110,18 @@ def _bring_image(
     target: Path | None,
     inverse: bool,
     outside: float | None,
+    volume: int | None,
     output: Path,
 ) -> None:
+    from warpline.acquire.scans import read_scan
     from warpline.fields.inverse import invert_onto
-    from warpline.images.files import read_image, write_image
+    from warpline.images.files import write_image
 
     if inverse:
         field = invert_onto(field, options.grid_of(target)).field
     elif target is not None:
         field = field.resample(options.grid_of(target))
-    image = read_image(path)
+    image = read_scan(path, volume)
     if image.array.ndim != 3:
         raise WarplineError("The image has more than one value a voxel.", where=path)
     mode = "nearest" if is_labels else "linear"

@@ -16,6 +16,7 @@ from warpline.cli import options
 @options.fixed_option
 @options.moving_option
 @options.output_option
+@options.verbose_option
 @options.in_words
 def convert(
     field: tuple[str, ...],

@@ -23,6 +23,7 @@ from warpline.cli import options
 @click.option("--moving-landmarks", type=options.FILE, help="The same points, moving image.")
 @click.option("--each", is_flag=True, help="Every label and landmark by itself.")
 @options.json_option
+@options.verbose_option
 @options.in_words
 def evaluate(
     field: tuple[str, ...],

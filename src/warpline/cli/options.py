@@ -48,6 +48,12 @@ verbose_option = click.option(
     callback=lambda context, option, value: log.setLevel(logging.INFO if value else logging.NOTSET),
     help="Say what was read of every header, and what was done to it.",
 )
+volume_option = click.option(
+    "--volume",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Of a file that holds several volumes that of number N, from 0.",
+)
 output_option = click.option("-o", "--output", type=FILE, required=True, help="What to write.")
 
 
@@ -61,7 +67,8 @@ def in_words(function: Callable[..., None]) -> Callable[..., None]:
             warnings.simplefilter("always", RuntimeWarning)
             warnings.showwarning = lambda message, *rest, **more: click.echo(message, err=True)
             try:
-                function(*arguments, **named)
+                with _told():
+                    function(*arguments, **named)
             except (WarplineError, OSError) as error:
                 click.echo(str(error), err=True)
                 click.get_current_context().exit(2)
@@ -70,23 +77,24 @@ def in_words(function: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Heard(logging.Handler):
-    """Tells every record on the terminal, and keeps it."""
+    """Keeps every record, each line once, and hands it on."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[str], None]) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.then = then
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
         if line not in self.lines:
             self.lines.append(line)
-            click.echo(line, err=True)
+            self.then(line)
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """What the library says within the block, told as it comes and kept, each line once."""
-    handler = _Heard()
+def heard(then: Callable[[str], None] = lambda line: None) -> Iterator[list[str]]:
+    """What the library says within the block, each line once, as it comes."""
+    handler = _Heard(then)
     log.addHandler(handler)
     before, log.propagate = log.propagate, False
     try:
@@ -94,6 +102,11 @@ def heard() -> Iterator[list[str]]:
     finally:
         log.propagate = before
         log.removeHandler(handler)
+
+
+def _told() -> Any:
+    """A block in which the terminal shows what the library says."""
+    return heard(lambda line: click.echo(line, err=True))
 
 
 def grid_of(path: Path | None) -> Grid | None:

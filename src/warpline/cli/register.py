@@ -64,6 +64,7 @@ LISTED = 5  # landmarks that are named
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
 @click.option("--threads", type=click.IntRange(min=1), help="All that there are, if not given.")
+@options.volume_option
 @options.json_option
 @options.verbose_option
 @click.pass_context
@@ -84,6 +85,7 @@ def register(
     start: str | None,
     device: str,
     threads: int | None,
+    volume: int | None,
     machine: bool,
 ) -> None:
     """Register MOVING to FIXED: by the project's own method, or by another one.
@@ -107,7 +109,7 @@ def register(
     from warpline.report.pair import is_sure, measured
 
     with options.heard() as said:
-        images = read_scan(fixed), read_scan(moving)
+        images = read_scan(fixed, volume), read_scan(moving, volume)
         points = _points(fixed_landmarks, moving_landmarks, [image.grid for image in images])
         chosen = {
             "quality": quality,

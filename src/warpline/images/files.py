@@ -62,6 +62,36 @@ def read_image(path: str | os.PathLike) -> Image:
     return image
 
 
+def read_volume(path: str | os.PathLike, number: int) -> Image:
+    """One volume, counted from 0, of a NIfTI file with several; of a file with one, that one.
+
+    Raises
+    ------
+    WarplineError
+        As `read_image`, and if there is no such volume.
+    """
+    path = Path(path)
+    with _refusing(path) as reader:
+        stored = nifti.read_header(path) if reader == "NiftiImageIO" else None
+    if stored is None or len(stored.shape) != 4 or stored.dtype.kind not in "iuf":
+        return read_image(path)
+    if not 0 <= number < stored.shape[3]:
+        raise WarplineError(
+            f"There is no volume {number} among {stored.shape[3]}.",
+            where=path,
+            do=f"Give one of 0 to {stored.shape[3] - 1}.",
+        )
+    with _refusing(path):
+        check_fits(math.prod(stored.shape) * stored.dtype.itemsize, [path])
+        grid, stack = _own_grid(stored, path), nifti.read_plain(stored)
+    array, (slope, intercept) = stack[number], stored.scale
+    if (slope, intercept) != (1.0, 0.0):
+        kind = np.float64 if stored.dtype.itemsize > 4 else np.float32
+        array = array.astype(kind) * kind(slope) + kind(intercept)
+    log.warning("%s: of %d volumes the one of number %d is taken", path, len(stack), number)
+    return Image(array.copy(), grid)
+
+
 def read_grid(path: str | os.PathLike) -> Grid:
     """The grid of an image's file, of which the header alone is read; see `read_image`."""
     path = Path(path)
@@ -182,8 +212,8 @@ def _check_axes(size: tuple[int, ...], path: Path) -> None:
         do = "Volumes are registered; stack slices to one, with the distance between them."
     else:
         do = (
-            "Take one of its volumes: nibabel.load(file).slicer[..., 0] saved anew, or fslroi FILE "
-            "ONE 0 1."
+            "Take one of its volumes: by --volume 0 of the command, or saved anew by "
+            "nibabel.load(file).slicer[..., 0] or fslroi FILE ONE 0 1."
         )
     number = math.prod(size[3:])
     several = f": {number} volumes" if number > 1 else ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +17,16 @@ from warpline.errors import WarplineError
 from warpline.fields.exchange.common import same_place
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Image
+from warpline.registration import registrar
 from warpline.registration.result import Registration
 
+if TYPE_CHECKING:
+    from warpline.registration.chosen import Chosen
+
+log = logging.getLogger(__name__)
+
 OWN = "warpline"
+APART = 0.05  # of what could overlap, below which images do not
 
 
 def register(
@@ -104,6 +114,12 @@ def _by_name(
         from warpline.registration.variational.call import register as own
 
         found = own(*cases, device=device, **options)
+        if found.diagnostics["overlap"] < APART:
+            log.warning(
+                "What both images show%s does not lie on each other after the start; the field is "
+                "no more than a guess. Look at the masks, or at --start",
+                " within their masks" if any(case.mask for case in cases) else "",
+            )
         return Registration(
             found.forward,
             found.backward,
@@ -125,21 +141,45 @@ def _by_method(
 ) -> Registration:
     from warpline.fields.inverse import invert_onto
     from warpline.registration.chosen import choose
-    from warpline.registration.method import registrar
 
-    chosen = choose(name, threads=threads, seed=seed)
-    with registrar(chosen.method, device, job=f"a pair by {name}") as ready:
-        found = ready.register(*cases)
-        used = ready.device
+    found, title, used = _found(cases, choose(name, threads=threads, seed=seed), device)
     backward, missed = invert_onto(found.field, cases[1].grid)
     known = missed[np.isfinite(missed)]
     told = {
-        "title": chosen.title,
+        "title": title,
         "device": used,
         **found.diagnostics.values,
         "there_and_back_mm": float(np.percentile(known, 99)) if known.size else None,
     }
     return Registration(found.field, backward, None, told)
+
+
+def _found(
+    cases: Sequence[Case], chosen: Chosen, device: str
+) -> tuple[registrar.Registration, str, str]:
+    """What a method finds of a pair, after its initial registration; its title and device."""
+    from warpline.registration.in_frame import register_in_frame
+    from warpline.registration.initial import resample_moving
+    from warpline.registration.method import registrar as ready_registrar
+
+    fixed, moving = cases
+    title, first = chosen.title, None
+    if chosen.initial:
+        before, said, _ = _found(cases, chosen.initial, device)
+        title, first = f"{said}, then {title}", before.field
+        moving = resample_moving(moving, first)
+    with ready_registrar(chosen.method, device, job=f"a pair by {chosen.name}") as ready:
+        if chosen.moved:
+            field = register_in_frame(
+                lambda *seen: ready.register(*seen).field, fixed, moving, chosen.moved
+            )
+            found = registrar.Registration(field)
+        else:
+            found = ready.register(fixed, moving)
+        used = ready.device
+    if first is not None:
+        found = replace(found, field=first.compose(found.field))
+    return found, title, used
 
 
 def _case(name: str, image: Any, mask: Any | None) -> Case:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +16,19 @@ from warpline.plan.methods import Methods
 from warpline.plan.models import Models
 from warpline.plan.places import Places, project_folder
 from warpline.plan.recipe import NetworkEntry, Step
+from warpline.plan.rivals import INCLUDED, PROGRAMS, missing
+from warpline.registration.in_frame import moves
 from warpline.registration.method import Method
 from warpline.registry import suggestion
 
+log = logging.getLogger(__name__)
+
 OWN = "warpline"
-# Kinds that need neither a training nor weights.
-READY = ("identity", "affine", "elastix", "syn", OWN)
-# Steps after which a voxel lies elsewhere in the scanner's frame, so that a field found there is
-# not one of the images themselves.
-MOVING = ("unit_frame", "centre_frame")
+# Kinds that need neither a training nor weights; the last need a program that may not be there.
+READY = ("identity", "affine", "elastix", "syn", OWN, *INCLUDED, *PROGRAMS)
 CHECKPOINT = ".safetensors"
 CARDS = ("{stem}.json", "model.json")  # beside a checkpoint
+REGISTERING = ("registration", "synthetic")  # objectives of networks that register a pair
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,18 @@ class Chosen:
 
     Attributes
     ----------
-    steps
-        Preparation of the cases that its network learned from, before the recipe's own.
+    moved
+        Preparation after which scans lie elsewhere in mm, which the method itself does not take
+        (`warpline.registration.in_frame`); none of most methods.
+    initial
+        What registers the pair first.
     """
 
     name: str
     title: str
     method: Method
-    steps: Sequence[Step] = ()
+    moved: Sequence[Step] = ()
+    initial: Chosen | None = None
 
 
 def config_files(places: Places) -> ConfigFiles:
@@ -68,9 +75,7 @@ def known_methods(places: Places | None = None) -> dict[str, str]:
     found = {}
     for name in files.known("methods"):
         spec = files.raw("methods", name)
-        weights = spec.get("weights") or {}
-        alone = spec.get("kind") in READY and not (spec.get("initial") or spec.get("method"))
-        if alone or (spec.get("kind") == "network" and weights.get("model")):
+        if _reason(files, spec) is None:
             found[name] = spec["title"]
     models = Models(places)
     for name in models.known():
@@ -95,20 +100,14 @@ def choose(name: str, *, threads: int, seed: int | None = None) -> Chosen:
         chosen = _of_file(name, places, threads)
     elif name in Models(places).known():
         models = Models(places)
-        chosen = _of_card(name, models.card(name), models.file(name, "safetensors"), threads)
+        weights = models.file(name, "safetensors")
+        chosen = _of_card(name, models.card(name), weights, places, threads)
     else:
         raise WarplineError(
             f"There is no method or model '{name}'.",
             where="method",
             do=suggestion(name, known_methods(places)) + " Or the path of a .safetensors file.",
         )
-    for step in chosen.steps:
-        if set(step) & set(MOVING):
-            raise WarplineError(
-                f"The network of '{name}' sees scans that are moved first ({next(iter(step))}).",
-                where="method",
-                do="Use it in a study, whose datasets are prepared so (warpline run).",
-            )
     if seed is None:
         return chosen
     return replace(chosen, method=replace(chosen.method, seed=seed))
@@ -119,24 +118,40 @@ def _of_file(name: str, places: Places, threads: int) -> Chosen:
     if spec["kind"] == "network" and (spec.get("weights") or {}).get("model"):
         model, models = spec["weights"]["model"], Models(places)
         weights = models.file(model, "safetensors")
-        return _of_card(name, models.card(model), weights, threads, spec)
-    if spec["kind"] not in READY or spec.get("initial") or spec.get("method"):
-        what = "has an initial registration" if spec.get("initial") else "has to be trained first"
+        return _of_card(name, models.card(model), weights, places, threads, spec)
+    reason = _reason(config_files(places), spec)
+    if reason:
         raise WarplineError(
-            f"The method '{name}' {what}.",
+            f"The method '{name}' is not ready for a pair: {reason}",
             where=f"config/methods/{name}.yaml",
             do="Use it in a study ('warpline run'), then name its weights' file, or take one of: "
             + ", ".join(known_methods(places))
             + ".",
         )
     files = [str(places.find(path, "methods")) for path in spec["parameter_files"]]
-    return Chosen(name, spec["title"], Method.of(spec, parameter_files=files, threads=threads))
+    method = Method.of(spec, parameter_files=files, aligned=bool(spec["initial"]), threads=threads)
+    initial = _of_file(spec["initial"], places, threads) if spec["initial"] else None
+    return Chosen(name, spec["title"], method, initial=initial)
+
+
+def _reason(files: ConfigFiles, spec: Mapping[str, Any]) -> str | None:
+    """Why a file of methods cannot register a pair as it is; None if it can."""
+    first = spec.get("initial")
+    if first and (reason := _reason(files, files.raw("methods", first))):
+        return f"its initial registration '{first}' is not: {reason}"
+    kind = spec.get("kind")
+    if kind == "network" and (spec.get("weights") or {}).get("model"):
+        return None
+    if kind not in READY or spec.get("method"):
+        return "it has to be trained first."
+    return missing({"parameters": {}, **spec})
 
 
 def _of_card(
     name: str,
     card: Mapping[str, Any],
     weights: Path,
+    places: Places,
     threads: int,
     spec: Mapping[str, Any] | None = None,
 ) -> Chosen:
@@ -149,14 +164,18 @@ def _of_card(
             do="Name another one; 'warpline methods' lists them.",
         )
     recipe = dict(spec or card["recipe"])
-    method = Method.of(recipe, recipe=recipe, weights=str(weights), threads=threads)
-    prepare = (card.get("dataset") or {}).get("prepare") or ()
+    first = recipe.get("initial")
+    initial = _of_file(first, places, threads) if first else None
+    method = Method.of(
+        recipe, recipe=recipe, weights=str(weights), aligned=bool(first), threads=threads
+    )
+    prepare = tuple((card.get("dataset") or {}).get("prepare") or ())
+    if moves(prepare):
+        return Chosen(name, recipe["title"], method, prepare, initial)
     own = method.network.steps if method.network else ()
     # The recipe's own steps come after those of its dataset.
-    method = replace(method, network=NetworkEntry(
-        method.network.name, method.network.parameters, (*prepare, *own)
-    ))  # fmt: skip
-    return Chosen(name, recipe["title"], method, (*prepare, *own))
+    network = NetworkEntry(method.network.name, method.network.parameters, (*prepare, *own))
+    return Chosen(name, recipe["title"], replace(method, network=network), initial=initial)
 
 
 def _of_checkpoint(path: Path, places: Places, threads: int) -> Chosen:
@@ -172,29 +191,47 @@ def _of_checkpoint(path: Path, places: Places, threads: int) -> Chosen:
             do=f"Keep it with its record: {' or '.join(c.name for c in cards)}, which the workflow "
             "writes.",
         )
-    return _of_card(str(path), _with_dataset(content, path, places), path, threads)
+    return _of_card(str(path), _with_dataset(content, path, places), path, places, threads)
 
 
 def _with_dataset(record: dict[str, Any], path: Path, places: Places) -> dict[str, Any]:
-    """A record of a training, with the preparation of its dataset, which names its folder."""
+    """A record of a training, with the preparation of its dataset, which names its folder.
+
+    That is what the run itself noted of it; else what the dataset's file says now, and that is
+    told.
+    """
     if "dataset" in record:
         return record
+    folders = path.absolute().parents
+    dataset = folders[1].name
+    noted = folders[3] / "provenance" / "data" / dataset if len(folders) > 3 else Path()
+    if (noted / "aligned").is_dir():
+        raise WarplineError(
+            f"The network learned from scans that were first aligned to a reference ({dataset}).",
+            where=path,
+            do="Use it in a study of a dataset that is prepared so (warpline run).",
+        )
+    for kept in sorted((noted / "prepared").glob("*.json")):
+        settings = json.loads(kept.read_text(encoding="utf-8")).get("settings") or {}
+        if "steps" in settings:
+            return {**record, "dataset": {"name": dataset, "prepare": settings["steps"]}}
     files = config_files(places)
-    named = [part for part in path.absolute().parts[:-1] if part in files.known("datasets")]
-    if not named:
+    if dataset not in files.known("datasets"):
         raise WarplineError(
             "How the scans were prepared from which the network learned is not known.",
             where=path,
             do="Leave the weights where the workflow put them, or run this in the folder that has "
             "the dataset's file.",
         )
-    prepare = files.load("datasets", named[-1], "dataset").get("prepare") or []
-    return {**record, "dataset": {"name": named[-1], "prepare": prepare}}
+    told = files.told("datasets", dataset)
+    log.warning("%s: scans are prepared as %s says at scale '%s'", path, told, files.scale)
+    prepare = files.load("datasets", dataset, "dataset").get("prepare") or []
+    return {**record, "dataset": {"name": dataset, "prepare": prepare}}
 
 
 def _registers(card: Mapping[str, Any]) -> bool:
     training = card["recipe"].get("training") or {}
     return (
         card["recipe"].get("kind", "network") == "network"
-        and training.get("objective", "registration") == "registration"
+        and training.get("objective", "registration") in REGISTERING
     )

@@ -89,7 +89,8 @@ def inspect_file(path: Path) -> Finding:
         return _nifti(path)
     if has_suffix(path, IMAGES):
         return _image(path)
-    raise WarplineError(f"Files of the kind '{path.suffix}' are not known.", where=path)
+    do = "Convert an image to .nii.gz, .mha or .nrrd; docs/exchange.md lists transforms' suffixes."
+    raise WarplineError(f"Files of the kind '{path.suffix}' are not known.", where=path, do=do)
 
 
 def _is_list(path: Path) -> bool:
@@ -181,7 +182,8 @@ def _image(path: Path) -> Finding:
     found.facts["type"] = str(image.array.dtype)
     _look_at_grid(found, image.grid)
     _look_at_values(found, image.array)
-    if image.array.ndim == 4 and image.array.shape[-1] == 3:
+    colours = _shows_colours(found, image.array)
+    if not colours and image.array.ndim == 4 and image.array.shape[-1] == 3:
         found.kind = "field"
         found.seems, found.why = "itk", "vectors of MetaImage or NRRD: displacements in mm, LPS"
         _look_at_field(found, conventions.displacements("itk", image.array, image.grid), image.grid)
@@ -217,6 +219,8 @@ def _nifti(path: Path) -> Finding:
     _look_at_grid(found, grid)
     _look_at_values(found, array)
     shape = array.shape
+    if _shows_colours(found, array):
+        return found
     vectors = shape[-1] == 3 and (len(shape) == 4 or (len(shape) == 5 and shape[3] == 1))
     if vectors:
         found.kind = "field"
@@ -270,6 +274,8 @@ def _look_at_header(found: Finding, header: Any, shape: tuple[int, ...]) -> None
 
 
 def _look_at_grid(found: Finding, grid: Grid) -> None:
+    if min(grid.shape) == 1:
+        found.problems.append("This is a single slice; volumes are registered.")
     direction = np.reshape(grid.direction, (3, 3))
     if not np.isfinite(direction).all():
         found.problems.append("The header's axes are no numbers, or have no length.")
@@ -295,6 +301,16 @@ def _look_at_values(found: Finding, array: np.ndarray) -> None:
             found.problems.append(f"{bad} values are no finite numbers.")
     if array.dtype.names or array.dtype.kind in "cV":
         found.problems.append(f"Values are of the type {array.dtype}, not one number each.")
+
+
+def _shows_colours(found: Finding, array: np.ndarray) -> bool:
+    """Whether a voxel has three or four bytes, which displacements never are."""
+    if array.dtype != np.uint8 or array.ndim < 4 or array.shape[-1] not in (3, 4):
+        return False
+    found.problems.append(
+        f"Each voxel has {array.shape[-1]} bytes, a colour: registered are numbers."
+    )
+    return True
 
 
 def _look_at_field(found: Finding, field: np.ndarray | None, grid: Grid) -> None:
