@@ -12,6 +12,8 @@ from snakemake.settings.types import ConfigSettings
 from snakemake.utils import update_config
 
 from snakemake_logger_plugin_warpline.asked import settle
+from warpline.errors import WarplineError
+from warpline.plan.inputs.acquire import archive_spec, archive_to_fetch
 from warpline.plan.outlook import datasets_asked, download, outlook, papers_asked
 from warpline.plan.run import Run
 
@@ -124,6 +126,15 @@ def test_a_run_on_generated_images_downloads_nothing(tmp_path):
     assert "generated images" in said
     assert "hu2020." in said
     assert said.endswith("Nothing to download.")
+
+
+def test_an_archive_of_generated_images_is_not_fetched(tmp_path):
+    generated, real = run(tmp_path, "demo"), run(tmp_path, "paper")
+    with pytest.raises(WarplineError, match="'luna16' is generated at this scale") as error:
+        archive_to_fetch(generated, "luna16", "subset0.zip")
+    assert error.value.do == f"Ask for all of them: {tmp_path}/results/data/luna16/unpacked."
+    found = archive_to_fetch(real, "luna16", "subset0.zip")
+    assert found == archive_spec(real, "luna16", "subset0.zip")
 
 
 def test_what_is_downloaded_is_told_with_its_size(tmp_path):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from warpline.cli import run as command
 from warpline.cli.main import main
 from warpline.cli.run_log import RunLog
+from warpline.images.files import write_image
+from warpline.images.grid import Grid, Image
 
 LOG = """\
 Building DAG of jobs...
@@ -129,3 +132,27 @@ def test_a_log_tells_what_runs_and_what_failed_and_why(own):
     assert "to do: Add it to 'labels'." in output
     assert "read b.nii.gz" not in output
     assert "log: results/logs/prepare/mine/b.log" in output
+
+
+def test_a_folder_that_may_not_be_written_is_named_before_any_work(own, begun, monkeypatch):
+    """`os.access` is asked, since root may write everywhere."""
+    monkeypatch.setattr(command.os, "access", lambda place, mode: Path(place) != own)
+    for words in (
+        ("run", "mine"),
+        ("train", "estienne2020-task4-baseline", "--data", "hippocampus"),
+        ("init",),
+    ):
+        done = warpline(*words)
+        assert done.exit_code == 2, words
+        assert done.output.startswith("The folder may not be written.\n  where: " + str(own))
+    assert not begun
+
+
+def test_an_error_of_the_system_is_told_with_its_place(own):
+    (own / "scans").mkdir()
+    for name in ("a_1.nii.gz", "a_2.nii.gz"):
+        write_image(own / "scans" / name, Image(np.ones((4, 5, 6), np.float32), Grid((4, 5, 6))))
+    (own / "datasets").write_text("")  # where a folder is to be
+    done = warpline("init", "scans")
+    assert done.exit_code == 2
+    assert done.output == f"File exists.\n  where: {own / 'datasets'}\n"

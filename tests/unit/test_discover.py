@@ -192,6 +192,14 @@ def test_dicom_series_are_scans_and_are_read_as_such(tmp_path):
     assert landmarks is None
 
 
+def test_series_that_lie_in_the_folder_itself_are_counted(tmp_path):
+    for name in ("8", "9"):
+        write_slices(tmp_path, np.zeros(GRID.shape, np.int16), GRID, name)
+    with pytest.raises(WarplineError, match="itself holds the files of 2 DICOM series") as error:
+        discover(tmp_path)
+    assert "Part the series" in error.value.do
+
+
 @pytest.mark.parametrize(
     ("names", "patients"),
     [

@@ -469,3 +469,58 @@ def test_verbose_tells_what_was_read(tmp_path):
     path = nifti(ARRAY, tmp_path / "a.nii.gz")
     told = run("register", path, path, "--method", "identity", "-o", tmp_path / "out", "-v")
     assert f"{path}: 10 × 9 × 8 voxels of 1 × 1.2 × 1.5 mm" in told.output
+    moved = tmp_path / "moved.nii.gz"
+    for words in (
+        ("apply", tmp_path / "out", "--image", path, "-o", moved),
+        ("evaluate", tmp_path / "out", "--fixed", path, "--moving", path),
+    ):
+        assert f"{path}: 10 × 9 × 8 voxels of 1 × 1.2 × 1.5 mm" in run(*words, "-v").output
+        assert "10 × 9 × 8" not in run(*words).output
+
+
+# One of several ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{}, {"sform": sheared(0.5), "qcode": 0}])
+def test_one_of_several_volumes_is_taken(tmp_path, changes):
+    one = nifti(ARRAY * 2, tmp_path / "one.nii.gz", **dict(changes))
+    stack = np.stack([ARRAY, ARRAY * 2, ARRAY * 3], -1)
+    changes = {**changes, "scl_slope": 0.5, "scl_inter": 3.0}
+    several = nifti(stack, tmp_path / "all.nii", **changes)
+    with heard() as said:
+        read = read_scan(several, 1)
+    expected = read_scan(one)
+    np.testing.assert_allclose(read.array, expected.array * 0.5 + 3, rtol=1e-6)
+    assert read.grid.close_to(expected.grid)
+    assert "of 3 volumes the one of number 1 is taken" in said[-1]
+    np.testing.assert_array_equal(read_scan(one, 1).array, expected.array)  # it has but one
+    done = run("register", several, one, "--volume", 3, "--method", "identity")
+    assert (done.exit_code, "no volume 3 among 3" in done.output) == (2, True)
+    words = ("--volume", 1, "--method", "identity", "-o", tmp_path / "out")
+    assert run("register", several, one, *words).exit_code == 0
+
+
+def test_inspect_tells_colours_and_slices_from_fields_and_volumes(tmp_path):
+    colours = sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True)
+    for name in ("a.nii.gz", "a.mha"):
+        sitk.WriteImage(colours, str(tmp_path / name))
+        done = run("inspect", tmp_path / name)
+        assert (done.exit_code, "a colour" in done.output) == (1, True)
+        assert "a.nii.gz: image" in done.output or "a.mha: image" in done.output
+    sitk.WriteImage(sitk.Image((5, 6), sitk.sitkFloat32), str(tmp_path / "b.nii.gz"))
+    done = run("inspect", tmp_path / "b.nii.gz")
+    assert (done.exit_code, "a single slice" in done.output) == (1, True)
+
+
+def test_masks_that_do_not_overlap_after_the_start_are_told(tmp_path):
+    path = nifti(ARRAY, tmp_path / "a.nii.gz")
+    masks = []
+    for name, part in (("low", slice(0, 4)), ("high", slice(6, 10))):
+        mask = np.zeros(ARRAY.shape, np.uint8)
+        mask[part] = 1
+        masks.append(nifti(mask, tmp_path / f"{name}.nii.gz"))
+    words = ("--start", "none", "--quality", "fast", "--threads", 1, "-o", tmp_path / "out")
+    both = ("--fixed-mask", masks[0], "--moving-mask", masks[1])
+    done = run("register", path, path, *both, *words)
+    assert done.exit_code == 1, done.output
+    assert "within their masks does not lie on each other after the start" in done.output

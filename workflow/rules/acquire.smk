@@ -42,7 +42,7 @@ rule fetch:
         mem_mb=1000,
         runtime=1440,
     params:
-        archive=ask(acquire.archive_spec),
+        archive=ask(acquire.archive_to_fetch),
         folder=ask(acquire.archive_folder),
         code=run.code("fetch.py"),
     script:

@@ -36,6 +36,7 @@ def init(data: Path, directory: Path, name: str | None, force: bool) -> None:
     from warpline.acquire.discover.words import as_id
     from warpline.acquire.discover.written import CONFIG, study_name, texts
 
+    options.check_writable(directory)
     found = discover(data)
     name = as_id(name or data.absolute().name).replace(".", "-")
     files = texts(found, name, directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -70,10 +71,34 @@ def in_words(function: Callable[..., None]) -> Callable[..., None]:
                 with _told():
                     function(*arguments, **named)
             except (WarplineError, OSError) as error:
-                click.echo(str(error), err=True)
+                click.echo(str(_in_place(error)), err=True)
                 click.get_current_context().exit(2)
 
     return command
+
+
+def _in_place(error: Exception) -> Exception:
+    """An error; one of the system as what was wrong, and where."""
+    if not isinstance(error, OSError) or not error.filename or not error.strerror:
+        return error
+    return WarplineError(f"{error.strerror}.", where=Path(error.filename).absolute())
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before work is done for it.
+
+    Raises
+    ------
+    WarplineError
+        If it, or of one that is to be made the nearest above it, may not be written.
+    """
+    folder = folder.absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "may not be written" if there.is_dir() else "is a file, not a folder"
+        raise WarplineError(
+            f"The folder {what}.", where=there, do="Name another one, or work in another one."
+        )
 
 
 class _Heard(logging.Handler):

@@ -110,6 +110,7 @@ def register(
 
     with options.heard() as said:
         images = read_scan(fixed, volume), read_scan(moving, volume)
+        options.check_writable(output)
         points = _points(fixed_landmarks, moving_landmarks, [image.grid for image in images])
         chosen = {
             "quality": quality,

@@ -45,6 +45,7 @@ def run(directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
     arguments = _with_profile(arguments, places)
     if not any(argument.split("=")[0] in CONFIGURING for argument in arguments):
         check_targets(places, [a for a in arguments[:1] if not a.startswith("-")])
+    options.check_writable(directory)
     words = [*snakemake(places, directory), "--cores", cores, *arguments]
     # In this process's place: Ctrl-C and other signals reach Snakemake alone, which tidies up.
     os.execv(words[0], words)

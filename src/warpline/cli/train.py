@@ -47,6 +47,7 @@ def train(recipe: str, data: str, directory: Path, cores: str, arguments: tuple[
             where=files.told("methods", recipe),
             do="Name a recipe with 'training'; 'warpline methods' lists them.",
         )
+    options.check_writable(directory)
     weights = Layout(files.config["results"]).weights(data, recipe)
     command = [*snakemake(places, directory), "--cores", cores, weights, *arguments]
     # In this process's place, as 'warpline run'.

@@ -33,6 +33,7 @@ def dicom_folders(folder: Path) -> Found | None:
         order = next(filter(None, times), AS_NAMED)
         scans.append(Scan(name, relative.parts[0], str(relative), order=(*order, name)))
     if not scans:
+        _refuse_loose(sitk, folder)
         if assumed:
             raise WarplineError(
                 "No DICOM series can be used:\n    " + "\n    ".join(assumed),
@@ -44,6 +45,18 @@ def dicom_folders(folder: Path) -> Found | None:
     if len(counts) == 1:  # the folder is one patient's, or its folders are series
         assumed.append("All series are taken to be one patient's.")
     return Found(folder, "DICOM series", tuple(scans), {}, tuple(assumed))
+
+
+def _refuse_loose(sitk: object, folder: Path) -> None:
+    """Name the series whose files lie in the folder itself, where none counts as a scan."""
+    series, _ = _series(sitk, folder)
+    if series:
+        raise WarplineError(
+            f"The folder itself holds the files of {len(series)} DICOM series; two scans are "
+            "needed, each in a folder of its own.",
+            where=folder.absolute(),
+            do="Part the series into folders below this one, or name the folder above it.",
+        )
 
 
 def _places(folder: Path) -> list[Path]:

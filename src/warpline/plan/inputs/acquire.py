@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from warpline.errors import WarplineError
 from warpline.plan.kinds import PHANTOMS
 from warpline.plan.run import Run
 
@@ -39,6 +40,23 @@ def archive_spec(run: Run, dataset: str, archive: str) -> dict[str, Any]:
         first = f"{run.catalog.config['mirror'].rstrip('/')}/{archive}"
         spec["sources"] = [first, *spec["sources"]]
     return spec
+
+
+def archive_to_fetch(run: Run, dataset: str, archive: str) -> dict[str, Any]:
+    """The same for a job that fetches this archive alone.
+
+    Raises
+    ------
+    WarplineError
+        If the dataset is generated: its archives come all from one job.
+    """
+    if run.catalog.dataset(dataset).spec["phantom"]:
+        raise WarplineError(
+            f"The dataset '{dataset}' is generated at this scale; none of its archives is fetched.",
+            where=run.layout.unpacked(dataset, archive),
+            do=f"Ask for all of them: {run.layout.unpacked(dataset)}.",
+        )
+    return archive_spec(run, dataset, archive)
 
 
 def archive_specs(run: Run, dataset: str) -> dict[str, dict[str, Any]]:
