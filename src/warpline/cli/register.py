@@ -52,6 +52,7 @@ SURE = 0.5  # confidence from which on a result is called sure
     show_default=True,
     help="What comes before the deformation; none trusts the scanners' frames.",
 )
+@click.option("--segmenter", help="A model that segments both, see 'warpline models'.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="All that there are, if not given.")
 @options.json_option
@@ -70,6 +71,7 @@ def register(
     quality: str,
     smoothness: float,
     start: str,
+    segmenter: str | None,
     device: str,
     threads: int | None,
     machine: bool,
@@ -104,6 +106,7 @@ def register(
         start=start,
         masks=(fixed_mask, moving_mask),
         landmarks=points,
+        segmenter=segmenter,
         appearance=modality,
         device=device,
     )

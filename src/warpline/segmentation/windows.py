@@ -73,15 +73,47 @@ def segment(
     """
     numbers = torch.tensor([0, *organ_numbers(network)], dtype=torch.uint8)
     labels = np.empty(image.grid.shape, np.uint8)
+    for start, values in _slabs(network, image, window, overlap, batch, device):
+        labels[start : start + values.shape[1]] = numbers[values.argmax(0)].numpy()
+    return image.with_array(labels)
+
+
+@torch.inference_mode()
+def probabilities(
+    network: nn.Module,
+    image: Image,
+    *,
+    window: int | None,
+    overlap: float = 0.5,
+    batch: int = 1,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """What a network says of a scan: (organs, z, y, x) float32, without the background.
+
+    Parameters are those of `segment`.
+    """
+    found = np.empty((len(network.organs), *image.grid.shape), np.float32)
+    for start, values in _slabs(network, image, window, overlap, batch, device):
+        found[:, start : start + values.shape[1]] = values[1:].numpy()
+    return found
+
+
+def _slabs(
+    network: nn.Module,
+    image: Image,
+    window: int | None,
+    overlap: float,
+    batch: int,
+    device: torch.device | str,
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """What `sliding_window` gives of a scan."""
     volume = torch.from_numpy(image.array.astype(np.float32))[None]
+    size = volume.shape[1:] if window is None else [window] * 3
 
     def predict(windows: torch.Tensor) -> torch.Tensor:
         return network(windows.to(device)).cpu()
 
-    size = volume.shape[1:] if window is None else [window] * 3
-    for start, values in sliding_window(predict, volume, size, overlap=overlap, batch=batch):
-        labels[start : start + values.shape[1]] = numbers[values.argmax(0)].numpy()
-    return image.with_array(labels)
+    return sliding_window(predict, volume, size, overlap=overlap, batch=batch)
 
 
 def sliding_window(

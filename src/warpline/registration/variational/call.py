@@ -17,6 +17,7 @@ from warpline.images.files import read_image
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, to_sitk
 from warpline.registration.variational import pipeline
+from warpline.registration.variational.labels import Segmenter
 from warpline.registration.variational.settings import QUALITIES, Settings
 
 Readable = sitk.Image | Image | str | os.PathLike
@@ -63,6 +64,7 @@ def register(
     masks: tuple[Readable | None, Readable | None] = (None, None),
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,
     probabilities: tuple[np.ndarray, np.ndarray] | None = None,
+    segmenter: str | None = None,
     appearance: str = "auto",
     device: str = "cpu",
 ) -> Registration:
@@ -87,6 +89,8 @@ def register(
         Corresponding points, (n, 3) each, mm, LPS.
     probabilities
         What a segmenter says of both images, (C, z, y, x) each, on their grids.
+    segmenter
+        A model of the house (``warpline models``) that says the probabilities.
     appearance
         Whether both show tissues in ``like`` shades or in ``unlike`` ones, or ``auto``.
     device
@@ -122,6 +126,15 @@ def register(
         Case(name, _image(image), mask=None if mask is None else _image(mask))
         for name, image, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1]))
     ]
+    if segmenter is not None:
+        if probabilities is not None:
+            raise WarplineError(
+                "Probabilities are given, and a segmenter that is to find them.",
+                where="probabilities, segmenter",
+                do="Give one of them.",
+            )
+        of = Segmenter.of_model(segmenter, device)
+        probabilities = of(cases[0]), of(cases[1])
     found = pipeline.register(
         *cases,
         settings,
