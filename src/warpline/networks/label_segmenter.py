@@ -2,13 +2,14 @@
 
 It works at half the resolution: the eight voxels of each cube of 2³ are its input's channels, and
 the eight answers of each cube its last layer's (Shi et al. 2016, *Real-time single image and video
-super-resolution using an efficient sub-pixel convolutional neural network*). Nothing of the image is
-lost, and a convolution costs an eighth.
+super-resolution using an efficient sub-pixel convolutional neural network*). Nothing of the image
+is lost, and a convolution costs an eighth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -48,12 +49,10 @@ class Network(nn.Module):
         self.stride = 2 ** len(channels)
         self.first = nn.Sequential(_unit(Conv3d(8, channels[0], 3, padding=1)), Block(channels[0]))
         self.down = nn.ModuleList(
-            nn.Sequential(_unit(Conv3d(a, b, 2, stride=2)), Block(b))
-            for a, b in zip(channels, channels[1:], strict=False)
+            nn.Sequential(_unit(Conv3d(a, b, 2, stride=2)), Block(b)) for a, b in pairwise(channels)
         )
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(b, a, 2, stride=2)
-            for a, b in reversed(list(zip(channels, channels[1:], strict=False)))
+            nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in reversed(list(pairwise(channels)))
         )
         self.joined = nn.ModuleList(Block(a) for a in reversed(channels[:-1]))
         self.last = Conv3d(channels[0], 8 * (1 + len(self.organs)), 3, padding=1)
