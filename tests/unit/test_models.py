@@ -224,6 +224,7 @@ def test_the_demo_runs_every_model_on_cases_of_another_seed_on_the_models_grid()
                 members = spec.get("members", {dataset: None})
                 seeds = {run.catalog.dataset(m).spec["phantom"]["seed"] for m in members}
                 assert seeds == {2021}
-    assert used == set(SHIPPED)
+    # Those of real images are for these: the demo has generated ones.
+    assert used == {name for name in SHIPPED if "generated" in name}
     trained = {method for _, method in trainings_of(run.catalog, "estienne2020")}
     assert {"estienne2020-task3-road", "estienne2020-task3-noisy-labels"} <= trained

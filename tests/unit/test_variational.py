@@ -382,10 +382,10 @@ def test_a_displacement_of_many_voxels_is_searched():
     known = torch.ones(1, 1, 20, 20, 20)
     fixed = Features(whole[:, :, 4:24, :, 4:24].contiguous(), known)
     moving = Features(whole[:, :, 2:22, :, 6:26].contiguous(), known)
-    velocity = search(fixed, moving, (2.0, 2.0, 2.0), 3)
+    velocity = search(fixed, moving, (2.0, 2.0, 2.0), 3, 27_000)
     inner = velocity[0, :, 5:-5, 5:-5, 5:-5].flatten(1)
     assert inner.mean(1).numpy() == pytest.approx([4.0, 0.0, -4.0], abs=0.3)
-    back = search(moving, fixed, (2.0, 2.0, 2.0), 3)
+    back = search(moving, fixed, (2.0, 2.0, 2.0), 3, 27_000)
     assert torch.allclose(back, -velocity, atol=1e-4)
 
 
