@@ -1,7 +1,6 @@
 # What is to be made is decided by warpline.plan; rules ask it, and hold no logic of their own.
 
 import inspect
-import os
 import sys
 import threading
 from pathlib import Path
@@ -9,21 +8,30 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "src"))
+# The library beside the Snakefile, of a checkout; else the one that is installed.
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+if (SOURCE := HERE.parents[1] / "src").is_dir():
+    sys.path.insert(0, str(SOURCE))
 
 from snakemake_logger_plugin_warpline import take_the_terminal
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
 from warpline.plan.inputs import acquire, cases, evaluate, figures, models
 from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
+
+places = Places.here(installed(HERE.parents[1]))
+
+
+configfile: str(places.config_file)
+
 
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
-export_environment(ROOT / "src")
 try:
-    run = Run(config, ROOT)
+    export_environment(library(), places.networks())
+    run = Run(config, places)
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 

@@ -73,7 +73,7 @@ def canonicalise(
         # A label map may be there for the crop alone.
         only_crop = files.crop is not None and not labels
         label_map = None if only_crop else _check_labels(label_map, files, labels, case_id)
-    if files.landmarks is not None and files.read is None:
+    if files.landmarks is not None and landmarks is None:
         landmarks = read_landmarks(files, image.grid, case_id)
     case = Case(case_id, image, label_map, mask, landmarks)
     write_case(target_folder, case)

@@ -1,4 +1,4 @@
-"""The command ``warpline``: what is asked of fields, results and models, not of the workflow."""
+"""The command ``warpline``: pairs of scans, fields, results and models; and the workflow."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from warpline.cli.apply import apply
 from warpline.cli.compose import compose
 from warpline.cli.convert import convert
 from warpline.cli.evaluate import evaluate
+from warpline.cli.init import init
 from warpline.cli.inspect import inspect
 from warpline.cli.invert import invert
 from warpline.cli.jacobian import jacobian
 from warpline.cli.models import models
 from warpline.cli.provenance import provenance
 from warpline.cli.register import register
+from warpline.cli.run import run
+from warpline.cli.status import status
 
 
 @click.group()
 @click.version_option(package_name="warpline")
 def main() -> None:
-    """What is asked of fields, results and models; the workflow itself is run by snakemake."""
+    """Registration of scans: pairs and cohorts, the fields and results that come of them."""
 
 
 for command in (
@@ -27,11 +30,14 @@ for command in (
     compose,
     convert,
     evaluate,
+    init,
     inspect,
     invert,
     jacobian,
     models,
     provenance,
     register,
+    run,
+    status,
 ):
     main.add_command(command)

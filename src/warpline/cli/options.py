@@ -29,6 +29,13 @@ to_option = program_option("--to", "target", help="The program that is to read t
 fixed_option = click.option("--fixed", type=FILE, help="The fixed image.")
 moving_option = click.option("--moving", type=FILE, help="The moving image.")
 json_option = click.option("--json", "machine", is_flag=True, help="The same for other programs.")
+directory_option = click.option(
+    "-d",
+    "--directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=".",
+    help="One's own folder, where results go too; the working folder by itself.",
+)
 output_option = click.option("-o", "--output", type=FILE, required=True, help="What to write.")
 
 

@@ -19,7 +19,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from warpline.registry import network_folders
+
 PACKAGE = Path(__file__).parents[1]
+NETWORKS_OF = "warpline.networks"
 # What surrounds a job without shaping what it makes, and why.
 FRAME = {
     "warpline.devices": "chooses the card, waits for it, and is part of a recipe as its device",
@@ -197,7 +200,9 @@ def _source(path: Path) -> bytes:
 @cache
 def _parsed(path: Path) -> _Module:
     tree = ast.parse(_source(path), filename=str(path))
-    module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    module = f"{NETWORKS_OF}.{path.stem}"  # of a folder of one's own
+    if path.is_relative_to(PACKAGE):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     parsed = _Module()
     for node in tree.body:
         names = _defined(node)
@@ -276,9 +281,10 @@ def _path(module: str) -> Path | None:
     if parts[0] != PACKAGE.name:
         return None
     base = PACKAGE.joinpath(*parts[1:])
-    if base.with_suffix(".py").is_file():
-        return base.with_suffix(".py")
-    return base / "__init__.py" if (base / "__init__.py").is_file() else None
+    known = [base.with_suffix(".py"), base / "__init__.py"]
+    if module.rpartition(".")[0] == NETWORKS_OF:
+        known += [Path(folder) / f"{parts[-1]}.py" for folder in network_folders()]
+    return next((path for path in known if path.is_file()), None)
 
 
 class _Quiet(ast.NodeTransformer):

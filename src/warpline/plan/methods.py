@@ -36,10 +36,10 @@ def unmarked(method: str) -> tuple[str, str, int]:
 
 
 class Methods:
-    """The methods of config/methods, each read when asked for and checked when read."""
+    """The methods, each read when asked for and checked when read."""
 
     def __init__(self, files: ConfigFiles):
-        self.files, self.models = files, Models(files.root)
+        self.files, self.models = files, Models(files.places)
         self._methods: dict[str, dict[str, Any]] = {}
 
     def get(self, name: str) -> dict[str, Any]:
@@ -60,19 +60,19 @@ class Methods:
             spec = self.files.load("methods", name, "method")
             model = (spec.get("weights") or {}).get("model")
             if model and spec["kind"] == "network":
-                where = f"config/methods/{name}.yaml, key 'weights.model'"
+                where = f"{self.files.told('methods', name)}, key 'weights.model'"
                 spec = as_trained(spec, self.models.card(model, where))
             needed = NEEDED_KEYS.get(spec["kind"], ())
             for key in needed[:1] if spec.get("weights") else needed:
                 if key not in spec:
                     raise WarplineError(
                         f"A method of kind '{spec['kind']}' needs the key '{key}'.",
-                        where=f"config/methods/{name}.yaml",
+                        where=self.files.told("methods", name),
                     )
             if "method" in spec and self.get(spec["method"])["kind"] != "network":
                 raise WarplineError(
                     f"The method '{spec['method']}' is no trained network.",
-                    where=f"config/methods/{name}.yaml, key 'method'",
+                    where=f"{self.files.told('methods', name)}, key 'method'",
                 )
             if "method" in spec and spec["kind"] == "warpline":
                 where = f"config/methods/{name}.yaml, key 'method'"
@@ -88,14 +88,14 @@ class Methods:
         if spec.get("weights") and spec["kind"] != "network":
             raise WarplineError(
                 f"A method of kind '{spec['kind']}' has no weights of its own.",
-                where=f"config/methods/{name}.yaml, key 'weights'",
+                where=f"{self.files.told('methods', name)}, key 'weights'",
                 do="Give them to the network that it names as 'method'.",
             )
         if spec["kind"] == "embedding" and "training" not in self.get(spec["method"]):
             raise WarplineError(
                 f"On which splits an embedding is learned stands under 'training', which the "
                 f"network '{spec['method']}' lacks.",
-                where=f"config/methods/{name}.yaml, key 'method'",
+                where=f"{self.files.told('methods', name)}, key 'method'",
                 do="Give it 'training' with its splits.",
             )
 
@@ -103,7 +103,7 @@ class Methods:
         """Refuse an initial registration that is no baseline, or has one of its own."""
         if spec["initial"] is None:
             return
-        where = f"config/methods/{name}.yaml, key 'initial'"
+        where = f"{self.files.told('methods', name)}, key 'initial'"
         if spec["kind"] == "through_atlas":
             raise WarplineError("This method can have no initial registration.", where=where)
         self.files.path("methods", spec["initial"], where)
@@ -119,7 +119,7 @@ class Methods:
         """Refuse the embedding of a method that searches otherwise or has too few components."""
         if "learned_by" not in spec:
             return
-        where = f"config/methods/{name}.yaml, key 'learned_by'"
+        where = f"{self.files.told('methods', name)}, key 'learned_by'"
         other = self.get(spec["learned_by"])
         if spec["kind"] != "embedding" or other["kind"] != "embedding" or "learned_by" in other:
             raise WarplineError(

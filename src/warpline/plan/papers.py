@@ -17,7 +17,7 @@ from warpline.registry import suggestion
 
 
 class Papers:
-    """The papers of config/papers and the studies of the configuration, in one form."""
+    """The papers and the studies of the configuration, in one form."""
 
     def __init__(self, files: ConfigFiles, datasets: Datasets, methods: Methods):
         self.files, self.datasets, self.methods = files, datasets, methods
@@ -77,7 +77,7 @@ class Papers:
             raise WarplineError(
                 f"The dataset '{dataset}' has no noisy labels to show.",
                 where=where,
-                do=f"Give config/datasets/{dataset}.yaml the key 'noisy_labels'.",
+                do=f"Give {self.datasets.get(dataset).file} the key 'noisy_labels'.",
             )
 
     def _check_explored(self, dataset: str, where: str) -> None:
@@ -87,7 +87,7 @@ class Papers:
             raise WarplineError(
                 f"The figure explores the dataset '{dataset}', which is not described.",
                 where=where,
-                do=f"Set 'explore: true' in config/datasets/{dataset}.yaml.",
+                do=f"Set 'explore: true' in {self.datasets.get(dataset).file}.",
             )
 
     def _check_single(self, paper: Mapping[str, Any], name: str) -> None:

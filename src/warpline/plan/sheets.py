@@ -160,8 +160,15 @@ def first_of_each(
     return chosen
 
 
-def read_pair_sheet(path: Path, cases: set[str], dataset: str) -> list[Pair]:
+def read_pair_sheet(path: Path, cases: set[str], file: str) -> list[Pair]:
     """Pairs from a comma-separated sheet with the columns ``fixed`` and ``moving``.
+
+    Parameters
+    ----------
+    cases
+        The cases that may be paired.
+    file
+        The dataset's file, for errors.
 
     Raises
     ------
@@ -173,7 +180,7 @@ def read_pair_sheet(path: Path, cases: set[str], dataset: str) -> list[Pair]:
         raise WarplineError(
             "The pair sheet does not exist.",
             where=path,
-            do=f"Check 'pairs' in config/datasets/{dataset}.yaml.",
+            do=f"Check 'pairs' in {file}.",
         )
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, skipinitialspace=True)

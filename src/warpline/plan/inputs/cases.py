@@ -145,7 +145,7 @@ def alignment_reference(run: Run, dataset: str) -> str:
 
 def alignment_parameters(run: Run, dataset: str) -> list[str]:
     """elastix' parameter files of an alignment."""
-    return [run.project_file(path) for path in alignment(run, dataset)["parameter_files"]]
+    return [run.named_file(path, "datasets") for path in alignment(run, dataset)["parameter_files"]]
 
 
 def atlas_batches(run: Run, dataset: str) -> list[str]:

@@ -92,7 +92,9 @@ def learned_embedding(run: Run, dataset: str, method: str) -> str | list[str]:
 
 def parameter_files(run: Run, method: str) -> list[str]:
     """elastix' parameter files of a method."""
-    return [run.project_file(path) for path in run.catalog.method(method)["parameter_files"]]
+    return [
+        run.named_file(path, "methods") for path in run.catalog.method(method)["parameter_files"]
+    ]
 
 
 def initial_registrations(
