@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,10 +15,10 @@ from warpline.errors import WarplineError
 from warpline.images.resample import resample_to
 from warpline.networks.weights import trained
 from warpline.plan.models import Models
+from warpline.plan.places import Places, project_folder
 from warpline.plan.recipe import NetworkEntry, Step
 from warpline.segmentation.windows import probabilities
 
-PROJECT = Path(__file__).parents[4]
 # Steps that take a case out of the scanner's frame, which has to lead back to its voxels.
 UNFRAMED = ("centre_frame",)
 
@@ -44,10 +43,8 @@ class Segmenter:
     device: torch.device
 
     @classmethod
-    def of_model(
-        cls, name: str, device: torch.device | str = "cpu", project: Path = PROJECT
-    ) -> Segmenter:
-        """A model of the house, for images as they come from the scanner.
+    def of_model(cls, name: str, device: torch.device | str = "cpu") -> Segmenter:
+        """A model of the project or of the working folder, for images as the scanner gives them.
 
         Raises
         ------
@@ -55,7 +52,7 @@ class Segmenter:
             If there is no such model, it segments nothing, or its card does not say how the cases
             were prepared that it learned from.
         """
-        models, place = Models(project), torch.device(device)
+        models, place = Models(Places.here(project_folder())), torch.device(device)
         card = models.card(name)
         recipe = card["recipe"]
         if recipe["training"]["objective"] != "segmentation":
