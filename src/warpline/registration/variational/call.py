@@ -165,7 +165,7 @@ DETAILS = {
     "dilation": 2,
     "robust": None,
     "landmark_weight": 1.0,
-    "extra_weight": 1.0,
+    "extra_weight": 16.0,
 }
 
 
