@@ -59,6 +59,19 @@ class Catalog:
         """A paper by the name of its file, or a study of the configuration in the same form."""
         return self._papers.get(name)
 
+    def known(self, kind: str) -> list[str]:
+        """The names of the files of a kind: ``datasets``, ``methods`` or ``papers``."""
+        return self._files.known(kind)
+
+    def arena(self, kind: str, name: str) -> dict[str, Any] | None:
+        """How a method or dataset takes part in the arena, if its own file says that it does."""
+        own = self.config["override"][kind].get(name) or {}
+        text = self._files.path(kind, name).read_text(encoding="utf-8")
+        if "arena" not in text and "arena" not in own:
+            return None  # most files: they need not be checked for that
+        (self.method if kind == "methods" else self.dataset)(name)
+        return self._files.arena(kind, name)
+
     @property
     def papers(self) -> list[str]:
         """The papers and studies of this run."""

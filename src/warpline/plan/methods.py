@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from warpline.errors import WarplineError
+from warpline.plan.config import merge
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.models import Models, as_trained
 
@@ -13,6 +14,8 @@ from warpline.plan.models import Models, as_trained
 # seed: <recipe>@<fold>~<seed> is a method of its own. Without marks it is trained on all folds, by
 # its first seed.
 HELD_OUT, SEED = "@", "~"
+# Between a method and another strength of its regularisation, in the arena.
+STRENGTH = "+"
 NEEDED_KEYS = {
     "network": ("network", "loss", "training"),
     "through_atlas": ("method",),
@@ -56,6 +59,8 @@ class Methods:
         if further:
             spec = self.get(name)
             return {**spec, "seed": spec["seed"] + further}
+        if STRENGTH in name:
+            return self._at_strength(*name.split(STRENGTH, 1))
         if name not in self._methods:
             spec = self.files.load("methods", name, "method")
             model = (spec.get("weights") or {}).get("model")
@@ -82,6 +87,21 @@ class Methods:
             self._check_learned_by(spec, name)
             self._methods[name] = {**spec, "seed": spec["seed"] + self.files.config["seed"]}
         return self._methods[name]
+
+    def _at_strength(self, name: str, value: str) -> dict[str, Any]:
+        """A method with another strength of the regularisation that its file names."""
+        spec = self.get(name)
+        strength = (self.files.arena("methods", name) or {}).get("strength")
+        if strength is None or float(value) not in strength["values"]:
+            raise WarplineError(
+                f"The method '{name}' has no strength {value}.",
+                where=f"{self.files.told('methods', name)}, key 'arena.strength'",
+            )
+        *outer, last = strength["key"].split(".")
+        changed: dict[str, Any] = {last: float(value)}
+        for key in reversed(outer):
+            changed = {key: changed}
+        return merge(spec, {"title": f"{spec['title']}, {value}", **changed})
 
     def _check_weights(self, spec: Mapping[str, Any], name: str) -> None:
         """Refuse weights of what is no network, and an embedding by a network of unknown splits."""
