@@ -375,3 +375,13 @@ def test_what_is_drawn_comes_as_often_as_its_pair_and_its_seed():
     pairs, trainings = weights.sum(axis=2) / 3, weights.sum(axis=1) / 4
     np.testing.assert_array_equal(weights, pairs[:, :, None] * trainings[:, None, :])
     assert trainings.max() > 1
+
+
+def test_the_variance_of_a_mean_over_trainings_is_that_of_their_means():
+    """Pairs do not differ, three seeds do: two degrees of freedom, all of them the seeds'."""
+    trainings = np.tile([0, 1, 2], 4)
+    values = np.array([0.3, 0.1, -0.1])[trainings]
+    names = [pair for pair in apart(4) for _ in range(3)]
+    variance, freedom = sample(values, names, trainings).variance(values)
+    assert variance == pytest.approx(np.var([0.3, 0.1, -0.1], ddof=1) / 3)
+    assert freedom == pytest.approx(2)

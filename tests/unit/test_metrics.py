@@ -122,6 +122,20 @@ def test_how_far_the_lattice_is_looked_at_changes_no_distance(monkeypatch, spaci
             np.testing.assert_allclose(distances, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [0.25, 4.0])
+def test_the_nearest_is_found_whatever_the_voxels_size(size):
+    """One voxel and two others: six to one side, and farther among the places looked up."""
+    fixed, warped = np.zeros((2, 14, 14, 14), int)
+    fixed[3, 3, 3] = warped[9, 3, 3] = warped[7, 7, 7] = 1
+    found = metrics.surface_distances(fixed, warped, [1], (size,) * 3)[1]
+    corners = np.array(list(np.ndindex(2, 2, 2)))
+    one, others = corners + 3, np.concatenate([corners + np.array([9, 3, 3]), corners + 7])
+    between = cdist(one, others)
+    for way, axis in enumerate((1, 0)):
+        expected = size * np.sort(between.min(axis=axis))
+        np.testing.assert_allclose(found.distances[way], expected)
+
+
 def test_scaling_distances_is_scaling_voxels(label_maps):
     in_voxels = metrics.surface_distances(*label_maps, [1])[1]
     in_mm = metrics.surface_distances(*label_maps, [1], (2.0, 2.0, 2.0))[1]
