@@ -1,39 +1,11 @@
 """Write an experiment's fields in Learn2Reg's submission layout, as one zip."""
 
-import tempfile
-import zipfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from warpline.cases.case import read_case
-from warpline.fields.io import read_field
-from warpline.fields.learn2reg import write_submission
-from warpline.files import atomic_path
-from warpline.plan.pairs import Pair, pair_name
+from warpline.evaluation.submission import write_submissions
 from warpline.provenance.record import recorded_job
-
-
-def main(
-    folders: Mapping[str, str], fields: Mapping[str, str], pairs: Sequence[Pair], target: str
-) -> None:
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        atomic_path(target) as path,
-        zipfile.ZipFile(path, "w") as archive,
-    ):
-        for fixed_id, moving_id in pairs:
-            name = pair_name((fixed_id, moving_id))
-            field = read_field(Path(fields[name]) / f"{name}.nii.gz")
-            file = Path(scratch) / f"disp_{fixed_id.zfill(4)}_{moving_id.zfill(4)}.npz"
-            write_submission(file, field, read_case(folders[moving_id]).grid)
-            archive.write(file, file.name)
-            file.unlink()
-            print(file.name, flush=True)
-
 
 if "snakemake" in globals():
     with recorded_job(snakemake):
-        main(
+        write_submissions(
             snakemake.params.folders,
             snakemake.params.fields,
             [tuple(pair) for pair in snakemake.params.pairs],

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from warpline.errors import WarplineError
+
+# The folders of one's own whose Python files are networks; jobs inherit it.
+NETWORKS = "WARPLINE_NETWORKS"
+
+
+def network_folders() -> list[str]:
+    """The folders of one's own that hold networks."""
+    return [folder for folder in os.environ.get(NETWORKS, "").split(os.pathsep) if folder]
 
 
 def lookup(name: str, known: Mapping[str, str], what: str, where: object = None) -> Any:

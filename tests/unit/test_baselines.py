@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from warpline.cases.case import Case, read_case, write_case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
+from warpline.plan.catalog import Catalog
 from warpline.registration import align, baselines
 from warpline.registration.baselines.affine import _matrix_of_field, prealign
+from warpline.registration.initial import resample_moving
 
 pytestmark = pytest.mark.tool("elastix")
 
@@ -142,6 +145,29 @@ def test_masks_are_used(kind, pair):
     assert not np.array_equal(free.vectors, bound.vectors)
     ignored = run(kind, masked, QUICK[kind] | {"masked": False})
     np.testing.assert_array_equal(free.vectors, ignored.vectors)
+
+
+def test_a_b_spline_does_not_start_blind():
+    """Images 35 mm apart: the B-spline alone is lost; after the stage that its file names not."""
+    spec = Catalog({"scale": "demo"}, ROOT).method("elastix-bspline")
+    grid = Grid((24, 30, 36), (4.0, 4.0, 4.0))
+    fixed = Case("one", blob(grid))
+    away = np.eye(4)
+    away[:3, 3] = (35.0, 0.0, 0.0)
+    moving = Image(fixed.image.array, replace(grid, origin=(35.0, 0.0, 0.0)))
+    options = {"files": [ROOT / path for path in spec["parameter_files"]]}
+    options |= {"MaximumNumberOfIterations": 30, "NumberOfSpatialSamples": 1000}
+
+    def error(field: DisplacementField) -> float:
+        body = fixed.image.array > 0.5
+        return float(np.linalg.norm(field.vectors[body] - away[:3, 3], axis=-1).mean())
+
+    blind = run("elastix", (fixed, Case("two", moving)), options)
+    first = run(spec["initial"], (fixed, Case("two", moving)), QUICK["affine"])
+    moved = resample_moving(Case("two", moving), first)
+    found = first.compose(run("elastix", (fixed, moved), options))
+    assert error(blind) > 10
+    assert error(found) < 1
 
 
 def test_the_mask_of_the_fixed_case_alone(pair):

@@ -20,17 +20,20 @@ CUDA = ROOT / "envs" / "torch-cuda.yaml"
 CONTAINER = ROOT / "envs" / "warpline.def"
 LINE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][A-Za-z0-9.+!]*)(?: ; (.+))?")
 # Modules that a script imports by a name in the configuration: all files of these packages.
-REGISTRATION = "registration registration/baselines registration/embedding networks"
+REGISTRATION = "registration registration/baselines registration/embedding registration/rivals"
+REGISTRATION += " networks"
 CHOSEN = {
+    "arena_cell": REGISTRATION,
     "figures": "figures",
     "phantom": "phantoms/providers",
     "prepare": "acquire/formats cases cases/steps",
+    "prepare_aligned": "acquire/formats cases cases/steps",
     "register": REGISTRATION,
     "register_and_evaluate": REGISTRATION,
     "train": "networks training",
 }
 # Where a distribution has another name than the module that it brings.
-DISTRIBUTIONS = {"yaml": "pyyaml", "ants": "antspyx", "itk": "itk-elastix"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "ants": "antspyx", "itk": "itk-elastix"}
 
 
 def normal(name: str) -> str:

@@ -19,7 +19,7 @@ def laid(folder: Path, *names: str) -> None:
 
 
 def inputs(folder: Path, kind: str, *rows: dict[str, str]) -> list[str]:
-    found = OwnFolder(folder, kind).inputs(EMPTY | row for row in rows)
+    found = OwnFolder(folder, kind, folder / "results").inputs(EMPTY | row for row in rows)
     return [path.relative_to(folder).as_posix() for path in found]
 
 
@@ -33,6 +33,21 @@ def test_paths_of_the_case_sheet_and_the_files_that_belong_to_them(tmp_path):
     two = {"case": "2", "image": "a.nii.gz", "labels": "c.hdr", "mask": "missing.nii"}
     found = inputs(tmp_path, "followup", one, two)
     assert found == [*expected, "a.nii.gz"]
+
+
+def test_results_and_hidden_folders_within_the_folder_are_no_source(tmp_path):
+    laid(tmp_path, "results/data/x/prepared/001/image.nii.gz", ".cache/001.nii", "task/001.nii")
+    assert inputs(tmp_path, "msd", {"case": "001"}) == ["task/001.nii"]
+
+
+def test_a_folder_of_dicom_files_is_an_image(tmp_path):
+    laid(tmp_path, "anna/ct/1.dcm", "anna/ct/2.dcm", "bert/ct/1.dcm", "anna/labels.nii.gz")
+    row = {"case": "a", "image": "anna/ct", "labels": "anna/labels.nii.gz"}
+    assert inputs(tmp_path, "folder", row) == [
+        "anna/ct/1.dcm",
+        "anna/ct/2.dcm",
+        "anna/labels.nii.gz",
+    ]
 
 
 def test_patterns_of_dirlab_find_files_in_whatever_capitals_or_the_zip_that_holds_them(tmp_path):

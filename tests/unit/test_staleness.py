@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 PAPERS = ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"]
 # Rules whose jobs all run the same code.
 PLAIN = (
-    "align", "atlas", "evaluate", "explore", "fetch", "fetch_cases", "given_weights",
+    "align", "arena", "atlas", "evaluate", "explore", "explorer", "fetch", "fetch_cases",
+    "given_weights",
     "judge_labels", "measure_organs", "model", "report", "submission", "tables",
 )  # fmt: skip
 
@@ -47,6 +48,7 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
     members = {m for d in named for m in catalog.dataset(d).spec.get("members", {})}
     datasets = sorted(named | members)
     own = [d for d in datasets if "members" not in catalog.dataset(d).spec]
+    aligned = [d for d in own if cases.ready_stage(run, d) == "prealigned"]
     labelled = [d for d in datasets if catalog.dataset(d).spec["noisy_labels"]]
     embeddings = [m for m in registered if catalog.method(m)["kind"] == "embedding"]
 
@@ -55,7 +57,8 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
 
     return {name: {"": run.code(f"{name}.py")} for name in PLAIN} | {
         "phantom": {d: acquire.phantom_code(run, d) for d in own},
-        "prepare": {d: cases.preparation_code(run, d) for d in own},
+        "prepare": {d: cases.preparation_code(run, d) for d in own if d not in aligned},
+        "prepare_aligned": {d: cases.aligned_preparation_code(run, d) for d in aligned},
         "noisy_labels": {d: cases.labelling_code(run, d) for d in labelled},
         "train": {m: train.training_code(run, m) for _, m in trained},
         "embed": {m: train.embedding_code(run, m) for m in embeddings},
@@ -186,14 +189,14 @@ EDITS = [
     ("plan.kinds", "FIGURES", "value", {}),
     # Archives, formats, phantoms.
     ("acquire.tcia", "download_series", "body",
-     {"fetch": ALL, "fetch_cases": ALL, "given_weights": ALL}),
-    ("acquire.canonical", "canonicalise", "body", {"prepare": ALL}),
+     {"fetch": ALL, "fetch_cases": ALL, "given_weights": ALL, "phantom": ALL}),
+    ("acquire.canonical", "canonicalise", "body", {"prepare": ALL, "prepare_aligned": ALL}),
     ("acquire.formats.dirlab", "locate", "body", {"prepare": ["dirlab"]}),
     ("phantoms.providers.kits19", "write_kits19", "body", {"phantom": ["kits19"]}),
     ("phantoms.anatomy.chest.tissue", "make_texture", "body", {"phantom": [*WITH_LUNGS, "luna"]}),
     # Preparation: the datasets that take the step, and recipes that do.
     ("cases.lungs", "segment_lungs", "body", {"prepare": WITH_LUNGS}),
-    ("cases.steps.masks", "harmonise", "body", {"prepare": ABDOMENS}),
+    ("cases.steps.masks", "harmonise", "body", {"prepare_aligned": ABDOMENS}),
     ("cases.steps.geometry", "resize", "body",
      {"prepare": ["luna16"], "train": ["hansen2020"], "embed": ALL, "register": ["hansen2020"]}),
     ("cases.exploration", "describe", "body", {"prepare": ["luna16"]}),
@@ -218,7 +221,8 @@ EDITS = [
     ("evaluation.pooling", "under_names", "body", {"tables": ALL}),
     ("segmentation.noisy_labels", "verdicts", "body",
      {"judge_labels": ALL, "figures": ["estienne2020/noisy_labels"]}),
-    ("tables.render", "to_html", "body", {"tables": ALL}),
+    ("tables.render", "to_html", "body", {"tables": ALL, "arena": ALL}),
+    ("tables.ranking", "wins", "body", {"arena": ALL}),
     ("figures.boxplots", "draw", "body",
      {"figures": ["estienne2020/abdomen_dice", "estienne2020/dice", "hansen2020/tre",
                   "hu2020/tre"]}),
@@ -261,9 +265,10 @@ def test_every_rule_that_runs_code_says_which():
             if "output:" not in block:  # a target
                 continue
             script = re.search(r"scripts/(\w+)\.py", block)[1]
-            rules[script] = re.search(r"\bcode=|registration_settings", block) is not None
+            rules[script] = re.search(r"\bcode=|(registration|cell)_settings", block) is not None
     assert all(rules.values()), rules
-    known = {*jobs(), "register_and_evaluate"}  # the latter: by the codes of both
+    # By the codes of both, and by that of the method and of its script.
+    known = {*jobs(), "register_and_evaluate", "arena_cell"}
     assert set(rules) == known
 
 
@@ -295,6 +300,7 @@ def test_what_is_looked_up_by_name_is_known():
         "phantoms/__init__.py",
         "registration/baselines/__init__.py",
         "registration/method.py",
+        "registration/rivals/__init__.py",
         "registry.py",
         "training/objectives.py",
         "training/registration_loss.py",

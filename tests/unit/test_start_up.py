@@ -21,12 +21,15 @@ NETWORKS = IMAGES | RECORDS | {"torch"}
 # What each script may load. A library that only some of its jobs use is loaded by those.
 ALLOWED: dict[str, set[str]] = {
     "align": IMAGES | {"scipy.ndimage"},
+    "arena": set(),
+    "arena_cell": IMAGES | RECORDS | {"scipy.ndimage"},
     "atlas": IMAGES,
     "embed": IMAGES | {"torch"},
     "evaluate": IMAGES | RECORDS | {"scipy.ndimage"},
     "evaluate_segmentation": NETWORKS | {"scipy.ndimage"},
     "evaluate_synthetic": NETWORKS | {"scipy.ndimage"},
     "explore": IMAGES,
+    "explorer": set(),
     "fetch": set(),
     "fetch_cases": set(),
     "figures": set(),
@@ -37,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "noisy_labels": NETWORKS | {"scipy.ndimage"},
     "phantom": set(),
     "prepare": IMAGES,
+    "prepare_aligned": IMAGES | {"scipy.ndimage"},
     "register": IMAGES | RECORDS,
     "register_and_evaluate": IMAGES | RECORDS | {"scipy.ndimage"},
     "report": set(),

@@ -42,6 +42,15 @@ def test_real_data_are_downloaded_and_none_generated(project, scale):
     assert "fetch" in output
 
 
+def test_the_first_line_says_the_scale_that_holds_and_what_will_be_downloaded(project):
+    project.write("study.yaml", {"scale": "cpu"})
+    asked = ("--workflow-profile", "profiles/gpu", "--configfile", "study.yaml")
+    output = project.snakemake("--dry-run", *asked, "--config", "threads=1", "--", "bouabid2019")
+    assert "Scale cpu (smaller networks than published; from study.yaml), real images" in output
+    assert output.index("luna16 (11 files, 66 GB)") < output.index("Building DAG")
+    assert "phantom" not in output
+
+
 def test_parsing_imports_nothing_heavy(project):
     code = (
         "import sys; sys.path.insert(0, 'src')\n"
@@ -117,6 +126,17 @@ EXAMPLES = {*(ROOT / "config" / "examples").glob("*.yaml")} - {
 def test_every_example_can_be_run(project, example):
     output = project.snakemake("--dry-run", "--configfile", f"config/examples/{example.name}")
     assert "total" in output
+
+
+def test_the_arena_is_a_job_a_cell(project):
+    """Every method on every dataset, a network that is trained for one of them on all."""
+    settings = "arena={'methods': ['syn', 'estienne2020-task4-sym']}"
+    output = project.snakemake("--dry-run", "--quiet", "rules", "--config", settings, "--", "arena")
+    counts = dict(line.split()[:2] for line in output.splitlines() if len(line.split()) == 2)
+    # Seven datasets: unregistered, SyN at five strengths with its own, the network.
+    assert counts["arena_cell"] == str(7 * (1 + 5 + 1))
+    assert counts["train"] == "1"
+    assert counts["arena_comparison"] == "1"
 
 
 @pytest.mark.long

@@ -1,29 +1,42 @@
 # What is to be made is decided by warpline.plan; rules ask it, and hold no logic of their own.
 
 import inspect
-import os
 import sys
-import threading
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "src"))
+# The library beside the Snakefile, of a checkout; else the one that is installed.
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+if (SOURCE := HERE.parents[1] / "src").is_dir():
+    sys.path.insert(0, str(SOURCE))
 
 from snakemake_logger_plugin_warpline import take_the_terminal
+from snakemake_logger_plugin_warpline.asked import arguments, settle
+from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, cases, evaluate, figures, models
-from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, figures
+from warpline.plan.inputs import models, papers, register, train, weights
+from warpline.plan.outlook import outlook
+from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
+
+places = Places.here(installed(HERE.parents[1]))
+
+
+configfile: str(places.config_file)
+
 
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
-export_environment(ROOT / "src")
+    asked = settle(workflow, config, arguments())
 try:
-    run = Run(config, ROOT)
+    export_environment(library(), places.networks())
+    run = Run(config, places)
+    if workflow.is_main_process and workflow.output_settings:
+        logger.info(outlook(run, *asked))
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 
@@ -34,7 +47,7 @@ CASES_FIRST, TRAININGS_FIRST = 10, 20
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_-]+(@[A-Za-z0-9]+)?(~[0-9]+)?",
+    method=r"[A-Za-z0-9_-]+(\+[0-9.e-]+)?(@[A-Za-z0-9]+)?(~[0-9]+)?",
     paper=r"[A-Za-z0-9_-]+",
     split=r"[A-Za-z0-9]+",
     batch=r"[A-Za-z0-9_.-]+",
@@ -75,13 +88,6 @@ def in_report(files, caption, paper, subcategory):
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
     return lambda wildcards, attempt: amount * attempt
-
-
-def stop_timers():
-    """End the timers of Snakemake's rate limit, for which it would wait before it exits."""
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.cancel()
 
 
 onsuccess:

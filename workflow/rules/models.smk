@@ -12,9 +12,9 @@ for name in settings["models"]:
             sidecar=ask(models.sidecar, model=name),
             records=ask(models.held_out_records, model=name),
         output:
-            weights=weights.model_file(run, name, "safetensors"),
-            card=weights.model_file(run, name, "json"),
-            history=weights.model_file(run, name, "csv"),
+            weights=weights.new_model_file(run, name, "safetensors"),
+            card=weights.new_model_file(run, name, "json"),
+            history=weights.new_model_file(run, name, "csv"),
         log:
             layout.log(f"models/{name}"),
         benchmark:

@@ -10,10 +10,10 @@ import click
 
 from warpline.cli import options
 from warpline.plan.models import Models
+from warpline.plan.places import Places, project_folder
 
 # The scores that are told of a model, the first of them that it has.
 TOLD = ("dice", "tre", "mae", "cc_squared")
-PROJECT = Path(__file__).parents[3]
 
 
 @click.command()
@@ -22,16 +22,15 @@ PROJECT = Path(__file__).parents[3]
 @click.option(
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=PROJECT,
-    help="The folder that holds 'models'; that of this installation where it is not given.",
+    help="Another project's folder, which holds 'models'.",
 )
 @options.in_words
-def models(name: str | None, machine: bool, project: Path) -> None:
-    """The models that come with the project, or all that is known of one of them.
+def models(name: str | None, machine: bool, project: Path | None) -> None:
+    """The project's models and those of the working folder, or all that is known of one.
 
     A method uses one with "weights: {model: NAME}".
     """
-    known = Models(project)
+    known = Models(project or Places.here(project_folder()))
     names = [name] if name else known.known()
     cards = {name: known.card(name) for name in names}
     if machine:
@@ -44,7 +43,7 @@ def models(name: str | None, machine: bool, project: Path) -> None:
 
 def _listed(known: Models, cards: dict[str, dict[str, Any]]) -> str:
     if not cards:
-        return f"There are no models in {known.folder}."
+        return f"There are no models in {known.folders[-1]}."
     rows = [("model", "network", "parameters", "kB", "trained on", "score on held-out cases")]
     for name, card in cards.items():
         size = known.file(name, "safetensors").stat().st_size

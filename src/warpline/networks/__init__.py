@@ -1,7 +1,8 @@
 """Registration networks, one file a network; a recipe names the file.
 
 A network file defines ``Network``, a `RegistrationNetwork`. Nothing else has to change for a new
-one: the recipe's ``network.name`` is the module's name, ``network.parameters`` its arguments.
+one: the recipe's ``network.name`` is the module's name, ``network.parameters`` its arguments. The
+file lies here, or beside its recipe in a folder of one's own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from torch import nn
 
 from warpline.errors import WarplineError
 from warpline.plan.recipe import Parameters
-from warpline.registry import suggestion
+from warpline.registry import network_folders, suggestion
+
+# Those of a folder of one's own are found beside these.
+__path__ += network_folders()
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 from warpline.plan.dataset import Dataset
@@ -15,6 +16,7 @@ from warpline.plan.datasets import Datasets
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.methods import Methods
 from warpline.plan.papers import Papers
+from warpline.plan.places import Places
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +29,8 @@ class Catalog:
     config
         The merged configuration (files and command line).
     root
-        The project's folder, with ``config/`` and ``workflow/schemas/``.
+        The project's folder, with ``config/`` and ``workflow/schemas/``; or with it a folder of
+        one's own.
 
     Raises
     ------
@@ -35,12 +38,13 @@ class Catalog:
         If the configuration is not valid; when a file is asked for, if that is not.
     """
 
-    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike = "."):
-        self._files = ConfigFiles(config, root)
+    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike | Places = "."):
+        self.places = root if isinstance(root, Places) else Places(Path(root))
+        self._files = ConfigFiles(config, self.places)
         self._methods = Methods(self._files)
         self._datasets = Datasets(self._files, self._methods)
         self._papers = Papers(self._files, self._datasets, self._methods)
-        self.root, self.config, self.scale = self._files.root, self._files.config, self._files.scale
+        self.config, self.scale = self._files.config, self._files.scale
         self.answers: dict[tuple, Any] = {}  # see `remembered`
 
     def dataset(self, name: str) -> Dataset:
@@ -54,6 +58,19 @@ class Catalog:
     def paper(self, name: str) -> dict[str, Any]:
         """A paper by the name of its file, or a study of the configuration in the same form."""
         return self._papers.get(name)
+
+    def known(self, kind: str) -> list[str]:
+        """The names of the files of a kind: ``datasets``, ``methods`` or ``papers``."""
+        return self._files.known(kind)
+
+    def arena(self, kind: str, name: str) -> dict[str, Any] | None:
+        """How a method or dataset takes part in the arena, if its own file says that it does."""
+        own = self.config["override"][kind].get(name) or {}
+        text = self._files.path(kind, name).read_text(encoding="utf-8")
+        if "arena" not in text and "arena" not in own:
+            return None  # most files: they need not be checked for that
+        (self.method if kind == "methods" else self.dataset)(name)
+        return self._files.arena(kind, name)
 
     @property
     def papers(self) -> list[str]:

@@ -34,11 +34,14 @@ class Dataset:
         The validated dataset file with the scale's overrides.
     cases
         Rows of the case sheet, in its order.
+    file
+        The dataset's file, as errors name it.
     """
 
     name: str
     spec: Mapping[str, Any]
     cases: tuple[Mapping[str, str], ...]
+    file: str = ""
 
     @property
     def ids(self) -> list[str]:
@@ -83,13 +86,13 @@ class Dataset:
         if rule is None:
             raise WarplineError(
                 f"The dataset '{self.name}' defines no pairs for the split '{split}'.",
-                where=f"config/datasets/{self.name}.yaml, key 'pairs'",
+                where=f"{self.file}, key 'pairs'",
                 do=f"It has pairs for: {', '.join(self.spec['pairs']) or 'none'}.",
             )
         named = rule.get("split", split)
         cases = self.split(*([named] if isinstance(named, str) else named))
         if rule["from"] == "sheet":
-            pairs = read_pair_sheet(Path(rule["file"]), set(cases), self.name)
+            pairs = read_pair_sheet(Path(rule["file"]), set(cases), self.file)
         elif rule["from"] == "patient":
             pairs = self._two_of_each_patient(cases)
         else:
@@ -97,7 +100,7 @@ class Dataset:
         if not pairs:
             raise WarplineError(
                 f"The split '{split}' of '{self.name}' makes no pair.",
-                where=f"config/datasets/{self.name}.yaml, key 'pairs.{split}'",
+                where=f"{self.file}, key 'pairs.{split}'",
                 do="Give it at least two cases.",
             )
         limit, seed = rule.get("limit"), rule.get("seed", 0)
@@ -203,7 +206,7 @@ class Dataset:
         if atlas is None:
             raise WarplineError(
                 f"The dataset '{self.name}' has no atlas, which a method or its pairs need.",
-                where=f"config/datasets/{self.name}.yaml, key 'atlas'",
+                where=f"{self.file}, key 'atlas'",
                 do="Give it one: atlas: {among: train}, or atlas: {case: <id>}.",
             )
         if atlas["case"] is not None:

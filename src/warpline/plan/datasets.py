@@ -1,4 +1,4 @@
-"""The datasets of config/datasets, those made of others included."""
+"""The datasets, those made of others included."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from warpline.plan.sheets import first_of_each, read_case_sheet, refuse_shared_s
 from warpline.plan.sources import BY_PATH, BY_PATTERN
 from warpline.registry import suggestion
 
+# What an override can set to null, in words.
+LEFT_OUT = {"archives": "archive", "per_case": "file per case", "pairs": "rule of pairs for"}
+
 
 class Datasets:
     """The datasets, each read when asked for and checked when read."""
@@ -32,14 +35,17 @@ class Datasets:
             if "members" in spec:
                 self._datasets[name] = self._merged(name, spec)
                 return self._datasets[name]
-            for key in ("archives", "per_case"):
+            for key in LEFT_OUT:
                 spec[key] = self._left_in(name, key, spec[key])
-            sheet = self.files.root / spec["case_sheet"]
+            if spec["cases"]:
+                spec["cases"] = {split: n for split, n in spec["cases"].items() if n is not None}
+            file = self.files.told("datasets", name)
+            sheet = self._sheet(spec)
             for rule in spec["pairs"].values():
                 if "file" in rule:
                     # Relative, so that the project may move without being trained anew.
-                    rule["file"] = os.path.relpath(self.files.root / rule["file"])
-            dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]))
+                    rule["file"] = os.path.relpath(self.files.places.find(rule["file"], "datasets"))
+            dataset = Dataset(name, spec, read_case_sheet(sheet, spec["cases"]), file)
             if spec["folder"] and spec["format"] in (*BY_PATH, *BY_PATTERN):
                 refuse_shared_scans(read_case_sheet(sheet), spec["folder"], sheet)
             self._check_per_case(name, spec["per_case"], sheet)
@@ -47,7 +53,7 @@ class Datasets:
             if spec["prealign"]:
                 other = spec["prealign"]["dataset"]
                 if other not in (None, name):
-                    where = f"config/datasets/{name}.yaml, key 'prealign.dataset'"
+                    where = f"{self.files.told('datasets', name)}, key 'prealign.dataset'"
                     self.files.path("datasets", other, where)
                 (dataset if other in (None, name) else self.get(other)).row(
                     spec["prealign"]["reference"]
@@ -56,9 +62,12 @@ class Datasets:
                 dataset.atlas_candidates()
         return self._datasets[name]
 
+    def _sheet(self, spec: Mapping[str, Any]) -> Path:
+        return self.files.places.find(spec["case_sheet"], "datasets")
+
     def _merged(self, name: str, spec: dict[str, Any]) -> Dataset:
         """A dataset made of others' cases, each called <dataset>.<case>."""
-        file = f"config/datasets/{name}.yaml"
+        file = self.files.told("datasets", name)
         spec["members"] = {key: value for key, value in spec["members"].items() if value}
         rows = []
         for member, splits in spec["members"].items():
@@ -72,9 +81,7 @@ class Datasets:
                 )
             data = self.get(member)
             known = {split: own for own, given in splits.items() for split in given or ()}
-            listed = {
-                row["split"] for row in read_case_sheet(self.files.root / data.spec["case_sheet"])
-            }
+            listed = {row["split"] for row in read_case_sheet(self._sheet(data.spec))}
             for split in known:
                 if split not in listed:  # one that only this run has no case of will do
                     raise WarplineError(
@@ -90,7 +97,7 @@ class Datasets:
                 if row["split"] in known
             ]
         spec["case_sheet"] = file
-        merged = Dataset(name, spec, tuple(first_of_each(rows, spec["cases"], file)))
+        merged = Dataset(name, spec, tuple(first_of_each(rows, spec["cases"], file)), file)
         noisy = spec["noisy_labels"]
         if noisy:
             where = f"{file}, key 'noisy_labels"
@@ -107,18 +114,17 @@ class Datasets:
             for split in sorted(splits - known):
                 raise WarplineError(
                     f"The dataset '{name}' has no split '{split}'.",
-                    where=f"config/datasets/{name}.yaml, key 'per_case.{kind}.splits'",
+                    where=f"{self.files.told('datasets', name)}, key 'per_case.{kind}.splits'",
                     do=suggestion(split, known),
                 )
 
     def _left_in(self, name: str, key: str, entries: Mapping[str, Any]) -> dict[str, Any]:
-        """A dataset's archives or files, without those that an override or a scale took out."""
+        """A dataset's archives, files or pairs, without what an override or a scale took out."""
         known = read_yaml(self.files.path("datasets", name)).get(key) or {}
-        what = "archive" if key == "archives" else "file per case"
         for entry, value in entries.items():
             if value is None and entry not in known:
                 raise WarplineError(
-                    f"There is no {what} '{entry}' to leave out of the dataset '{name}'.",
+                    f"There is no {LEFT_OUT[key]} '{entry}' to leave out of the dataset '{name}'.",
                     where=f"key 'override.datasets.{name}.{key}' of the configuration",
                     do=suggestion(entry, known),
                 )

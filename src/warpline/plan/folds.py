@@ -21,7 +21,7 @@ def folds(catalog: Catalog, dataset: str) -> list[str]:
     data = catalog.dataset(dataset)
     rules = data.spec["pairs"]
     pooled = [split for split, rule in rules.items() if rule.get("cross_validation")]
-    where = f"config/datasets/{dataset}.yaml, key"
+    where = f"{data.file}, key"
     if len(pooled) != 1:
         raise WarplineError(
             f"The dataset '{dataset}' has {len(pooled)} splits of a cross-validation.",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from warpline.plan.recipe import Step
+from warpline.plan.rivals import INCLUDED, PROGRAMS, definitions
 
 # Preparation: the steps of a dataset's ``prepare`` list.
 _STEPS = {
@@ -27,6 +28,7 @@ STEPS = {
 
 # Methods, by ``kind``: who registers by one neither loads the others nor depends on their code.
 _BASELINE = "warpline.registration.baselines:Baseline"
+_RIVAL = "warpline.registration.rivals:Rival"
 REGISTRARS = {
     "identity": _BASELINE,
     "affine": _BASELINE,
@@ -36,6 +38,7 @@ REGISTRARS = {
     "through_atlas": "warpline.registration.through_atlas:AtlasRegistrar",
     "embedding": "warpline.registration.embedding.registrar:EmbeddingRegistrar",
     "warpline": "warpline.registration.variational.registrar:VariationalRegistrar",
+    **dict.fromkeys((*INCLUDED, *PROGRAMS), _RIVAL),
 }
 
 # Terms of a registration's loss, by ``loss.similarity.name`` and ``loss.regularisation.name``.
@@ -69,6 +72,13 @@ PHANTOMS = {
     "subjects": "warpline.phantoms.providers.folder:write_subjects",
     "tcia-pancreas": "warpline.phantoms.providers.tcia_pancreas:write_tcia_pancreas",
 }
+
+
+def tool_definitions(kind: str) -> list[str]:
+    """The definitions that register by a kind of baseline or rival."""
+    if REGISTRARS[kind] == _RIVAL:
+        return definitions(kind)
+    return [f"warpline.registration.baselines.{kind}"]
 
 
 def step_definitions(steps: Iterable[Step]) -> list[str]:

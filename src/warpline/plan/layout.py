@@ -55,7 +55,7 @@ class Layout:
     # Cases ------------------------------------------------------------------------------------
 
     def batch(self, dataset: str, stage: str, batch: str) -> str:
-        """A folder of cases at a stage: prepared, aligned, labelled."""
+        """A folder of cases at a stage: prepared, aligned, prealigned, labelled."""
         if batch == ATLAS:
             return self.atlas(dataset)
         return f"{self.results}/data/{dataset}/{stage}/{batch}"
@@ -118,6 +118,11 @@ class Layout:
         """A training's checkpoints; outside the declared outputs, so that a failure keeps them."""
         return f"{self.results}/state/{dataset}/{method}/{key}"
 
+    @property
+    def cache(self) -> str:
+        """Data of trainings that do not fit into memory; may be deleted when none runs."""
+        return f"{self.results}/cache"
+
     def fields(self, dataset: str, method: str, split: str, batch: str) -> str:
         """The displacement fields of a batch of pairs."""
         return f"{self.results}/fields/{dataset}/{method}/{split}/{batch}"
@@ -133,6 +138,20 @@ class Layout:
     def submission(self, dataset: str, method: str, split: str) -> str:
         """An experiment's fields as Learn2Reg takes them."""
         return f"{self.results}/submissions/{dataset}/{method}/{split}.zip"
+
+    # Arena ------------------------------------------------------------------------------------
+
+    def arena_cell(self, dataset: str, method: str, split: str) -> str:
+        """The tidy records of a method on a dataset, its failures among them."""
+        return f"{self.results}/arena/cells/{dataset}/{method}/{split}.parquet"
+
+    def arena_fields(self, dataset: str, method: str, split: str) -> str:
+        """The fields of these pairs."""
+        return f"{self.results}/arena/fields/{dataset}/{method}/{split}"
+
+    def arena(self, name: str) -> str:
+        """A file of the arena as a whole."""
+        return f"{self.results}/arena/{name}"
 
     # Papers -----------------------------------------------------------------------------------
 
@@ -160,3 +179,12 @@ class Layout:
     def report(self) -> str:
         """The page of all tables and figures."""
         return f"{self.results}/report.html"
+
+    @property
+    def explorer(self) -> str:
+        """The page to look through the results."""
+        return f"{self.results}/explorer/index.html"
+
+    def explored_paper(self, paper: str) -> str:
+        """What the explorer shows of a paper."""
+        return f"{self.results}/explorer/{paper}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.config import at_scale, merge, read_yaml, validate
+from warpline.plan.places import Places, project_folder
+from warpline.plan.rehearsal import rehearsed
 from warpline.registry import suggestion
 
 
@@ -19,8 +21,8 @@ class ConfigFiles:
     ----------
     config
         The merged configuration (files and command line).
-    root
-        The project's folder, with ``config/`` and ``workflow/schemas/``.
+    places
+        The project's folder, with ``config/`` and ``workflow/schemas/``, and one's own.
 
     Raises
     ------
@@ -28,11 +30,23 @@ class ConfigFiles:
         If the configuration is not valid, or overrides what is not there.
     """
 
-    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike):
-        self.root = Path(root)
+    def __init__(self, config: Mapping[str, Any], places: Places):
+        self.places = places
         self._schemas: dict[str, dict[str, Any]] = {}
-        self.config = validate(config, self.schema("config"), "config/config.yaml and --config")
+        words = {"true": True, "false": False}  # as --config gives them
+        switches = [
+            k
+            for k, v in self.schema("config")["properties"].items()
+            if "boolean" in v.get("type", "")
+        ]
+        config = {k: words.get(v, v) if k in switches else v for k, v in config.items()}
+        self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
+        told = f"{places.told(places.config_file)} and --config"
+        self.config = validate(config, self.schema("config"), told)
+        self.config["studies"] = {**self._own_studies(), **self.config["studies"]}
         self.scale: str = self.config["scale"]
+        if self.config["rehearse"]:
+            self.config["given_weights"] = False  # nothing is downloaded
         for kind, changes in self.config["override"].items():
             for name in changes:
                 self.path(kind, name, f"key 'override.{kind}' of the configuration")
@@ -47,24 +61,31 @@ class ConfigFiles:
     def schema(self, name: str) -> dict[str, Any]:
         """The JSON schema of a kind of file."""
         if name not in self._schemas:
-            path = self.root / "workflow" / "schemas" / f"{name}.schema.yaml"
+            path = self.places.root / "workflow" / "schemas" / f"{name}.schema.yaml"
             self._schemas[name] = read_yaml(path)
         return self._schemas[name]
 
     def known(self, kind: str) -> list[str]:
-        """The names of the files of config/<kind>."""
-        return sorted(path.stem for path in (self.root / "config" / kind).glob("*.yaml"))
+        """The names of the files of a kind."""
+        folders = self.places.folders(kind)
+        return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
     def path(self, kind: str, name: str, where: object = None) -> Path:
-        """The file of config/<kind> with this name; `where` is what names it, for the error."""
-        path = self.root / "config" / kind / f"{name}.yaml"
-        if not path.exists():
-            raise WarplineError(
-                f"There is no '{name}' in config/{kind}.",
-                where=where or path,
-                do=suggestion(name, self.known(kind)),
-            )
-        return path
+        """The file of a kind with this name; `where` is what names it, for the error."""
+        folders = self.places.folders(kind)
+        for folder in folders:
+            if (folder / f"{name}.yaml").exists():
+                return folder / f"{name}.yaml"
+        raise WarplineError(
+            f"There is no '{name}' in {self.places.told(folders[0])}"
+            + (" or the project's." if self.places.own else "."),
+            where=where or folders[0] / f"{name}.yaml",
+            do=suggestion(name, self.known(kind)),
+        )
+
+    def told(self, kind: str, name: str) -> str:
+        """The file of a kind with this name, as errors name it."""
+        return self.places.told(self.path(kind, name))
 
     def raw(self, kind: str, name: str, children: tuple[str, ...] = ()) -> dict[str, Any]:
         """A file of config/<kind> laid over the one that it extends, under this run's override."""
@@ -85,15 +106,47 @@ class ConfigFiles:
         if "extends" in raw:
             # So that its own file is blamed for its errors.
             self.load(kind, raw["extends"], schema)
-        where = f"config/{kind}/{name}.yaml (scale {self.scale})"
+        file = self.told(kind, name)
+        where = f"{file} (scale {self.scale})"
         checked = validate(raw, self.schema(schema), where)
         for other in checked["scales"]:
-            place = f"config/{kind}/{name}.yaml (scale {other})"
+            place = f"{file} (scale {other})"
             validate(at_scale(raw, other), self.schema(schema), place)
-        value = validate(at_scale(raw, self.scale), self.schema(schema), where)
+        own = at_scale(raw, self.scale)
+        if self.config["rehearse"]:
+            own = rehearsed(kind, own, at_scale(raw, "demo"))
+        value = validate(own, self.schema(schema), where)
         value.pop("scales", None)
         value.pop("extends", None)
+        # A part of its own, so that it changes nothing that is made.
+        self._arena[kind, name] = value.pop("arena", None)
         return value
+
+    def arena(self, kind: str, name: str) -> dict[str, Any] | None:
+        """How a method or dataset takes part in the arena; None if its own file does not say.
+
+        The file must have been loaded.
+        """
+        own = {
+            **read_yaml(self.path(kind, name)),
+            **(self.config["override"][kind].get(name) or {}),
+        }
+        return self._arena[kind, name] if "arena" in own else None
+
+    def _own_studies(self) -> dict[str, Any]:
+        """The studies of one's own folder, one a file of ``studies``."""
+        schema = self.schema("config")["properties"]["studies"]["additionalProperties"]
+        found: dict[str, Any] = {}
+        for folder in (folder / "studies" for folder in self.places.owns):
+            for path in sorted(folder.glob("*.yaml")):
+                found.setdefault(path.stem, validate(read_yaml(path), schema, path))
+        return found
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """The project's JSON schema of a kind of file, for who has no run."""
+    return read_yaml(project_folder() / "workflow" / "schemas" / f"{name}.schema.yaml")
 
 
 def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:

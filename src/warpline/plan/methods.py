@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from warpline.errors import WarplineError
+from warpline.plan.config import merge
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.models import Models, as_trained
 
@@ -13,6 +14,8 @@ from warpline.plan.models import Models, as_trained
 # seed: <recipe>@<fold>~<seed> is a method of its own. Without marks it is trained on all folds, by
 # its first seed.
 HELD_OUT, SEED = "@", "~"
+# Between a method and another strength of its regularisation, in the arena.
+STRENGTH = "+"
 NEEDED_KEYS = {
     "network": ("network", "loss", "training"),
     "through_atlas": ("method",),
@@ -36,10 +39,10 @@ def unmarked(method: str) -> tuple[str, str, int]:
 
 
 class Methods:
-    """The methods of config/methods, each read when asked for and checked when read."""
+    """The methods, each read when asked for and checked when read."""
 
     def __init__(self, files: ConfigFiles):
-        self.files, self.models = files, Models(files.root)
+        self.files, self.models = files, Models(files.places)
         self._methods: dict[str, dict[str, Any]] = {}
 
     def get(self, name: str) -> dict[str, Any]:
@@ -56,23 +59,25 @@ class Methods:
         if further:
             spec = self.get(name)
             return {**spec, "seed": spec["seed"] + further}
+        if STRENGTH in name:
+            return self._at_strength(*name.split(STRENGTH, 1))
         if name not in self._methods:
             spec = self.files.load("methods", name, "method")
             model = (spec.get("weights") or {}).get("model")
             if model and spec["kind"] == "network":
-                where = f"config/methods/{name}.yaml, key 'weights.model'"
+                where = f"{self.files.told('methods', name)}, key 'weights.model'"
                 spec = as_trained(spec, self.models.card(model, where))
             needed = NEEDED_KEYS.get(spec["kind"], ())
             for key in needed[:1] if spec.get("weights") else needed:
                 if key not in spec:
                     raise WarplineError(
                         f"A method of kind '{spec['kind']}' needs the key '{key}'.",
-                        where=f"config/methods/{name}.yaml",
+                        where=self.files.told("methods", name),
                     )
             if "method" in spec and self.get(spec["method"])["kind"] != "network":
                 raise WarplineError(
                     f"The method '{spec['method']}' is no trained network.",
-                    where=f"config/methods/{name}.yaml, key 'method'",
+                    where=f"{self.files.told('methods', name)}, key 'method'",
                 )
             self._check_weights(spec, name)
             self._check_initial(spec, name)
@@ -80,19 +85,34 @@ class Methods:
             self._methods[name] = {**spec, "seed": spec["seed"] + self.files.config["seed"]}
         return self._methods[name]
 
+    def _at_strength(self, name: str, value: str) -> dict[str, Any]:
+        """A method with another strength of the regularisation that its file names."""
+        spec = self.get(name)
+        strength = (self.files.arena("methods", name) or {}).get("strength")
+        if strength is None or float(value) not in strength["values"]:
+            raise WarplineError(
+                f"The method '{name}' has no strength {value}.",
+                where=f"{self.files.told('methods', name)}, key 'arena.strength'",
+            )
+        *outer, last = strength["key"].split(".")
+        changed: dict[str, Any] = {last: float(value)}
+        for key in reversed(outer):
+            changed = {key: changed}
+        return merge(spec, {"title": f"{spec['title']}, {value}", **changed})
+
     def _check_weights(self, spec: Mapping[str, Any], name: str) -> None:
         """Refuse weights of what is no network, and an embedding by a network of unknown splits."""
         if spec.get("weights") and spec["kind"] != "network":
             raise WarplineError(
                 f"A method of kind '{spec['kind']}' has no weights of its own.",
-                where=f"config/methods/{name}.yaml, key 'weights'",
+                where=f"{self.files.told('methods', name)}, key 'weights'",
                 do="Give them to the network that it names as 'method'.",
             )
         if spec["kind"] == "embedding" and "training" not in self.get(spec["method"]):
             raise WarplineError(
                 f"On which splits an embedding is learned stands under 'training', which the "
                 f"network '{spec['method']}' lacks.",
-                where=f"config/methods/{name}.yaml, key 'method'",
+                where=f"{self.files.told('methods', name)}, key 'method'",
                 do="Give it 'training' with its splits.",
             )
 
@@ -100,7 +120,7 @@ class Methods:
         """Refuse an initial registration that is no baseline, or has one of its own."""
         if spec["initial"] is None:
             return
-        where = f"config/methods/{name}.yaml, key 'initial'"
+        where = f"{self.files.told('methods', name)}, key 'initial'"
         if spec["kind"] == "through_atlas":
             raise WarplineError("This method can have no initial registration.", where=where)
         self.files.path("methods", spec["initial"], where)
@@ -116,7 +136,7 @@ class Methods:
         """Refuse the embedding of a method that searches otherwise or has too few components."""
         if "learned_by" not in spec:
             return
-        where = f"config/methods/{name}.yaml, key 'learned_by'"
+        where = f"{self.files.told('methods', name)}, key 'learned_by'"
         other = self.get(spec["learned_by"])
         if spec["kind"] != "embedding" or other["kind"] != "embedding" or "learned_by" in other:
             raise WarplineError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
+from warpline.plan.places import Places
 from warpline.registry import suggestion
 
 FOLDER = "models"
@@ -17,25 +18,31 @@ OF_THE_MODEL = ("network", "loss", "training")
 
 
 class Models:
-    """The models in a project's folder ``models``.
+    """The models in a project's folder ``models``, and before them those of one's own.
 
     Parameters
     ----------
-    root
-        The project's folder.
+    places
+        The project's folder, or with it a folder of one's own.
     """
 
-    def __init__(self, root: str | os.PathLike):
-        self.folder = Path(root) / FOLDER
+    def __init__(self, places: str | os.PathLike | Places):
+        own = places if isinstance(places, Places) else Places(Path(places))
+        self.folders = own.models()
         self._cards: dict[str, dict[str, Any]] = {}
 
     def known(self) -> list[str]:
         """The names of all models, sorted."""
-        return sorted(path.stem for path in self.folder.glob("*.json"))
+        return sorted({path.stem for folder in self.folders for path in folder.glob("*.json")})
 
     def file(self, name: str, suffix: str) -> Path:
         """A model's ``safetensors`` (weights), ``json`` (card) or ``csv`` (history)."""
-        return self.folder / f"{name}.{suffix}"
+        having = (folder for folder in self.folders if (folder / f"{name}.json").is_file())
+        return next(having, self.folders[0]) / f"{name}.{suffix}"
+
+    def new_file(self, name: str, suffix: str) -> Path:
+        """The same of a model that is made: in one's own folder, where there is one."""
+        return self.folders[0] / f"{name}.{suffix}"
 
     def card(self, name: str, where: object = None) -> dict[str, Any]:
         """What is known of a model.
@@ -55,7 +62,7 @@ class Models:
             if name not in known:
                 raise WarplineError(
                     f"There is no model '{name}' in the folder {FOLDER}.",
-                    where=where or self.folder,
+                    where=where or self.folders[-1],
                     do=suggestion(name, known),
                 )
             path = self.file(name, "json")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from warpline.plan.catalog import Catalog
 from warpline.plan.experiments import measured, registration_batches, registrations
 from warpline.plan.fingerprint import code_version
 from warpline.plan.layout import Layout
+from warpline.plan.places import Places
 from warpline.plan.sources import OwnFolder
 
 
@@ -22,7 +22,7 @@ class Run:
     config
         The merged configuration (files and command line).
     root
-        The project's folder.
+        The project's folder, or with it a folder of one's own.
 
     Raises
     ------
@@ -30,9 +30,9 @@ class Run:
         If anything that the run names is not there or not valid: before any job.
     """
 
-    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike):
-        self.root = Path(root)
+    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike | Places):
         self.catalog = Catalog(config, root)
+        self.places, self.root = self.catalog.places, self.catalog.places.root
         self.layout = Layout(self.catalog.config["results"])
         self._versions: dict[tuple[str | None, ...], str] = {}
         self._folders: dict[str, OwnFolder] = {}
@@ -60,13 +60,19 @@ class Run:
 
     def project_file(self, path: str | os.PathLike) -> str:
         """A file of the project as an input: relative, so that the project may move."""
-        return os.path.relpath(self.root / path)
+        return self.places.as_input(self.root / path)
+
+    def named_file(self, path: str | os.PathLike, kind: str) -> str:
+        """A file that a configuration file of a kind names, as an input."""
+        return self.places.as_input(self.places.find(path, kind))
 
     def own_folder(self, dataset: str) -> OwnFolder:
         """The folder of a dataset of own data."""
         if dataset not in self._folders:
             spec = self.catalog.dataset(dataset).spec
-            self._folders[dataset] = OwnFolder(spec["folder"], spec["format"])
+            self._folders[dataset] = OwnFolder(
+                spec["folder"], spec["format"], self.catalog.config["results"]
+            )
         return self._folders[dataset]
 
     @property

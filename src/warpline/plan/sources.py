@@ -31,10 +31,13 @@ class OwnFolder:
         It need not exist.
     kind
         The dataset's format.
+    results
+        The folder of results: where it lies within, its files are nobody's.
     """
 
-    def __init__(self, folder: str | os.PathLike, kind: str):
+    def __init__(self, folder: str | os.PathLike, kind: str, results: str | os.PathLike):
         self.folder, self.kind = Path(folder), kind
+        self._results = os.path.realpath(results)
         self._files: list[Path] | None = None
         self._members: dict[Path, list[str]] = {}
 
@@ -49,22 +52,28 @@ class OwnFolder:
 
     @property
     def files(self) -> list[Path]:
-        """All files, hidden ones apart, sorted."""
+        """All files, hidden ones and results apart, sorted."""
         if self._files is None:
-            self._files = sorted(
-                Path(place) / name
-                for place, _, names in os.walk(self.folder)
-                for name in names
-                if not name.startswith(".")
-            )
+            self._files = sorted(self._beneath(self.folder))
         return self._files
+
+    def _beneath(self, folder: Path) -> Iterator[Path]:
+        for place, folders, names in os.walk(folder):
+            kept = [name for name in folders if not name.startswith(".")]
+            folders[:] = [
+                name
+                for name in kept
+                if os.path.realpath(os.path.join(place, name)) != self._results
+            ]
+            yield from (Path(place) / name for name in names if not name.startswith("."))
 
     def _of(self, row: Mapping[str, str]) -> Iterator[Path]:
         if self.kind in BY_PATH:
             for path in (row[column] for column in COLUMNS if row[column]):
                 whole = self.folder / path
-                # A path may also be relative to a folder in the folder.
-                yield from [whole] if whole.is_file() else self.folder.glob(f"*/{path}")
+                # A path may also be relative to a folder in the folder, or a series of DICOM files.
+                for found in [whole] if whole.exists() else self.folder.glob(f"*/{path}"):
+                    yield from sorted(self._beneath(found)) if found.is_dir() else [found]
         elif self.kind in BY_PATTERN:
             for pattern in (row[column] for column in COLUMNS if row[column]):
                 yield from self._matching(pattern.lower())

@@ -135,7 +135,7 @@ def embedding_pairs(catalog: Catalog, dataset: str, method: str) -> list[Pair]:
     if not paired:
         raise WarplineError(
             f"The dataset '{dataset}' has no pairs to learn the embedding '{method}' on.",
-            where=f"config/datasets/{dataset}.yaml, key 'pairs'",
+            where=f"{data.file}, key 'pairs'",
             do=f"Add pairs for: {', '.join(splits)}.",
         )
     return [pair for split in paired for pair in data.pairs(split)]

@@ -21,6 +21,7 @@ from warpline.plan.recipe import Recipe
 from warpline.segmentation.windows import organ_numbers, segment
 from warpline.training.losses import partial_dice
 from warpline.training.material import Material
+from warpline.training.room import KeptCases
 from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 # What the random generators are for; each gets the seed, its purpose and its place.
@@ -217,8 +218,8 @@ def from_recipe(
         )
     training, steps = recipe["training"], recipe.get("prepare", [])
     return SegmentationObjective(
-        CaseFolders(material.folders, material.cases, steps),
-        CaseFolders(material.folders, material.validation_cases, steps),
+        KeptCases(CaseFolders(material.folders, material.cases, steps), material.room),
+        KeptCases(CaseFolders(material.folders, material.validation_cases, steps), material.room),
         organ_numbers(network),
         batch_size=training["batch_size"],
         sampling=Sampling(**training["sampling"]),

@@ -24,7 +24,11 @@ def ready_stage(run: Run, dataset: str) -> str:
     spec = run.catalog.dataset(dataset).spec
     if spec["noisy_labels"]:
         return "labelled"
-    return "aligned" if spec["prealign"] else "prepared"
+    if not spec["prealign"]:
+        return "prepared"
+    # Beside a reference of their own, or where they are described, cases are there unaligned too.
+    elsewhere = spec["prealign"]["dataset"] not in (None, dataset)
+    return "prealigned" if elsewhere and not spec["explore"] else "aligned"
 
 
 def as_members(run: Run, dataset: str) -> bool:
@@ -117,6 +121,12 @@ def preparation_code(run: Run, dataset: str) -> str:
     return run.code("prepare.py", *chosen)
 
 
+def aligned_preparation_code(run: Run, dataset: str) -> str:
+    """`preparation_code` of cases that are aligned by the same job."""
+    chosen = step_definitions(preparation_steps(run, dataset))
+    return run.code("prepare_aligned.py", *chosen, format_module(run, dataset))
+
+
 def prepared_folders(run: Run, dataset: str) -> dict[str, str]:
     """Folder of every case as it was prepared, before any alignment."""
     return case_folders(run, dataset, run.catalog.dataset(dataset).ids, "prepared")
@@ -145,7 +155,7 @@ def alignment_reference(run: Run, dataset: str) -> str:
 
 def alignment_parameters(run: Run, dataset: str) -> list[str]:
     """elastix' parameter files of an alignment."""
-    return [run.project_file(path) for path in alignment(run, dataset)["parameter_files"]]
+    return [run.named_file(path, "datasets") for path in alignment(run, dataset)["parameter_files"]]
 
 
 def atlas_batches(run: Run, dataset: str) -> list[str]:

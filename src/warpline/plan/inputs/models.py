@@ -7,7 +7,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.experiments import Experiment
 from warpline.plan.inputs.evaluate import records_of_experiment
-from warpline.plan.inputs.weights import model_file
+from warpline.plan.inputs.weights import new_model_file
 from warpline.plan.run import Run
 from warpline.plan.trainings import given
 
@@ -16,7 +16,7 @@ SUFFIXES = ("safetensors", "json", "csv")
 
 def all_files(run: Run) -> list[str]:
     """The files of all models that this run makes."""
-    return [model_file(run, name, suffix) for name in _named(run) for suffix in SUFFIXES]
+    return [new_model_file(run, name, suffix) for name in _named(run) for suffix in SUFFIXES]
 
 
 def trained(run: Run, model: str) -> str:

@@ -18,7 +18,7 @@ from warpline.plan.inputs.cases import (
     network_definitions,
 )
 from warpline.plan.inputs.weights import weights_of
-from warpline.plan.kinds import REGISTRARS
+from warpline.plan.kinds import REGISTRARS, tool_definitions
 from warpline.plan.pairs import ATLAS, Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import embedding_method, network_method
@@ -92,7 +92,9 @@ def learned_embedding(run: Run, dataset: str, method: str) -> str | list[str]:
 
 def parameter_files(run: Run, method: str) -> list[str]:
     """elastix' parameter files of a method."""
-    return [run.project_file(path) for path in run.catalog.method(method)["parameter_files"]]
+    return [
+        run.named_file(path, "methods") for path in run.catalog.method(method)["parameter_files"]
+    ]
 
 
 def initial_registrations(
@@ -133,7 +135,7 @@ def registration_code(run: Run, method: str) -> str:
     kind, recipe = run.catalog.method(method)["kind"], network_recipe(run, method)
     chosen = [REGISTRARS[kind]]
     if recipe is None and kind != "warpline":
-        chosen.append(f"warpline.registration.baselines.{kind}")
+        chosen += tool_definitions(kind)
     elif recipe is not None:
         chosen += network_definitions(recipe)
     return run.code("register.py", *chosen)

@@ -42,8 +42,13 @@ def history_of(run: Run, dataset: str, method: str) -> str:
 
 
 def model_file(run: Run, model: str, suffix: str) -> str:
-    """A file of a model in the project: ``safetensors``, ``json`` or ``csv``."""
-    return run.project_file(Models(run.root).file(model, suffix))
+    """A file of a model that is there: ``safetensors``, ``json`` or ``csv``."""
+    return run.places.as_input(Models(run.places).file(model, suffix))
+
+
+def new_model_file(run: Run, model: str, suffix: str) -> str:
+    """A file of a model that this run makes."""
+    return run.places.as_input(Models(run.places).new_file(model, suffix))
 
 
 def given_recipe(run: Run, method: str) -> dict[str, Any]:

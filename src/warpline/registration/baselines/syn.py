@@ -20,7 +20,8 @@ def register(
         The cases.
     parameters
         Arguments of ``ants.registration`` (``type_of_transform``: SyN, the default, SyNOnly,
-        SyNRA, …; ``syn_metric``, ``reg_iterations``, …) and ``masked``.
+        SyNRA, …; ``syn_metric``, ``reg_iterations``, …) and ``masked``; ``start``, see
+        `warpline.registration.baselines.ants_tools.run`.
     threads
         Not used: ANTs repeats itself on one thread only.
     seed
@@ -32,5 +33,5 @@ def register(
         For an unknown parameter or an error of ANTs.
     """
     options = {"type_of_transform": "SyN", **parameters}
-    grid = fixed.image.grid
-    return run(fixed, moving, options, lambda files: from_ants(files, grid), seed=seed)
+    grid, start = fixed.image.grid, options.pop("start", None)
+    return run(fixed, moving, options, lambda files: from_ants(files, grid), seed=seed, start=start)

@@ -1,0 +1,102 @@
+"""``warpline run``: the workflow in a folder of one's own, by Snakemake."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from warpline.cli import options
+from warpline.errors import WarplineError
+from warpline.plan.config import read_yaml
+from warpline.plan.loading import ConfigFiles
+from warpline.plan.places import Places, project_folder
+from warpline.registry import suggestion
+
+# The targets that every run has.
+TARGETS = ("all", "tables", "figures", "exploration", "models")
+# What may name a configuration that only Snakemake reads.
+CONFIGURING = ("--config", "-C", "--configfile", "--configfiles", "--snakefile", "-s")
+KINDS = ("datasets", "methods", "studies")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@options.directory_option
+@click.option("-c", "--cores", default="all", show_default=True, help="Cores to use at a time.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[STUDY]... [OPTION]...")
+@options.in_words
+def run(directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
+    """Make the tables and figures of a study or a paper, or all that the folder names.
+
+    Whatever is there and up to date stays. All other options are Snakemake's:
+
+    \b
+      warpline run                       all studies, and one page: results/report.html
+      warpline run mystudy               its tables and figures
+      warpline run mystudy --dry-run     what would be done
+      warpline run mystudy --keep-going  one bad scan does not stop the others
+      warpline run --config seed=1       with a value of config.yaml changed
+      warpline run --workflow-profile slurm    by a profile of the project's, or a folder
+    """
+    places = Places.here(project_folder(), directory)
+    arguments = _with_profile(arguments, places)
+    if not any(argument.split("=")[0] in CONFIGURING for argument in arguments):
+        check_targets(places, [a for a in arguments[:1] if not a.startswith("-")])
+    words = [*snakemake(places, directory), "--cores", cores, *arguments]
+    # In this process's place: Ctrl-C and other signals reach Snakemake alone, which tidies up.
+    os.execv(words[0], words)
+
+
+def snakemake(places: Places, directory: Path) -> list[str]:
+    """The beginning of a command that runs the project's workflow in a folder."""
+    workflow = ["--snakefile", str(places.root / "Snakefile"), "--directory", str(directory)]
+    return [sys.executable, "-m", "snakemake", *workflow]
+
+
+def configuration(places: Places) -> ConfigFiles:
+    """The configuration of a folder, as its files say."""
+    return ConfigFiles(read_yaml(places.config_file), places)
+
+
+def check_targets(places: Places, named: Sequence[str]) -> None:
+    """Refuse a study that is not there, before Snakemake starts.
+
+    Raises
+    ------
+    WarplineError
+        If a target is neither a study nor a paper of this run, nor a path; or if none is named
+        where there is nothing to run.
+    """
+    if not named and places.own and not _is_ones_own(places):
+        raise WarplineError(
+            "There is nothing to run: neither config.yaml nor studies.",
+            where=places.own,
+            do="Write them by 'warpline init DATA', or name a paper: 'warpline run estienne2020'.",
+        )
+    config = configuration(places).config
+    known = [*config["studies"], *config["papers"], *TARGETS]
+    for name in named:
+        if name not in known and not any(sign in name for sign in "/."):
+            raise WarplineError(
+                f"There is no study or paper '{name}' in this run.",
+                where=places.config_file,
+                do=suggestion(name, known),
+            )
+
+
+def _is_ones_own(places: Places) -> bool:
+    folders = (folder / kind for folder in places.owns for kind in KINDS)
+    return places.config_file.parent in places.owns or any(map(Path.is_dir, folders))
+
+
+def _with_profile(arguments: Sequence[str], places: Places) -> list[str]:
+    """The arguments, a profile of the project's by its path."""
+    found = list(arguments)
+    for place, name in enumerate(found[1:], start=1):
+        own = places.root / "profiles" / name
+        if found[place - 1] == "--workflow-profile" and not Path(name).exists() and own.is_dir():
+            found[place] = str(own)
+    return found

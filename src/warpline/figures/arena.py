@@ -1,0 +1,203 @@
+"""The arena in pictures: curves, time, ranks and what tells methods apart; a panel a dataset."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from warpline.figures.style import colour, legend_columns, new_figure, save, style
+
+MARKERS = "osD^vP*X<>ph"
+AXES = {"seconds": "time of a pair (s)", "cpu_seconds": "CPU time of a pair (s)"}
+WIDTH, HEIGHT = 4.6, 3.6
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A dataset in a figure: its `title`, and the `axis` of what methods are judged by."""
+
+    title: str
+    axis: str
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Mean ranks of methods, the best first, and groups of them that are not told apart."""
+
+    heading: str
+    ranks: Mapping[str, float]
+    groups: Sequence[Sequence[str]]
+
+
+def draw_curves(
+    points: pd.DataFrame,
+    lines: pd.DataFrame,
+    titles: Mapping[str, str],
+    panels: Mapping[str, Panel],
+    most: float,
+    stem: str | os.PathLike,
+) -> list[Path]:
+    """Alignment against irregularity: a point a strength, a line of what is reached at the most.
+
+    Parameters
+    ----------
+    points, lines
+        From `warpline.tables.arena.curve_points` and `curve_lines`.
+    titles
+        Of the methods, in the order of their colours.
+    panels
+        By dataset.
+    most
+        Where the range of the areas ends, which is shaded.
+    """
+    with style():
+        figure, axes = _panels(len(panels))
+        for place, (dataset, panel) in zip(axes, panels.items(), strict=True):
+            here = points[points["dataset"] == dataset]
+            end = max(most, here["irregularity"].max())
+            for name, own in here.groupby("name", sort=False):
+                shade, marker = _look(name, titles)
+                x, y = own["irregularity"], own["value"]
+                place.plot(x, y, marker, color=shade, markersize=5, markeredgewidth=0)
+                line = lines[(lines["dataset"] == dataset) & (lines["name"] == name)]
+                if len(line):
+                    x, y = [*line["x"], end], [*line["y"], line["y"].iloc[-1]]
+                    place.step(x, y, where="post", color=shade, linewidth=1)
+            place.axvspan(0, most, color="#F2F2F2", zorder=0)
+            place.set_title(panel.title, loc="left")
+            place.set_xlabel("irregularity (SD log J)")
+            place.set_ylabel(panel.axis)
+        _legend(figure, titles, set(points["name"]))
+        return save(figure, stem)
+
+
+def draw_time(
+    table: pd.DataFrame,
+    time: str,
+    titles: Mapping[str, str],
+    panels: Mapping[str, Panel],
+    stem: str | os.PathLike,
+) -> list[Path]:
+    """The metric, with its interval, against the time of a pair, log scale; the front as a line.
+
+    `table` is from `warpline.tables.arena.overview`, `time` its column that is shown. Unregistered
+    pairs are a dotted line.
+    """
+    with style():
+        figure, axes = _panels(len(panels))
+        for place, (dataset, panel) in zip(axes, panels.items(), strict=True):
+            here = table[table["dataset"] == dataset]
+            before = here.loc[here["method"] == "identity", "value"]
+            for value in before:
+                place.axhline(value, color="#BBBBBB", linewidth=0.8, linestyle=":")
+            here = here[(here["method"] != "identity") & (here[time] > 0)]
+            for row in here.itertuples():
+                shade, marker = _look(row.method, titles)
+                error = [[max(row.value - row.low, 0)], [max(row.high - row.value, 0)]]
+                error = None if np.isnan(error).any() else error
+                look = {"fmt": marker, "color": shade, "markersize": 6, "markeredgewidth": 0}
+                at = getattr(row, time)
+                place.errorbar(at, row.value, yerr=error, elinewidth=0.8, **look)
+            front = here[here["front"]].sort_values(time)
+            line = {"color": "#888888", "linewidth": 1, "zorder": 1}
+            place.step(front[time], front["value"], where="post", **line)
+            place.set_xscale("log")
+            place.set_title(panel.title, loc="left")
+            place.set_xlabel(AXES[time])
+            place.set_ylabel(panel.axis)
+        _legend(figure, titles, set(table["method"]) - {"identity"})
+        return save(figure, stem)
+
+
+def draw_ranks(
+    ranks: pd.DataFrame,
+    titles: Mapping[str, str],
+    names: Mapping[str, str],
+    stem: str | os.PathLike,
+) -> list[Path]:
+    """Each method's rank by its mean, with the interval that draws cases; `names` of datasets."""
+    datasets = list(dict.fromkeys(ranks["dataset"]))
+    rows = max(len(ranks[ranks["dataset"] == dataset]) for dataset in datasets)
+    with style():
+        figure, axes = _panels(len(datasets), height=1.2 + 0.28 * rows)
+        for place, dataset in zip(axes, datasets, strict=True):
+            here = ranks[ranks["dataset"] == dataset].sort_values("rank", ascending=False)
+            for y, row in enumerate(here.itertuples()):
+                shade, _ = _look(row.method, titles)
+                place.plot([row.low, row.high], [y, y], color=shade, linewidth=2)
+                place.plot(row.rank, y, "o", color=shade, markersize=5)
+            place.set_yticks(range(len(here)), [titles[name] for name in here["method"]])
+            place.set_xlim(0.7, rows + 0.3)
+            place.set_xticks(range(1, rows + 1))
+            place.set_xlabel("rank")
+            place.set_title(names.get(dataset) or "All datasets", loc="left")
+        return save(figure, stem)
+
+
+def draw_differences(
+    found: Sequence[Diagram], titles: Mapping[str, str], stem: str | os.PathLike
+) -> list[Path]:
+    """Mean ranks over pairs on a line; methods under one bar are not told apart (Demšar 2006)."""
+    most = max(len(each.ranks) for each in found)
+    with style():
+        figure, axes = _panels(len(found), width=7.0, height=1.6 + 0.24 * most)
+        for place, each in zip(axes, found, strict=True):
+            _difference(place, each, titles)
+            place.set_title(each.heading, loc="left")
+        return save(figure, stem)
+
+
+def _difference(place: Axes, each: Diagram, titles: Mapping[str, str]) -> None:
+    number = len(each.ranks)
+    half = math.ceil(number / 2)
+    place.hlines(0, 1, number, color="black", linewidth=1)
+    for tick in range(1, number + 1):
+        place.vlines(tick, 0, 0.15, color="black", linewidth=1)
+        place.text(tick, 0.3, str(tick), ha="center", va="bottom", size=8)
+    for k, (name, rank) in enumerate(each.ranks.items()):
+        left = k < half
+        level = -0.9 - 0.7 * (k if left else number - 1 - k) - 0.35 * len(each.groups)
+        end, side = (0.6, "right") if left else (number + 0.4, "left")
+        place.plot([rank, rank, end], [0, level, level], color="#555555", linewidth=0.8)
+        text = f"{titles[name]} ({rank:.2f})"
+        place.text(end, level, text, ha=side, va="center", size=8)
+    for k, group in enumerate(each.groups):
+        ends = [each.ranks[group[0]] - 0.05, each.ranks[group[-1]] + 0.05]
+        place.plot(ends, [-0.35 * (k + 1)] * 2, color="#D55E00", linewidth=3)
+    place.set_xlim(1 - 0.45 * number, number + 0.45 * number)
+    place.set_axis_off()
+
+
+def _panels(number: int, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
+    columns = min(number, 2)
+    rows = math.ceil(number / columns)
+    figure = new_figure(width * columns + 0.4, height * rows + 0.6)
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for place in axes[number:]:
+        place.set_axis_off()
+    return figure, axes[:number]
+
+
+def _look(name: str, titles: Mapping[str, str]) -> tuple[str, str]:
+    position = list(titles).index(name)
+    return colour(position), MARKERS[position % len(MARKERS)]
+
+
+def _legend(figure: Figure, titles: Mapping[str, str], shown: set[str]) -> None:
+    handles = []
+    for name, title in titles.items():
+        if name in shown:
+            shade, marker = _look(name, titles)
+            look = {"linestyle": "none", "marker": marker, "color": shade, "markeredgewidth": 0}
+            handles.append(Line2D([], [], label=title, **look))
+    columns = legend_columns([handle.get_label() for handle in handles], figure.get_figwidth())
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
