@@ -290,7 +290,7 @@ def test_an_uneven_breath_moves_parts_of_the_lungs_differently(mean_chest):
 
 
 def test_a_breath_that_is_too_uneven_is_refused():
-    with pytest.raises(WarplineError, match="uneven by 0.7"):
+    with pytest.raises(WarplineError, match=r"uneven by 0\.7"):
         Motion.random(np.random.default_rng(0), 20.0, 1.0, 0.7)
 
 

@@ -25,7 +25,7 @@ rule arena_cell:
     params:
         cell=ask(arena.cell_settings),
         # Outside the outputs, so that what is done of a cell stays when it is stopped.
-        state=layout.state("arena", "{dataset}", "{method}"),
+        state=layout.state("arena/{dataset}", "{method}", "{split}"),
         results=lambda wildcards: settings["results"],
     script:
         "../../scripts/arena_cell.py"

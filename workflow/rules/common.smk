@@ -17,8 +17,8 @@ from snakemake_logger_plugin_warpline.asked import arguments, settle
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, evaluate, figures, models
-from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, figures
+from warpline.plan.inputs import models, papers, register, train, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run

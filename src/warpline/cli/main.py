@@ -22,6 +22,7 @@ from warpline.cli.register import register
 from warpline.cli.run import run
 from warpline.cli.status import status
 from warpline.cli.train import train
+from warpline.cli.view import view
 
 
 @click.group()
@@ -49,5 +50,6 @@ for command in (
     run,
     status,
     train,
+    view,
 ):
     main.add_command(command)

@@ -128,6 +128,7 @@ def register(
     told = {
         "fixed": str(fixed),
         "moving": str(moving),
+        "device": device,
         **found.diagnostics,
         **measured(found, *images, points),
     }

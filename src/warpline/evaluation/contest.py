@@ -45,7 +45,8 @@ class Contest:
     method, initial
         The method, and the baseline before it if there is one.
     state
-        A folder where each pair's records wait for the others, so that nothing is done twice.
+        A folder where each pair's records wait for the others, so that nothing is done twice. It
+        lies in one of the cell's own.
     """
 
     settings: Mapping[str, Any]
@@ -96,6 +97,9 @@ class Contest:
             return
         pairs = [(fixed, moving) for fixed, moving in self.settings["pairs"]]
         self.state.mkdir(parents=True, exist_ok=True)
+        for other in self.state.parent.iterdir():
+            if other != self.state:  # of a cell that was asked for otherwise, and stopped
+                shutil.rmtree(other)
         left = [pair for pair in pairs if not self._file(pair).exists()]
         for pair, reason in attempt_all(self._work, left, self.settings["limit"]):
             print(f"{' <- '.join(pair)}: {reason or 'done'}", flush=True)

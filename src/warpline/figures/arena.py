@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from warpline.figures.style import colour, legend_columns, new_figure, save, style
 
 MARKERS = "osD^vP*X<>ph"
+AXES = {"seconds": "time of a pair (s)", "cpu_seconds": "CPU time of a pair (s)"}
 WIDTH, HEIGHT = 4.6, 3.6
 
 
@@ -81,34 +82,39 @@ def draw_curves(
 
 def draw_time(
     table: pd.DataFrame,
+    time: str,
     titles: Mapping[str, str],
     panels: Mapping[str, Panel],
     stem: str | os.PathLike,
 ) -> list[Path]:
-    """The metric, with its interval, against the seconds of a pair, log scale; the front as a line.
+    """The metric, with its interval, against the time of a pair, log scale; the front as a line.
 
-    `table` is from `warpline.tables.arena.overview`.
+    `table` is from `warpline.tables.arena.overview`, `time` its column that is shown. Unregistered
+    pairs are a dotted line.
     """
     with style():
         figure, axes = _panels(len(panels))
         for place, (dataset, panel) in zip(axes, panels.items(), strict=True):
-            here = table[(table["dataset"] == dataset) & (table["seconds"] > 0)]
+            here = table[table["dataset"] == dataset]
+            before = here.loc[here["method"] == "identity", "value"]
+            for value in before:
+                place.axhline(value, color="#BBBBBB", linewidth=0.8, linestyle=":")
+            here = here[(here["method"] != "identity") & (here[time] > 0)]
             for row in here.itertuples():
                 shade, marker = _look(row.method, titles)
                 error = [[max(row.value - row.low, 0)], [max(row.high - row.value, 0)]]
                 error = None if np.isnan(error).any() else error
-                place.errorbar(
-                    row.seconds, row.value, yerr=error, fmt=marker, color=shade, markersize=6,
-                    elinewidth=0.8, markeredgewidth=0,
-                )  # fmt: skip
-            front = here[here["front"]].sort_values("seconds")
-            place.step(front["seconds"], front["value"], where="post", color="#888888", linewidth=1,
-                       zorder=1)  # fmt: skip
+                look = {"fmt": marker, "color": shade, "markersize": 6, "markeredgewidth": 0}
+                at = getattr(row, time)
+                place.errorbar(at, row.value, yerr=error, elinewidth=0.8, **look)
+            front = here[here["front"]].sort_values(time)
+            line = {"color": "#888888", "linewidth": 1, "zorder": 1}
+            place.step(front[time], front["value"], where="post", **line)
             place.set_xscale("log")
             place.set_title(panel.title, loc="left")
-            place.set_xlabel("time of a pair (s)")
+            place.set_xlabel(AXES[time])
             place.set_ylabel(panel.axis)
-        _legend(figure, titles, set(table["method"]))
+        _legend(figure, titles, set(table["method"]) - {"identity"})
         return save(figure, stem)
 
 

@@ -179,3 +179,12 @@ class Layout:
     def report(self) -> str:
         """The page of all tables and figures."""
         return f"{self.results}/report.html"
+
+    @property
+    def explorer(self) -> str:
+        """The page to look through the results."""
+        return f"{self.results}/explorer/index.html"
+
+    def explored_paper(self, paper: str) -> str:
+        """What the explorer shows of a paper."""
+        return f"{self.results}/explorer/{paper}"

@@ -54,6 +54,11 @@ class Comparison:
             if cell["method"] == cell["name"]
         }
 
+    @property
+    def time(self) -> str:
+        """What methods' time is told by: of the CPU where all compute there."""
+        return "cpu_seconds" if self.contest["device"] == "cpu" else "seconds"
+
     def write_tables(self, folder: Path) -> dict[str, pd.DataFrame]:
         """Write all tables, and give back those that figures show."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +72,7 @@ class Comparison:
         points = arena.curve_points(self.records, self.rings, metric)
         apart = {name: ranking.told_apart(each) for name, each in scores.items()}
         frames = {
-            "arena": arena.overview(made),
+            "arena": arena.overview(made, self.time),
             "failures": arena.failures(self.records, self.rings),
             "worst": arena.worst_pairs(self.records, self.rings),
             "parts": arena.by_part(self.records, self.rings),
@@ -113,7 +118,7 @@ class Comparison:
         points, most = tables["curves"], self.contest["regularity"]["most"]
         lines = arena.curve_lines(points, self.rings)
         figures.draw_curves(points, lines, titles, panels, most, folder / "curves")
-        figures.draw_time(tables["arena"], titles, panels, folder / "time")
+        figures.draw_time(tables["arena"], self.time, titles, panels, folder / "time")
         figures.draw_ranks(tables["ranks"], titles, names, folder / "ranks")
         diagrams = []
         for ring in self.rings:

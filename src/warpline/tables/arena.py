@@ -149,8 +149,12 @@ def table(records: pd.DataFrame, ring: Ring, values: Mapping[str, str]) -> Table
     return Table(build(records, entry), entry, values)
 
 
-def overview(found: Mapping[str, tuple[Ring, Table]]) -> pd.DataFrame:
-    """All datasets in one table, a row a dataset and method; `front`: on the Pareto front."""
+def overview(found: Mapping[str, tuple[Ring, Table]], time: str) -> pd.DataFrame:
+    """All datasets in one table, a row a dataset and method.
+
+    `time` is the column by which the Pareto front is told, in column ``front``: ``seconds``, or
+    ``cpu_seconds``, which other work on the machine does not change.
+    """
     frames = []
     for name, (ring, made) in found.items():
         frame = made.frame
@@ -159,7 +163,7 @@ def overview(found: Mapping[str, tuple[Ring, Table]]) -> pd.DataFrame:
         for column, key in {"value": ring.metric, **SHOWN}.items():
             part[column] = frame.get(key, np.nan)
         part["low"], part["high"] = (frame[f"{ring.metric}_ci_{end}"] for end in ("low", "high"))
-        part["front"] = pareto(part["seconds"], ring.sign * part["value"])
+        part["front"] = pareto(part[time], ring.sign * part["value"])
         frames.append(part)
     return pd.concat(frames, ignore_index=True)
 
