@@ -3,3 +3,7 @@
 
 
 include: "workflow/Snakefile"
+
+
+# What an included file says of it does not count.
+workflow.default_target = "all"

@@ -59,7 +59,7 @@ def write_config(path: Path, luna16: dict, **more: object) -> None:
 def snakemake(folder: Path, *arguments: str) -> tuple[str, float, float, int]:
     """Run Snakemake: its output, seconds of wall and of CPU, peak memory in MB."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), *arguments]
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         started = time.perf_counter()
         child = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(child.pid, 0)

@@ -75,7 +75,7 @@ def extra_memory(run) -> float:
     highest, done = 0, threading.Event()
 
     def resident() -> int:
-        with open("/proc/self/statm") as stream:
+        with open("/proc/self/statm", encoding="utf-8") as stream:
             return int(stream.read().split()[1]) * page
 
     def watch() -> None:

@@ -4,8 +4,12 @@ __version__ = "0.1.0"
 
 # Imported when asked for: torch alone takes two seconds.
 _PUBLIC = {
-    "Registration": "warpline.registration.variational.call",
-    "register": "warpline.registration.variational.call",
+    "Grid": "warpline.images.grid",
+    "Registration": "warpline.registration.result",
+    "apply": "warpline.registration.call",
+    "evaluate": "warpline.evaluation.call",
+    "read_transform": "warpline.registration.call",
+    "register": "warpline.registration.call",
 }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 
 import numpy as np
+import pytest
+from desk import Desk, blocks, scans
 
-from conftest import Desk, blocks, scans
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Image
 
@@ -14,7 +15,7 @@ from warpline.images.grid import Image
 def rows(desk: Desk, study: str) -> dict[str, dict[str, str]]:
     path = desk.folder / f"results/{study}/tables/table.csv"
     with path.open(encoding="utf-8", newline="") as stream:
-        return {row["method"]: row for row in csv.DictReader(stream)}
+        return {row["title"]: row for row in csv.DictReader(stream)}
 
 
 def test_a_cohort_of_ones_own(desk: Desk, timed):
@@ -39,7 +40,11 @@ def test_a_cohort_of_ones_own(desk: Desk, timed):
     assert warped.grid == fixed.grid
     assert np.mean(warped.array == fixed.array) > 0.95
 
-    # A scan that is wrong later on is named by the run, and by the status afterwards.
+
+@pytest.mark.long  # the same start, and a second run
+def test_a_scan_that_is_wrong_is_named_by_the_run_and_by_the_status(desk: Desk):
+    scans(desk.folder.parent / "scans", "anna", "bert")
+    desk.follow(blocks("own-data.md")[:2])
     path = desk.folder.parent / "scans/bert_2_seg.nii.gz"
     broken = read_image(path)
     write_image(path, Image(broken.array + np.uint8(5) * (broken.array > 0), broken.grid))

@@ -28,6 +28,7 @@ from warpline.plan.dataset import Dataset
 from warpline.plan.inputs.acquire import FORMAT_KEYS
 
 ROOT = Path(__file__).parents[2]
+UID = "1.3.6.1.4.1.14519.5.2.1.{}"  # of DICOM files that tests write
 fetch_cases = runpy.run_path(str(ROOT / "scripts/fetch_cases.py"))["main"]
 
 
@@ -102,3 +103,38 @@ def road(data: Dataset, cases: Iterable[str], folder: Path) -> Path:
     for case, found in locate_all(files.format, folder / "unpacked", files, rows).items():
         canonicalise(found, case, target / case, labels=files.labels)
     return target
+
+
+def write_slices(
+    folder: Path, array: np.ndarray, on: Grid, series: str = "1", **tags
+) -> list[Path]:
+    """Write one file a slice, under names in no order; the files in the order of the slices.
+
+    `tags` has values of DICOM keys, such as ``t0008_0060``, or functions of the slice's number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    volume, paths = to_sitk(Image(array, on)), []
+    names = np.random.default_rng(len(series)).permutation(len(array))
+    for k in range(len(array)):
+        one = volume[:, :, k]
+        direction = np.array(on.direction).reshape(3, 3)
+        place = on.index_to_physical(np.array([k, 0, 0]))
+        values = {
+            "t0008_0060": "CT",
+            "t0010_0020": "PANCREAS_0001",
+            "t0020_000d": UID.format(f"{series}.0"),
+            "t0020_000e": UID.format(series),
+            "t0008_0018": UID.format(f"{series}.0.{k + 1}"),
+            "t0020_0032": "\\".join(f"{value:.10g}" for value in place),
+            "t0020_0037": "\\".join(f"{value:.10g}" for value in direction[:, :2].T.ravel()),
+        } | tags
+        for key, value in values.items():
+            text = value(k) if callable(value) else value
+            if text is not None:
+                one.SetMetaData(key[1:].replace("_", "|"), text)
+        paths.append(folder / f"{series}-{names[k]:03d}.dcm")
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(os.fspath(paths[-1]))
+        writer.Execute(one)
+    return paths

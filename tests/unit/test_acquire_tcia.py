@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from acquire_tools import dataset, nifti, packed, road, served
+from acquire_tools import UID, dataset, nifti, packed, road, served, write_slices
 from http_server import serve
 from schema_tools import files_of
 
@@ -21,9 +19,7 @@ from warpline.cases.case import read_case
 from warpline.cases.steps.geometry import orient
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
-from warpline.images.itk import to_sitk
 
-UID = "1.3.6.1.4.1.14519.5.2.1.{}"
 # The collection's own frame, which its label maps share: x to the left, y to the front, z to the
 # feet. And one oblique frame about all axes.
 LAI = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0)
@@ -41,41 +37,6 @@ def grid(direction=LAI, shape=SHAPE) -> Grid:
 
 def scan(seed: int = 0, shape=SHAPE) -> np.ndarray:
     return np.random.default_rng(seed).integers(-1024, 2000, shape).astype(np.int16)
-
-
-def write_slices(
-    folder: Path, array: np.ndarray, on: Grid, series: str = "1", **tags
-) -> list[Path]:
-    """Write one file a slice, under names in no order; the files in the order of the slices.
-
-    `tags` has values of DICOM keys, such as ``t0008_0060``, or functions of the slice's number.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    volume, paths = to_sitk(Image(array, on)), []
-    names = np.random.default_rng(len(series)).permutation(len(array))
-    for k in range(len(array)):
-        one = volume[:, :, k]
-        direction = np.array(on.direction).reshape(3, 3)
-        place = on.index_to_physical(np.array([k, 0, 0]))
-        values = {
-            "t0008_0060": "CT",
-            "t0010_0020": "PANCREAS_0001",
-            "t0020_000d": UID.format(f"{series}.0"),
-            "t0020_000e": UID.format(series),
-            "t0008_0018": UID.format(f"{series}.0.{k + 1}"),
-            "t0020_0032": "\\".join(f"{value:.10g}" for value in place),
-            "t0020_0037": "\\".join(f"{value:.10g}" for value in direction[:, :2].T.ravel()),
-        } | tags
-        for key, value in values.items():
-            text = value(k) if callable(value) else value
-            if text is not None:
-                one.SetMetaData(key[1:].replace("_", "|"), text)
-        paths.append(folder / f"{series}-{names[k]:03d}.dcm")
-        writer = sitk.ImageFileWriter()
-        writer.KeepOriginalImageUIDOn()
-        writer.SetFileName(os.fspath(paths[-1]))
-        writer.Execute(one)
-    return paths
 
 
 def refusal(call, *arguments, **keys) -> str:

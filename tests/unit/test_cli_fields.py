@@ -404,9 +404,9 @@ def test_images_are_read_through_the_same_field_by_every_program(files):
 
 
 def shown(text: str) -> list[list[str]]:
-    """The command lines of a text, each as its words."""
-    joined = text.replace("\\\n", " ")
-    lines = (line.strip() for line in joined.splitlines())
+    """The command lines of a text, each as its words; what follows two spaces is said of it."""
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
+    lines = (re.split(r"\s{2,}", line.strip())[0] for line in joined.splitlines())
     return [shlex.split(line) for line in lines if line.startswith("warpline ")]
 
 

@@ -1,6 +1,7 @@
 """``warpline register``: what it writes is what other programs read."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fieldtools import smooth_image
 
 from warpline.cli.main import main
 from warpline.fields.exchange.points import write_points
+from warpline.fields.io import read_field
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
 
@@ -70,7 +72,17 @@ def test_it_tells_what_was_done_and_how_sure_it_is(registered):
     assert told["settings"]["quality"] == "fast"
     assert 0.5 <= told["confidence"] <= 1
     assert told["folds"] == 0
-    assert (registered / "out/overview.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_holds_all_that_it_shows(registered):
+    page = (registered / "out/report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 3 * (7 + 2)  # and the fixed one under two
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    told = json.loads((registered / "out/registration.json").read_text())
+    assert f"Confidence {told['confidence']:.2f}" in page
+    assert told["correlation_after"] > 0.98 > told["correlation_before"]
+    for word in ("smoothness", "moving.nii.gz", "deformed grid", "SD log J", "How sure"):
+        assert word in page
 
 
 def test_apply_takes_the_folder(registered):
@@ -104,3 +116,49 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     done = run("register", tmp_path / "none.nii.gz", tmp_path / "none.nii.gz")
     assert done.exit_code == 2
     assert "none.nii.gz" in done.output
+
+
+def test_landmarks_count_and_those_without_a_partner_or_outside_are_told(registered):
+    inside = FIXED.index_to_physical(np.array([[10.0, 12, 14], [8, 16, 12], [-9, 3, 3]]))
+    write_points(registered / "f.csv", ["a", "b", "far"], inside)
+    write_points(registered / "m.csv", ["a", "b", "far", "c"], np.r_[inside, inside[:1]] + SHIFT)
+    done = run(
+        "register", registered / "fixed.nii.gz", registered / "moving.nii.gz",
+        "-o", registered / "marked", "--quality", "fast", "--threads", "1",
+        "--fixed-landmarks", registered / "f.csv", "--moving-landmarks", registered / "m.csv",
+    )  # fmt: skip
+    assert "1 landmarks have no partner of their name and are left out: c" in done.output
+    assert "1 landmarks lie outside their image: far" in done.output
+    told = json.loads((registered / "marked/registration.json").read_text())
+    assert told["landmarks"] == 3
+    assert told["tre_before_mm"] == pytest.approx(np.linalg.norm(SHIFT), abs=1e-3)
+    assert told["tre_after_mm"] < 1
+
+
+@pytest.mark.parametrize("method", ["identity", "abdomen-generated-sym"])
+def test_other_methods_and_models_write_the_same_files(registered, method):
+    pair = registered / "fixed.nii.gz", registered / "moving.nii.gz"
+    out = registered / method
+    done = run("register", *pair, "--method", method, "-o", out, "--threads", "1")
+    assert done.exit_code == 0, done.output
+    told = json.loads((out / "registration.json").read_text())
+    assert told["method"] == method
+    assert "confidence" not in told
+    assert "tells nothing of how sure" in (out / "report.html").read_text(encoding="utf-8")
+    field = read_field(out / "field.nii.gz")
+    assert field.grid.close_to(FIXED)
+    if method == "identity":
+        assert not field.vectors.any()
+    else:
+        assert 0 < np.abs(field.vectors).max() < 200
+    assert not (out / "affine.tfm").exists()
+
+
+def test_what_a_method_does_not_take_or_nobody_has_is_said(registered):
+    pair = registered / "fixed.nii.gz", registered / "moving.nii.gz", "-o", registered / "no"
+    done = run("register", *pair, "--method", "identity", "--quality", "fast")
+    assert (done.exit_code, "does not take: quality" in done.output) == (2, True)
+    done = run("register", *pair, "--method", "sin")
+    assert (done.exit_code, "Did you mean 'syn'" in done.output) == (2, True)
+    done = run("register", *pair, "--method", "hansen2020-256")
+    assert (done.exit_code, "has to be trained first" in done.output) == (2, True)

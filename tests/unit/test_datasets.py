@@ -61,7 +61,7 @@ def test_a_sheet_from_a_spreadsheet_is_read(tmp_path):
     ("text", "messages"),
     [
         ("case\tsplt\na\ttrain\n", ["unknown column 'splt'", "Did you mean 'split'?"]),
-        ("case,split\na,train\n", ["unknown column 'case,split'", "Separate columns by tabs"]),
+        ("case|split\na|train\n", ["unknown column 'case|split'", "Separate columns by tabs"]),
         ("case\na\n", ["has no column 'split'"]),
         ("", ["has no column 'case'"]),
         ("split\ntrain\n", ["has no column 'case'"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -247,6 +248,22 @@ def test_a_folder_whose_locks_anyone_may_delete_is_refused(tmp_path):
     place.chmod(0o1777)
     with hold(["0"], "a", place):
         pass
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize("owner", [0, 23456])
+def test_a_folder_that_is_another_user_s_alone_is_refused_and_names_him(owner):
+    code = AS_OTHER_USER.replace("import sys, time", "import sys, time\nsys.stderr = sys.stdout")
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
+        os.chown(folder, owner, owner)
+        os.chmod(folder, 0o755)
+        with started(Path(folder), "a", 0, "0", code=code) as other:
+            said = other.stdout.read()
+            assert other.wait(timeout=30) == 1
+        assert not os.listdir(folder)
+    name = pwd.getpwuid(0).pw_name if owner == 0 else owner
+    assert f"cannot be kept (it is {name}'s, who alone may write to it).\n  where: {folder}" in said
+    assert "to do: Let its owner delete it" in said
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from acquire_tools import write_slices
 from click.testing import CliRunner
 
+from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.discover import discover
 from warpline.acquire.discover.found import Found, Scan
 from warpline.acquire.discover.words import as_id, unique
+from warpline.acquire.formats.folder import locate
 from warpline.cli.main import main
 from warpline.errors import WarplineError
 from warpline.images.files import write_image
@@ -161,6 +164,32 @@ def test_files_by_name_with_labels_masks_and_landmarks(tmp_path):
     assert found.pairing()[0] == {"from": "patient"}
     assert any("carla_inhale_seg.nii.gz (labels) is left out" in line for line in found.assumed)
     assert found.labels == {1: "label 1"}
+
+
+def test_dicom_series_are_scans_and_are_read_as_such(tmp_path):
+    places = ("anna/exhale", "anna/inhale", "bert/ct", "carla/mr", "dora/two")
+    for number, place in enumerate(places):
+        array = np.full(GRID.shape, number, np.int16)
+        modality = "MR" if place == "carla/mr" else "CT"
+        write_slices(tmp_path / place, array, GRID, f"{number}", t0008_0060=modality)
+    write_slices(tmp_path / "dora/two", np.zeros(GRID.shape, np.int16), GRID, "9")
+    (tmp_path / "anna" / "notes.txt").write_text("no scan", encoding="utf-8")
+    found = discover(tmp_path)
+    assert found.layout == "DICOM series"
+    assert columns(found, "patient", "image") == [
+        *(("anna", "anna/inhale"), ("anna", "anna/exhale"), ("bert", "bert/ct")),
+    ]
+    assert any("carla/mr is left out: it is MR" in line for line in found.assumed)
+    assert any("dora/two is left out: it holds 2 series" in line for line in found.assumed)
+    # A case sheet that names the folder has the series as its image.
+    told = dict.fromkeys(("ask", "landmark_folder", "phantom", "patients"))
+    told |= {"format": "folder", "labels": {}, "case_sheet": "x.tsv", "scans": {}}
+    dataset = DatasetFiles.of(told)
+    files = locate(tmp_path, dataset, {"case": "b", "image": "bert/ct"})
+    image, landmarks = files.read()
+    assert image.grid.shape == GRID.shape
+    assert image.array.tolist() == np.full(GRID.shape, 2).tolist()
+    assert landmarks is None
 
 
 @pytest.mark.parametrize(

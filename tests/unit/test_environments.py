@@ -27,6 +27,7 @@ CHOSEN = {
     "figures": "figures",
     "phantom": "phantoms/providers",
     "prepare": "acquire/formats cases cases/steps",
+    "prepare_aligned": "acquire/formats cases cases/steps",
     "register": REGISTRATION,
     "register_and_evaluate": REGISTRATION,
     "train": "networks training",

@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
 from warpline.images import memory
-from warpline.images.files import READERS, read_image
+from warpline.images.files import READERS, read_grid, read_image
 from warpline.provenance.companions import companions
 
 NAN = float("nan")
@@ -151,9 +151,21 @@ def test_half_a_pair_is_refused(tmp_path):
     assert "its other half, .hdr or .img: is not there" in refusal(tmp_path / "a.hdr").what
 
 
-def test_nifti_2_is_refused_by_name(tmp_path):
-    nibabel.save(nibabel.Nifti2Image(ARRAY.T, np.eye(4)), tmp_path / "a.nii")
-    assert "NIfTI-2" in refusal(tmp_path / "a.nii").what
+@pytest.mark.parametrize("order", "<>")
+def test_nifti_2_is_read(tmp_path, order):
+    affine = nibabel.affines.from_matvec([[0, -2, 0], [1.5, 0, 0], [0, 0, 3]], [4, 5, -6])
+    header = nibabel.Nifti2Header(endianness=order)
+    header.set_data_dtype(np.float32)
+    nibabel.save(nibabel.Nifti2Image(ARRAY.T, affine, header), tmp_path / "a.nii.gz")
+    image = read_image(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(image.array, ARRAY)
+    assert read_grid(tmp_path / "a.nii.gz") == image.grid
+    # Index (x, y, z) = (1, 2, 3) in RAS, with x and y turned to LPS.
+    there = (affine @ (1, 2, 3, 1))[:3] * (-1, -1, 1)
+    np.testing.assert_allclose(image.grid.index_to_physical([3, 2, 1]), there, atol=1e-6)
+    content = (tmp_path / "a.nii.gz").read_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(content[:-20])
+    refusal(tmp_path / "a.nii.gz")
 
 
 # Geometry -----------------------------------------------------------------------------------------
@@ -188,9 +200,11 @@ def test_the_sform_s_spacing_is_taken_where_the_header_s_is_not_its(tmp_path, pi
 
 
 def test_consistent_files_are_read_without_a_word(tmp_path, caplog):
-    for codes in ((1, 0), (0, 1), (1, 1), (0, 0)):
+    for codes in ((1, 0), (0, 1), (1, 1)):
         assert read_image(placed(tmp_path, codes=codes)).grid.spacing == (2, 2, 2)
     assert not caplog.records
+    assert read_image(placed(tmp_path, codes=(0, 0))).grid.spacing == (2, 2, 2)
+    assert "neither qform nor sform" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -204,7 +218,7 @@ def test_consistent_files_are_read_without_a_word(tmp_path, caplog):
         ({"pixdim": (0, 2, 2), "codes": (0, 1)}, "no sform"),
         ({"pixdim": (NAN, 2, 2), "codes": (0, 0)}, "no sform"),
         ({"pixdim": (-2, 2, 2), "codes": (0, 1)}, "no sform"),
-        ({"pixdim": (1, 1, 1), "srow_x": (2, 1, 0, 0), "codes": (1, 0)}, "orthonormal"),
+        ({"pixdim": (1, 1, 1), "srow_x": (2, 1, 0, 0), "codes": (1, 0)}, "right angle"),
         ({"pixdim": (0, 0, 0), "srow_x": (0, 0, 0, 0), "codes": (1, 1)}, "spacing of 0 mm"),
         ({"pixdim": (0, 0, 0), "srow_x": (2, 1, 0, 0), "codes": (1, 1)}, "no right angles"),
     ],

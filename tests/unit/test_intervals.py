@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from warpline.tables.intervals import Sample, case_interval, paired_test, weighted
+from warpline.tables import intervals
+from warpline.tables.intervals import (
+    Sample,
+    case_interval,
+    paired_interval,
+    paired_test,
+    weighted,
+)
 from warpline.tables.statistics import aggregate
 from warpline.tables.structure import structure_of
 
@@ -272,3 +279,68 @@ def test_degenerate_paired_tests():
     assert math.isnan(paired_test(sample([1.0], pairs[:1]), sample([0.0], pairs[:1])))
     with pytest.raises(ValueError, match="same pairs"):
         paired_test(values, sample([0.5, 0.6], pairs[:2]))
+
+
+def test_the_interval_of_a_difference_is_students_and_the_test_s():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=12), rng.normal(0.3, size=12)
+    first, second = sample(a, apart(12)), sample(b, apart(12))
+    for confidence in (0.95, 0.8):
+        mean, low, high = paired_interval(first, second, confidence)
+        expected = stats.ttest_rel(a, b).confidence_interval(confidence)
+        assert mean == pytest.approx((a - b).mean())
+        assert (low, high) == pytest.approx(tuple(expected))
+    # Its end is the difference that the test just does not refuse.
+    p = paired_test(sample(a - paired_interval(first, second)[2], apart(12)), second)
+    assert p == pytest.approx(0.05)
+
+
+def test_degenerate_intervals_of_a_difference():
+    one = sample([1.0], apart(1)), sample([0.25], apart(1))
+    mean, low, high = paired_interval(*one)
+    assert mean == 0.75
+    assert math.isnan(low)
+    assert math.isnan(high)
+    assert all(map(math.isnan, paired_interval(Sample.of([], [], []), one[0])))
+    same = sample([0.1, 0.4, 0.2], apart(3))
+    assert paired_interval(same, same) == (0.0, 0.0, 0.0)
+
+
+def test_less_confidence_is_a_shorter_interval():
+    values = np.random.default_rng(3).normal(5, 2, size=40)
+    low, high = case_interval(sample(values, apart(40)), confidence=0.5)
+    expected = stats.t.interval(0.5, 39, values.mean(), stats.sem(values))
+    assert (low, high) == pytest.approx(expected, abs=0.03)
+
+
+def test_the_variance_of_seeds_by_hand():
+    """Two pairs by two seeds: the seeds differ and pairs do not; the other way round; mixed."""
+    seeds = np.array([[1.0, -1.0], [1.0, -1.0]])
+    assert intervals._of_seeds(seeds, 4.0) == (2 / 1 * (4 + 4) / 16, 0.0)
+    assert intervals._of_seeds(seeds.T, 4.0) == (0.0, 0.0)
+    crossed = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    assert intervals._of_seeds(crossed, 4.0) == (0.0, 4 * 2 * 2 / (1 * 1) / 16)
+    # Three pairs by two seeds, rest ±1 in two pairs: 4 · 3 · 2 / (2 · 1).
+    more = np.array([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
+    assert intervals._of_seeds(more, 6.0) == (0.0, pytest.approx(12 / 36))
+    assert intervals._of_seeds(np.array([[3.0], [1.0]]), 2.0) == (0.0, 0.0)
+
+
+def test_variances_are_joined_by_hand():
+    """Satterthwaite: (2 + 2)² / (2²/4 + 2²/2); noise that is larger than its variance is all."""
+    assert intervals._joined([(2.0, 4.0)], [(3.0, 1.0, 2)]) == (4.0, pytest.approx(16 / 3))
+    assert intervals._joined([(2.0, 4.0)], [(1.0, 3.0, 2)]) == (2.0, 4.0)
+    assert intervals._joined([(2.0, 4.0)], [(0.0, 0.0, 0)]) == (2.0, 4.0)
+    assert intervals._joined([(0.0, 4.0)], [(0.0, 0.0, 0)]) == (0.0, math.inf)
+
+
+def test_linked_pairs_have_at_least_the_variance_of_pairs_alone():
+    """Three pairs of three cases whose residuals cancel: the form of cases would be negative."""
+    structure = structure_of(*zip(*all_pairs(3), strict=True))
+    residuals = np.array([1.0, -1.0, 0.0])
+    # Every two pairs share one case: the form is (sum)² = 0, and .25 of each square is left.
+    alone = 3 / 2 * (1 + 1) / 9
+    assert structure.variance(residuals, 3.0) >= alone
+    shared = structure.membership @ structure.membership.T
+    assert shared.tolist() == [[2, 1, 1], [1, 2, 1], [1, 1, 2]]
+    assert structure._together.tolist() == [[1.25, 1, 1], [1, 1.25, 1], [1, 1, 1.25]]

@@ -137,6 +137,24 @@ def test_no_distance_to_an_absent_label(label_maps):
     }
 
 
+def test_a_percentile_of_distances_counts_areas():
+    """Four elements each way: of equal areas, and with one that is as large as 97 others."""
+    distances = np.array([1.0, 2.0, 3.0, 4.0])
+    near = np.array([0.5, 0.5, 0.5, 0.5])
+
+    def found(areas, percent):
+        surfaces = (near, distances), (np.ones(4), np.array(areas))
+        return metrics.surface.SurfaceDistances(*surfaces).robust_hausdorff(percent)
+
+    assert [found([1, 1, 1, 1], percent) for percent in (25, 26, 50, 51)] == [1, 2, 2, 3]
+    assert found([1, 1, 1, 97], 3) == 3
+    assert found([1, 1, 1, 97], 4) == 4
+    assert found([97, 1, 1, 1], 95) == 1
+    # The sums of areas may end a digit below one.
+    assert found([0.1, 0.2, 0.3, 0.1], 100) == 4
+    assert metrics.surface.SurfaceDistances((distances, near), (near, near)).hausdorff() == 4
+
+
 def test_labels_at_the_border_have_a_surface():
     whole = np.ones((6, 6, 6), int)
     found = metrics.surface_distances(whole, whole, [1])[1]
@@ -209,6 +227,24 @@ def test_a_fold_raises_sdlogj_and_is_counted():
     assert metrics.sdlogj_learn2reg(determinant) < 0.05  # nearly hidden
 
 
+def test_no_volume_is_a_fold_and_a_small_one_is_none():
+    determinant = np.ones((3, 4, 5))
+    determinant[1, 1, 1:4] = 0.0, 1e-12, -1e-12
+    assert metrics.folding_fraction(determinant) == pytest.approx(2 / 6)
+
+
+def test_smoothness_of_a_large_field_is_that_of_its_pieces():
+    """Of far more voxels than are looked at at a time; clipped below and above."""
+    rng = np.random.default_rng(0)
+    determinant = np.exp(rng.standard_normal((23, 80, 70)))
+    determinant[4, 5, 6], determinant[12, 40, 30] = 1e12, -7.0
+    inside = determinant[1:-1, 1:-1, 1:-1]
+    logs = np.log(np.clip(inside, 1e-9, 1e9))
+    assert metrics.sdlogj(determinant) == pytest.approx(logs.std(), rel=1e-12)
+    logs = np.log(np.clip(inside + 3, 1e-9, 1e9))
+    assert metrics.sdlogj_learn2reg(determinant) == pytest.approx(logs.std(), rel=1e-12)
+
+
 def test_a_grid_without_interior_has_no_smoothness():
     thin = np.ones((2, 9, 9))
     assert math.isnan(metrics.sdlogj(thin))
@@ -253,6 +289,14 @@ def test_intensity_metrics():
         np.corrcoef(image.ravel(), other.ravel())[0, 1]
     )
     assert math.isnan(metrics.correlation(image, np.ones_like(image)))
+
+
+def test_intensities_of_a_large_image_are_those_of_its_pieces():
+    rng = np.random.default_rng(2)
+    image, other = rng.normal(3, 1, size=(2, 51, 53, 52))
+    assert metrics.mean_squared_error(image, other) == pytest.approx(np.mean((image - other) ** 2))
+    expected = np.corrcoef(image.ravel(), image.ravel() + other.ravel())[0, 1]
+    assert metrics.correlation(image, image + other) == pytest.approx(expected)
 
 
 def test_integer_intensities_do_not_wrap_around():

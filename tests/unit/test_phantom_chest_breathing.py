@@ -240,7 +240,9 @@ def test_mass_of_the_lung_is_conserved(breath):
     assert mass[1] / mass[0] == pytest.approx(1, abs=0.08)
 
 
-def test_the_volume_ratio_is_the_jacobian(mean_chest, motion):
+@pytest.mark.parametrize("uneven", [0.0, 0.5])
+def test_the_volume_ratio_is_the_jacobian(uneven):
+    motion = Motion.random(np.random.default_rng(0), EXCURSION, 1.0, uneven)
     rng = np.random.default_rng(0)
     points = rng.uniform([-120, -80, -120], [120, 80, 80], (2000, 3))
     cavity = anatomy.InCavity.of(tuple(points.T))
@@ -252,6 +254,44 @@ def test_the_volume_ratio_is_the_jacobian(mean_chest, motion):
     stated = motion.volume_ratio(tuple(points.T))
     np.testing.assert_allclose(np.median(np.abs(stated / measured - 1)), 0, atol=1e-3)
     assert (np.abs(stated / measured - 1) < 0.02).mean() > 0.98
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_uneven_breath_has_an_inverse_and_keeps_the_cavity(seed):
+    """At most 30 mm and the most uneven: nothing folds, nothing leaves the cavity."""
+    motion = Motion.random(np.random.default_rng(seed), 30.0, 1.0, 0.5)
+    points = np.random.default_rng(9).uniform([-120, -80, -150], [120, 80, 110], (20000, 3))
+    cavity = anatomy.InCavity.of(tuple(points.T))
+    points = points[np.abs(cavity.distance) > 1]
+    there = np.stack(motion.to_inhale(tuple(points.T)), axis=-1)
+    back = np.stack(motion.to_exhale(tuple(there.T)), axis=-1)
+    assert np.abs(back - points).max() < 0.01
+    assert motion.volume_ratio(tuple(points.T)).min() > 0.2
+    inside = anatomy.InCavity.of(motion.with_wall(tuple(points.T))).distance < 0
+    stays = anatomy.InCavity.of(tuple(there.T)).distance[inside]
+    assert (stays < 0.5).all()
+
+
+def test_an_uneven_breath_moves_parts_of_the_lungs_differently(mean_chest):
+    """The even and the uneven breath of one seed differ by as much as is asked for."""
+    points = np.random.default_rng(3).uniform([-100, -60, -100], [100, 60, 0], (4000, 3))
+    inside = anatomy.InCavity.of(tuple(points.T)).distance < -2
+    even, uneven = (
+        np.stack(
+            Motion.random(np.random.default_rng(5), 20.0, 1.0, height).to_inhale(tuple(points.T)),
+            axis=-1,
+        )[inside, 2]
+        - points[inside, 2]
+        for height in (0.0, 0.4)
+    )
+    factor = uneven[even < -5] / even[even < -5]
+    assert factor.std() == pytest.approx(0.4 / np.sqrt(2), rel=0.35)
+    assert np.abs(factor - 1).max() <= 0.4 * np.sqrt(3) + 1e-6
+
+
+def test_a_breath_that_is_too_uneven_is_refused():
+    with pytest.raises(WarplineError, match=r"uneven by 0\.7"):
+        Motion.random(np.random.default_rng(0), 20.0, 1.0, 0.7)
 
 
 @pytest.mark.long

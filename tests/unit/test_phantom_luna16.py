@@ -113,7 +113,9 @@ def header(text: str) -> dict[str, str]:
 
 def test_headers_are_itk_s_own(unpacked, tmp_path):
     """The same keys in the same order as ITK writes for the same image, and the same values."""
-    for path in sorted(unpacked.rglob("*.mhd")):
+    paths = sorted(unpacked.rglob("*.mhd"))
+    assert len(paths) == 2 * len(CASES)  # a scan and a mask of each
+    for path in paths:
         ours = header(path.read_text())
         compressed = path.parent.name == "seg-lungs-LUNA16"
         sitk.WriteImage(

@@ -47,6 +47,7 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
     members = {m for d in named for m in catalog.dataset(d).spec.get("members", {})}
     datasets = sorted(named | members)
     own = [d for d in datasets if "members" not in catalog.dataset(d).spec]
+    aligned = [d for d in own if cases.ready_stage(run, d) == "prealigned"]
     labelled = [d for d in datasets if catalog.dataset(d).spec["noisy_labels"]]
     embeddings = [m for m in registered if catalog.method(m)["kind"] == "embedding"]
 
@@ -55,7 +56,8 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
 
     return {name: {"": run.code(f"{name}.py")} for name in PLAIN} | {
         "phantom": {d: acquire.phantom_code(run, d) for d in own},
-        "prepare": {d: cases.preparation_code(run, d) for d in own},
+        "prepare": {d: cases.preparation_code(run, d) for d in own if d not in aligned},
+        "prepare_aligned": {d: cases.aligned_preparation_code(run, d) for d in aligned},
         "noisy_labels": {d: cases.labelling_code(run, d) for d in labelled},
         "train": {m: train.training_code(run, m) for _, m in trained},
         "embed": {m: train.embedding_code(run, m) for m in embeddings},
@@ -186,14 +188,14 @@ EDITS = [
     ("plan.kinds", "FIGURES", "value", {}),
     # Archives, formats, phantoms.
     ("acquire.tcia", "download_series", "body",
-     {"fetch": ALL, "fetch_cases": ALL, "given_weights": ALL}),
-    ("acquire.canonical", "canonicalise", "body", {"prepare": ALL}),
+     {"fetch": ALL, "fetch_cases": ALL, "given_weights": ALL, "phantom": ALL}),
+    ("acquire.canonical", "canonicalise", "body", {"prepare": ALL, "prepare_aligned": ALL}),
     ("acquire.formats.dirlab", "locate", "body", {"prepare": ["dirlab"]}),
     ("phantoms.providers.kits19", "write_kits19", "body", {"phantom": ["kits19"]}),
     ("phantoms.anatomy.chest.tissue", "make_texture", "body", {"phantom": [*WITH_LUNGS, "luna"]}),
     # Preparation: the datasets that take the step, and recipes that do.
     ("cases.lungs", "segment_lungs", "body", {"prepare": WITH_LUNGS}),
-    ("cases.steps.masks", "harmonise", "body", {"prepare": ABDOMENS}),
+    ("cases.steps.masks", "harmonise", "body", {"prepare_aligned": ABDOMENS}),
     ("cases.steps.geometry", "resize", "body",
      {"prepare": ["luna16"], "train": ["hansen2020"], "embed": ALL, "register": ["hansen2020"]}),
     ("cases.exploration", "describe", "body", {"prepare": ["luna16"]}),

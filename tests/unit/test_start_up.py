@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "noisy_labels": NETWORKS | {"scipy.ndimage"},
     "phantom": set(),
     "prepare": IMAGES,
+    "prepare_aligned": IMAGES | {"scipy.ndimage"},
     "register": IMAGES | RECORDS,
     "register_and_evaluate": IMAGES | RECORDS | {"scipy.ndimage"},
     "report": set(),

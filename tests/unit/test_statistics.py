@@ -23,7 +23,17 @@ def test_dice30_is_learn2regs():
     assert aggregate("quantile", 0.3)(np.array(dice)) == pytest.approx(0.5614859912491369)
 
 
-@pytest.mark.parametrize(("name", "q"), [("mode", None), ("quantile", None), ("quantile", 30)])
+def test_the_outermost_quantiles_are_the_extremes():
+    values = np.array([[0.4, 0.1, 0.9], [7.0, 8.0, 6.0]])
+    assert aggregate("quantile", 0)(values).tolist() == [0.1, 6.0]
+    assert aggregate("quantile", 1)(values).tolist() == [0.9, 8.0]
+    assert aggregate("quantile", 0.5)(values, axis=0).tolist() == pytest.approx([3.7, 4.05, 3.45])
+
+
+@pytest.mark.parametrize(
+    ("name", "q"),
+    [("mode", None), ("quantile", None), ("quantile", 30), ("quantile", 1.01), ("quantile", -0.1)],
+)
 def test_unknown_statistics_are_refused(name, q):
     with pytest.raises(ValueError, match=r"none of|needs an order"):
         aggregate(name, q)
@@ -39,6 +49,11 @@ def test_the_effect_is_t_without_the_number_of_pairs():
     first, second = np.random.default_rng(0).normal(size=(2, 12))
     t = stats.ttest_rel(first, second).statistic
     assert effect_size(first - second) == pytest.approx(t / math.sqrt(12))
+
+
+def test_a_small_spread_is_one_too():
+    assert effect_size([1.0, 1.0 + 2e-9]) == pytest.approx(math.sqrt(0.5) * 1e9, rel=1e-6)
+    assert effect_size([-3.0, -1.0]) == pytest.approx(-math.sqrt(2))
 
 
 @pytest.mark.parametrize("differences", [[], [0.4], [0.4, math.nan], [0.1, 0.1, 0.1]])

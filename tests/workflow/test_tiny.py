@@ -15,7 +15,7 @@ METHODS = {"identity", "tiny-network", "tiny-through-atlas", "tiny-embedding", "
 # to the records.
 TABLES, SHOWS = {"tiny_tables"}, {"tiny_figures", "report_page"}
 TRAINS, REGISTERS, EVALUATES = "train", "register_and_evaluate", "evaluate"
-PREPARES, UNPACKS = "prepare", "fetch"
+PREPARES, UNPACKS = "prepare", "phantom"
 
 
 def pairs_table(project):
@@ -28,6 +28,7 @@ def test_table_holds_every_method_beside_the_published_numbers(finished):
     run = table[table["method"].notna()]
     assert (run["n"].xs("chest") == 2).all()
     assert (run["n"].xs("abdomen") == 1).all()
+    assert (run["n"].xs("moved") == 2).all()
     for column in ("dice", "tre", "sdlogj", "seconds"):
         assert run[column].xs("chest").notna().all()
     assert run[["dice", "sdlogj", "seconds"]].xs("abdomen").notna().all(axis=None)

@@ -1,10 +1,12 @@
 # Archives → unpacked files. A phantom writes its archives into a mirror of its own, in the
-# provider's format; from there they take the same road as real ones.
+# provider's format; from there they take the same road as real ones, in the same job: they are
+# small.
 
 
 rule phantom:
     output:
-        directory(layout.mirror("{dataset}")),
+        mirror=directory(layout.mirror("{dataset}")),
+        unpacked=directory(layout.unpacked("{dataset}")),
     log:
         layout.log("phantom/{dataset}"),
     benchmark:
@@ -18,14 +20,14 @@ rule phantom:
     params:
         phantom=ask(acquire.phantom_spec),
         cases=ask(acquire.phantom_cases),
+        archives=ask(acquire.archive_specs),
+        folder=ask(acquire.archive_folder),
         code=ask(acquire.phantom_code),
     script:
         "../../scripts/phantom.py"
 
 
 rule fetch:
-    input:
-        ask(acquire.phantom_mirror),
     output:
         directory(layout.unpacked("{dataset}", "{archive}")),
     log:

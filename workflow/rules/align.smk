@@ -24,3 +24,32 @@ rule align:
         code=run.code("align.py"),
     script:
         "../../scripts/align.py"
+
+
+# To a case of another dataset: what is prepared has no other use, so that one job does both.
+rule prepare_aligned:
+    input:
+        sources=ask(acquire.case_sources),
+        reference=ask(cases.alignment_reference),
+        parameters=ask(cases.alignment_parameters),
+    output:
+        directory(layout.batch("{dataset}", "prealigned", "{batch}")),
+    log:
+        layout.log("prepare_aligned/{dataset}/{batch}"),
+    benchmark:
+        layout.benchmark("prepare_aligned/{dataset}/{batch}")
+    priority: CASES_FIRST
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=growing(settings["memory_mb"]),
+        runtime=growing(240),
+    params:
+        source=ask(acquire.source_folder),
+        dataset=ask(acquire.source_spec),
+        cases=ask(acquire.case_rows),
+        steps=ask(cases.preparation_steps),
+        prealign=ask(cases.alignment),
+        code=ask(cases.aligned_preparation_code),
+    script:
+        "../../scripts/prepare_aligned.py"

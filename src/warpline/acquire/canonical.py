@@ -14,12 +14,14 @@ from warpline.acquire.landmarks import read_landmarks
 from warpline.cases.case import Case, write_case
 from warpline.errors import WarplineError
 from warpline.files import write_json
-from warpline.images.files import read_image
+from warpline.images.files import ONE_NUMBER, read_image
 from warpline.images.grid import Grid, Image
 
 RECORD = "record.json"  # beside the case's files: what it was made of, and how
 # Where an axis of the file runs to in the patient: left or right, back or front, head or feet.
 LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
+WHOLE = 1e-3  # by which a label's value may miss a whole number
+LARGEST = 255  # label: label maps are kept as bytes
 RELATIVE_TOLERANCE = 1e-3  # of the smallest spacing; headers of float32 differ by far less
 
 
@@ -54,7 +56,7 @@ def canonicalise(
     if files.read is not None:
         image, landmarks = files.read()
     else:
-        image = _read(files.image, "image", case_id)
+        image = _read(files.image, "image", case_id, filled=files.fill_nan)
     whole = image.grid
     if files.labels is not None:
         label_map = _read(files.labels, "label map", case_id)
@@ -179,11 +181,28 @@ def _check_finite(array: np.ndarray, path: Path, what: str, case_id: str) -> Non
         f"The {what} of the case '{case_id}' has {len(bad)} voxels that are no finite number "
         f"(of float32), the first at (z, y, x) = {first}.",
         where=path,
-        do="Repair or replace these voxels, or take the case out of the case sheet.",
+        do="If they lie outside the field of view, set 'nan: fill' in the dataset file; else "
+        "repair them, or take the case out of the case sheet.",
     )
 
 
-def _read(path: Path, what: str, case_id: str) -> Image:
+def _filled(image: Image, path: Path) -> Image:
+    """Its lowest value where a voxel holds no finite number, as outside the field of view."""
+    if image.array.dtype.kind in "iu":
+        return image
+    known = np.isfinite(image.array)
+    if known.all() or not known.any():
+        return image
+    low = image.array[known].min()
+    print(
+        f"{path}: {np.count_nonzero(~known)} of {known.size} voxels hold no number and become "
+        f"{low:g}, the lowest value",
+        flush=True,
+    )
+    return image.with_array(np.where(known, image.array, low))
+
+
+def _read(path: Path, what: str, case_id: str, *, filled: bool = False) -> Image:
     """An image, a label map or a mask: whole, with one finite value a voxel."""
     try:
         image = read_image(path)
@@ -199,7 +218,10 @@ def _read(path: Path, what: str, case_id: str) -> Image:
             f"The {what} of the case '{case_id}' has {image.array.shape[-1]} values a voxel; "
             "one is needed.",
             where=path,
+            do=ONE_NUMBER,
         )
+    if filled:
+        image = _filled(image, path)
     _check_finite(image.array, path, what, case_id)
     return image
 
@@ -233,6 +255,14 @@ def _check_labels(
     label_map: Image, files: CaseFiles, labels: Mapping[int, str], case_id: str
 ) -> Image:
     counts = _value_counts(label_map.array)
+    off = [value for value in counts if 0 < abs(value - np.rint(value)) <= WHOLE]
+    if off:  # a writer's rounding, as 1.00001
+        print(
+            f"{files.labels}: label values such as {off[0]:.6g} are taken for whole ones",
+            flush=True,
+        )
+        label_map = label_map.with_array(np.rint(label_map.array))
+        counts = _value_counts(label_map.array)
     wrong = [value for value in counts if value != np.rint(value)]
     if wrong:
         raise WarplineError(
@@ -247,8 +277,16 @@ def _check_labels(
     for value, count in counts.items():
         kept = int(value) if files.other_values is None else files.other_values
         target = renamed.get(int(value), kept)
-        if target not in known or not 0 <= target <= 255:
-            table = ", ".join(f"{key} {name}" for key, name in labels.items()) or "none"
+        table = ", ".join(f"{key} {name}" for key, name in labels.items()) or "none"
+        if not 0 <= target <= LARGEST:
+            raise WarplineError(
+                f"The label map of the case '{case_id}' holds the value {int(value)} in {count} "
+                f"voxels; values go from 0 to {LARGEST}, the dataset's labels are: {table}.",
+                where=files.labels,
+                do="Give this label another number in the label map, and in 'labels' of the "
+                "dataset file.",
+            )
+        if target not in known:
             raise WarplineError(
                 f"The label map of the case '{case_id}' holds the value {int(value)} in {count} "
                 f"voxels; the dataset's labels are: {table}.",

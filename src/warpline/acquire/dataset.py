@@ -46,6 +46,8 @@ class DatasetFiles:
         Label value to name.
     case_sheet, ask
         For errors: the sheet's path, and where to ask for the data.
+    nan
+        Whether voxels without a number are an error (``refuse``) or filled (``fill``).
     landmark_folder
         With landmarks that are not in the archives.
     scans
@@ -63,6 +65,7 @@ class DatasetFiles:
     labels: Mapping[int, str]
     case_sheet: str
     ask: str | None
+    nan: str
     landmark_folder: str | None
     scans: Mapping[str, Scan]
     phantom: bool
@@ -81,6 +84,7 @@ class DatasetFiles:
             labels={int(value): name for value, name in told["labels"].items()},
             case_sheet=told["case_sheet"],
             ask=told["ask"],
+            nan=told["nan"],
             landmark_folder=told["landmark_folder"],
             scans=scans_of(told["scans"]),
             phantom=bool(told["phantom"]),

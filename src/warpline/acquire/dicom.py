@@ -34,8 +34,14 @@ class _Slice:
     size: tuple[int, int]
 
 
-def read_series(folder: str | os.PathLike, case: str) -> Image:
-    """The one CT series in a folder, in HU; files that are no DICOM are passed over.
+def read_series(
+    folder: str | os.PathLike,
+    case: str,
+    *,
+    modalities: tuple[str, ...] | None = ("CT",),
+    told: str | os.PathLike | None = None,
+) -> Image:
+    """The one series in a folder, a CT's in HU; files that are no DICOM are passed over.
 
     Slices are ordered along their normal by their position, whatever the names and numbers of the
     files: x and y run as the headers say, z along the cross product of the two.
@@ -44,6 +50,10 @@ def read_series(folder: str | os.PathLike, case: str) -> Image:
     ----------
     case
         Named in errors.
+    modalities
+        Those that it may have; None for any.
+    told
+        What errors name in the place of the folder, such as the archive that it came in.
 
     Raises
     ------
@@ -52,12 +62,22 @@ def read_series(folder: str | os.PathLike, case: str) -> Image:
         several series or no CT; if slices differ in orientation, size or pixel spacing; if one is
         missing or there twice, or they are not stacked along their normal.
     """
-    folder = Path(folder)
+    try:
+        return _read(Path(folder), case, modalities)
+    except WarplineError as error:
+        if told is None:
+            raise
+        inside = str(error.where).removeprefix(str(folder)).strip("/")
+        where = f"{told}, {inside}" if inside else told
+        raise WarplineError(error.what, where=where, do=error.do) from error
+
+
+def _read(folder: Path, case: str, modalities: tuple[str, ...] | None) -> Image:
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_dicom(path))
     slices = [_read_header(path, case) for path in paths]
     if len(slices) < 2:
         raise _refusal(case, f"has {len(slices)} DICOM files, which make no volume", folder)
-    _check_alike(slices, case, folder)
+    _check_alike(slices, case, folder, modalities)
     rows = slices[0].orientation
     normal = np.cross(rows[:3], rows[3:])
     slices.sort(key=lambda one: float(one.position @ normal))
@@ -80,11 +100,12 @@ def read_series(folder: str | os.PathLike, case: str) -> Image:
     return Image(array, grid)
 
 
-def _refusal(case: str, what: str, where: Path) -> WarplineError:
+def _refusal(case: str, what: str, where: Path, do: str | None = None) -> WarplineError:
     return WarplineError(
         f"The DICOM series of the case '{case}' {what}.",
         where=where,
-        do="Fetch the series again; if that does not help, take the case out of the case sheet.",
+        do=do
+        or "Fetch the series again; if that does not help, take the case out of the case sheet.",
     )
 
 
@@ -136,7 +157,9 @@ def _read_header(path: Path, case: str) -> _Slice:
     )
 
 
-def _check_alike(slices: list[_Slice], case: str, folder: Path) -> None:
+def _check_alike(
+    slices: list[_Slice], case: str, folder: Path, wanted: tuple[str, ...] | None
+) -> None:
     """Refuse files of several series, of something else than CT, or of several geometries."""
 
     def counted(values: list) -> str:
@@ -144,10 +167,17 @@ def _check_alike(slices: list[_Slice], case: str, folder: Path) -> None:
 
     series = [one.series for one in slices]
     if len(set(series)) > 1:
-        raise _refusal(case, f"is mixed with others: {counted(series)}", folder)
+        raise _refusal(
+            case,
+            f"is mixed with others: {counted(series)}",
+            folder,
+            "Put each series into a folder of its own, and name the one that is meant.",
+        )
     modalities = [one.modality for one in slices]
-    if set(modalities) != {"CT"}:
-        raise _refusal(case, f"is no CT, but of modality {counted(modalities)}", folder)
+    if wanted is not None and not set(modalities) <= set(wanted):
+        raise _refusal(
+            case, f"is no {' or '.join(wanted)}, but of modality {counted(modalities)}", folder
+        )
     first = slices[0]
     for one in slices[1:]:
         different = {
@@ -183,11 +213,16 @@ def _distance(slices: list[_Slice], normal: np.ndarray, case: str, folder: Path)
             f"{what}: {slices[first].path.name} and {slices[first + 1].path.name} are "
             f"{steps[first]:g} mm apart, others {usual:g} mm",
             folder,
+            "Export the whole series again; of one with uneven slices make an even volume, for "
+            "instance by dcm2niix.",
         )
     aside = positions - along[:, None] * normal
     drift = float(np.abs(aside - aside[0]).max())
     if drift > SAME_PLACE * min(slices[0].spacing):
         raise _refusal(
-            case, f"is not stacked along its normal: slices lie up to {drift:g} mm aside", folder
+            case,
+            f"is not stacked along its normal: slices lie up to {drift:g} mm aside",
+            folder,
+            "The gantry was tilted, most likely: undo it (dcm2niix does), and give the NIfTI file.",
         )
     return float(along[-1] - along[0]) / (len(slices) - 1)

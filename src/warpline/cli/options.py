@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from warpline.fields.physical import DisplacementField
     from warpline.images.grid import Grid
 
+log = logging.getLogger("warpline")
 IN_FOLDER = "field.nii.gz"  # the field in a folder that holds a registration
 FILE = click.Path(path_type=Path)
 
@@ -35,6 +39,14 @@ directory_option = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=".",
     help="One's own folder, where results go too; the working folder by itself.",
+)
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, option, value: log.setLevel(logging.INFO if value else logging.NOTSET),
+    help="Say what was read of every header, and what was done to it.",
 )
 output_option = click.option("-o", "--output", type=FILE, required=True, help="What to write.")
 
@@ -55,6 +67,33 @@ def in_words(function: Callable[..., None]) -> Callable[..., None]:
                 click.get_current_context().exit(2)
 
     return command
+
+
+class _Heard(logging.Handler):
+    """Tells every record on the terminal, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if line not in self.lines:
+            self.lines.append(line)
+            click.echo(line, err=True)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What the library says within the block, told as it comes and kept, each line once."""
+    handler = _Heard()
+    log.addHandler(handler)
+    before, log.propagate = log.propagate, False
+    try:
+        yield handler.lines
+    finally:
+        log.propagate = before
+        log.removeHandler(handler)
 
 
 def grid_of(path: Path | None) -> Grid | None:
@@ -89,3 +128,17 @@ def as_table(rows: Sequence[Sequence[object]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows below their columns' names, as wide as the terminal; whole in a file or a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=any(head), header_style="bold")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)

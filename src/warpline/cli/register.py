@@ -11,9 +11,14 @@ import click
 from warpline.cli import options
 
 if TYPE_CHECKING:
-    from warpline.registration.variational.call import Registration
+    import numpy as np
 
-SURE = 0.5  # confidence from which on a result is called sure
+    from warpline.images.grid import Image
+    from warpline.registration.result import Registration
+
+# CT and MR are themselves like in shades, whoever made them.
+MODALITIES = {"auto": None, "like": "like", "unlike": "unlike", "ct": "like", "mr": "like"}
+LISTED = 5  # landmarks that are named
 
 
 @click.command()
@@ -27,34 +32,40 @@ SURE = 0.5  # confidence from which on a result is called sure
     show_default=True,
     help="The folder to write.",
 )
+@click.option(
+    "--method",
+    default="warpline",
+    show_default=True,
+    help="syn, elastix-bspline, affine, … ('warpline methods'), a model or a checkpoint.",
+)
 @click.option("--fixed-mask", type=options.FILE, help="Where to look in FIXED.")
 @click.option("--moving-mask", type=options.FILE, help="Where to look in MOVING.")
 @click.option("--fixed-landmarks", type=options.FILE, help="Points of FIXED to bring together ...")
 @click.option("--moving-landmarks", type=options.FILE, help="... with those of MOVING by name.")
 @click.option(
     "--modality",
-    type=click.Choice(["auto", "like", "unlike"]),
+    type=click.Choice(list(MODALITIES)),
     default="auto",
     show_default=True,
-    help="Whether both show tissues in like shades, or not (CT and MR).",
+    help="Both CT, both MR, or whether tissues have like shades in both or not (CT and MR).",
 )
 @click.option(
     "--quality",
     type=click.Choice(["fast", "balanced", "best"]),
-    default="balanced",
-    show_default=True,
+    help="Of the method warpline.  [default: balanced]",
 )
-@click.option("--smoothness", type=float, default=0.01, show_default=True, help="More: smoother.")
+@click.option("--smoothness", type=float, help="Of the method warpline; more is smoother.")
 @click.option(
     "--start",
     type=click.Choice(["none", "translation", "rigid", "affine"]),
-    default="affine",
-    show_default=True,
-    help="What comes before the deformation; none trusts the scanners' frames.",
+    help="What comes before the deformation; none trusts the scanners' frames.  [default: affine]",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
 @click.option("--threads", type=click.IntRange(min=1), help="All that there are, if not given.")
 @options.json_option
+@options.verbose_option
 @click.pass_context
 @options.in_words
 def register(
@@ -62,68 +73,76 @@ def register(
     fixed: Path,
     moving: Path,
     output: Path,
+    method: str,
     fixed_mask: Path | None,
     moving_mask: Path | None,
     fixed_landmarks: Path | None,
     moving_landmarks: Path | None,
     modality: str,
-    quality: str,
-    smoothness: float,
-    start: str,
+    quality: str | None,
+    smoothness: float | None,
+    start: str | None,
     device: str,
     threads: int | None,
     machine: bool,
 ) -> None:
-    """Register MOVING to FIXED by the project's own method, without training.
+    """Register MOVING to FIXED: by the project's own method, or by another one.
 
-    The folder then holds field.nii.gz (ITK, mm, on FIXED's grid), inverse.nii.gz (on MOVING's),
-    affine.tfm, warped.nii.gz (MOVING on FIXED's grid), overview.png and registration.json.
+    FIXED and MOVING are image files, or folders that hold one DICOM series each. The folder then
+    holds field.nii.gz (ITK, mm, on FIXED's grid), inverse.nii.gz (on MOVING's), affine.tfm (if the
+    method tells it), warped.nii.gz (MOVING on FIXED's grid), report.html and registration.json.
 
     \b
     Examples:
       warpline register fixed.nii.gz moving.nii.gz -o out
       warpline register ct.nii.gz mr.nii.gz --modality unlike -o out
-      warpline apply out --fixed ct.nii.gz --labels organs_in_mr.nii.gz -o organs_in_ct.nii.gz
+      warpline register a.nii.gz b.nii.gz --method syn -o by_syn
+      warpline apply out --labels organs_in_moving.nii.gz -o organs_in_fixed.nii.gz
 
     The exit status is 1 if the method is not sure that the images show the same, and 2 if
     something cannot be read or written.
     """
-    import torch
+    from warpline.acquire.scans import read_scan
+    from warpline.registration.call import register as find
+    from warpline.report.pair import is_sure, measured
 
-    from warpline.images.files import read_image
-    from warpline.registration.variational.call import register as find
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    images = read_image(fixed), read_image(moving)
-    points = _points(fixed_landmarks, moving_landmarks, [image.grid for image in images])
-    found = find(
-        *images,
-        quality=quality,
-        smoothness=smoothness,
-        start=start,
-        masks=(fixed_mask, moving_mask),
-        landmarks=points,
-        appearance=modality,
-        device=device,
-    )
+    with options.heard() as said:
+        images = read_scan(fixed), read_scan(moving)
+        points = _points(fixed_landmarks, moving_landmarks, [image.grid for image in images])
+        chosen = {
+            "quality": quality,
+            "smoothness": smoothness,
+            "start": start,
+            "appearance": MODALITIES[modality],
+        }
+        own = {"landmarks": points} if method == "warpline" else {}
+        found = find(
+            *images,
+            method=method,
+            masks=(fixed_mask, moving_mask),
+            device=device,
+            threads=threads,
+            **{name: value for name, value in chosen.items() if value is not None},
+            **own,
+        )
     told = {
         "fixed": str(fixed),
         "moving": str(moving),
-        "settings": {"quality": quality, "smoothness": smoothness, "start": start},
         **found.diagnostics,
+        **measured(found, *images, points),
     }
-    options.wrote(_write(output, images, found, told))
-    sure = float(told["confidence"]) >= SURE
+    options.wrote(_write(output, images, found, told, said))
     if machine:
         click.echo(json.dumps(told, indent=2, default=str))
     else:
-        click.echo(_in_words(told, sure))
-    context.exit(0 if sure else 1)
+        click.echo(_in_words(told, output))
+    context.exit(1 if is_sure(told) is False else 0)
 
 
-def _points(fixed: Path | None, moving: Path | None, grids: list) -> tuple | None:
-    """Points of both images with a name in common, (n, 3) each, mm, LPS."""
+def _points(
+    fixed: Path | None, moving: Path | None, grids: list
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points of both images with a name in common, (n, 3) each, mm, LPS; others are told."""
     import numpy as np
 
     from warpline.errors import WarplineError
@@ -145,49 +164,62 @@ def _points(fixed: Path | None, moving: Path | None, grids: list) -> tuple | Non
             where=f"{fixed}, {moving}",
             do="Give the same place the same name in both.",
         )
-    places = [
-        dict(zip(p.ids, p.physical(g), strict=True)) for p, g in zip(read, grids, strict=True)
-    ]
-    return tuple(np.array([place[name] for name in common]) for place in places)
+    places = []
+    for path, points, grid in zip((fixed, moving), read, grids, strict=True):
+        alone = [name for name in points.ids if name not in common]
+        if alone:
+            _tell(path, alone, "have no partner of their name and are left out")
+        known = dict(zip(points.ids, points.physical(grid), strict=True))
+        index = grid.physical_to_index(np.array([known[name] for name in common]))
+        off = ((index < -0.5) | (index > np.array(grid.shape) - 0.5)).any(axis=1)
+        if off.any():
+            outside = [name for name, o in zip(common, off, strict=True) if o]
+            _tell(path, outside, "lie outside their image")
+        places.append(np.array([known[name] for name in common]))
+    return tuple(places)
 
 
-def _write(folder: Path, images: tuple, found: Registration, told: dict[str, Any]) -> list[Path]:
+def _tell(path: Path, names: list[str], what: str) -> None:
+    listed = ", ".join(names[:LISTED]) + (" …" if len(names) > LISTED else "")
+    options.log.warning("%s: %d landmarks %s: %s", path, len(names), what, listed)
+
+
+def _write(
+    folder: Path,
+    images: tuple[Image, Image],
+    found: Registration,
+    told: dict[str, Any],
+    said: list[str],
+) -> list[Path]:
     """All files of a registration."""
-    import numpy as np
-    import SimpleITK as sitk
-
+    from warpline.fields.exchange import write_transform
+    from warpline.fields.io import write_field
     from warpline.fields.physical import DisplacementField
-    from warpline.figures.overview import draw_overview
-    from warpline.files import atomic_path, write_json
+    from warpline.files import write_json
     from warpline.images.files import write_image
-    from warpline.images.itk import grid_of
-    from warpline.images.resample import resample_to
+    from warpline.report.pair import write_page
 
     folder.mkdir(parents=True, exist_ok=True)
     fixed, moving = images
-    field = DisplacementField(sitk.GetArrayFromImage(found.field), grid_of(found.field))
-    warped = field.warp_image(moving)
-    files = {"field.nii.gz": found.field, "inverse.nii.gz": found.inverse}
-    for name, image in files.items():
-        with atomic_path(folder / name) as temporary:
-            sitk.WriteImage(image, str(temporary))
-    affine = sitk.AffineTransform(3)
-    affine.SetMatrix(np.asarray(found.affine)[:3, :3].ravel().tolist())
-    affine.SetTranslation(np.asarray(found.affine)[:3, 3].tolist())
-    with atomic_path(folder / "affine.tfm") as temporary:
-        sitk.WriteTransform(affine, str(temporary))
-    write_image(folder / "warped.nii.gz", warped)
-    before = resample_to(moving, fixed.grid)
-    arrays = [np.asarray(image.array, np.float32) for image in (fixed, before, warped)]
-    jacobian = np.pad(field.jacobian_determinant(), 1, mode="edge")
-    draw_overview(*arrays, jacobian, fixed.grid.spacing, folder / "overview.png")
-    write_json(folder / "registration.json", told)
-    others = ("affine.tfm", "warped.nii.gz", "overview.png", "registration.json")
-    return [folder / name for name in (*files, *others)]
+    write_field(folder / "field.nii.gz", found.forward)
+    write_field(folder / "inverse.nii.gz", found.backward)
+    written = ["field.nii.gz", "inverse.nii.gz"]
+    if found.affine is not None:
+        affine = DisplacementField.from_matrix(found.affine, fixed.grid)
+        write_transform(folder / "affine.tfm", affine, "itk")
+        written.append("affine.tfm")
+    write_image(folder / "warped.nii.gz", found.forward.warp_image(moving))
+    write_json(folder / "registration.json", {**told, "said": said})
+    write_page(folder / "report.html", found, fixed, moving, told, said)
+    written += ["warped.nii.gz", "registration.json", "report.html"]
+    return [folder / name for name in written]
 
 
-def _in_words(told: dict[str, Any], sure: bool) -> str:
-    seconds, folds = float(told["seconds"]), int(told["folds"])
-    known = f"confidence {float(told['confidence']):.2f}"
-    said = "" if sure else "; look at overview.png before you use the field"
-    return f"registered in {seconds:.1f} s, {folds} folds, {known}{said}"
+def _in_words(told: dict[str, Any], output: Path) -> str:
+    from warpline.report.pair import is_sure
+
+    seconds, folds, sure = float(told["seconds"]), int(told["folds"]), is_sure(told)
+    known = "" if sure is None else f", confidence {float(told['confidence']):.2f}"
+    page = output / "report.html"
+    said = f"; look at {page} before you use the field" if sure is False else f"; see {page}"
+    return f"registered in {seconds:.1f} s, {folds} folds{known}{said}"

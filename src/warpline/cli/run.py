@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,10 +45,9 @@ def run(directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
     arguments = _with_profile(arguments, places)
     if not any(argument.split("=")[0] in CONFIGURING for argument in arguments):
         check_targets(places, [a for a in arguments[:1] if not a.startswith("-")])
-    done = subprocess.run(
-        [*snakemake(places, directory), "--cores", cores, *arguments], check=False
-    )
-    click.get_current_context().exit(done.returncode)
+    words = [*snakemake(places, directory), "--cores", cores, *arguments]
+    # In this process's place: Ctrl-C and other signals reach Snakemake alone, which tidies up.
+    os.execv(words[0], words)
 
 
 def snakemake(places: Places, directory: Path) -> list[str]:

@@ -126,7 +126,7 @@ def _lock_folder(folder: Path) -> Path:
     if not stat.S_ISDIR(folder.lstat().st_mode):
         raise _unusable(folder, "it is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unusable(folder, "it is another user's alone")
+        raise _unusable(folder, f"it is {_name(folder.stat().st_uid)}'s, who alone may write to it")
     status = folder.stat()
     if status.st_uid not in (0, os.getuid()):
         print(f"{folder} belongs to {_name(status.st_uid)}, who could free its locks", flush=True)

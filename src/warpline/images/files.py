@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import tempfile
@@ -16,11 +17,13 @@ import SimpleITK as sitk
 
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
-from warpline.images import metaimage, nifti
+from warpline.images import metaimage, nifti, placed
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, grid_of, to_sitk
 from warpline.images.memory import check_fits
 from warpline.provenance.companions import companions
+
+log = logging.getLogger(__name__)
 
 # Whose completeness is verified, and what of ITK reads them; nrrd's own reader verifies it.
 READERS = {
@@ -33,6 +36,10 @@ READERS = {
     ".nhdr": "NrrdImageIO",
 }
 DAMAGED = (RuntimeError, EOFError, OSError, zlib.error, MemoryError, OverflowError, ValueError)
+ONE_NUMBER = (
+    "Make one number of them, such as the mean of the colours, or take the channel that shows the "
+    "anatomy."
+)
 SMALLEST_STEP = 1e-6  # of a unit volume, what three axes must span
 
 
@@ -50,7 +57,9 @@ def read_image(path: str | os.PathLike) -> Image:
     """
     path = Path(path)
     with _refusing(path) as reader:
-        return _read(path, reader)
+        image = _read(path, reader)
+    log.info("%s: %s", path, _in_words(image))
+    return image
 
 
 def read_grid(path: str | os.PathLike) -> Grid:
@@ -61,6 +70,8 @@ def read_grid(path: str | os.PathLike) -> Grid:
         header.SetImageIO(reader)
         header.SetFileName(os.fspath(name))
         stored = nifti.read_header(path) if reader == "NiftiImageIO" else None
+        if stored is not None and not _is_itk_s(stored):
+            return _own_grid(stored, path)
         header.ReadImageInformation()
         grid = grid_of(header)
         if len(grid.shape) > 3:
@@ -119,20 +130,22 @@ def _read(path: Path, reader: str) -> Image:
         stored = nifti.read_header(path) if reader == "NiftiImageIO" else None
         if reader == "MetaImageIO":
             metaimage.check_complete(path)
+        if stored is not None and not _is_itk_s(stored):
+            return _read_without_itk(stored, path)
         header.ReadImageInformation()
         size = header.GetSize()
         check_fits(_bytes(header), [path, *companions(path)])
         spacing = None if stored is None else nifti.spacing_of(stored, path)
         if stored is not None and stored.is_plain and size == stored.shape:
-            return Image(nifti.read_plain(stored), _checked(grid_of(header), spacing, path))
+            grid = _checked(grid_of(header), spacing, path)
+            if not nifti.is_analyze(stored.header):
+                placed.say_what_was_taken(stored.header, stored.shape, grid, path)
+            return Image(nifti.read_plain(stored), grid)
         places, values = (None, None) if stored is None else nifti.read_not_finite(stored)
         image = header.Execute()
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[..., 0]
-    if image.GetDimension() != 3:
-        raise WarplineError(
-            f"The image has {image.GetDimension()} dimensions; three are needed.", where=path
-        )
+    _check_axes(image.GetSize(), path)
     read = from_sitk(image)
     if read.array.dtype.kind == "c":
         raise WarplineError("The image holds complex numbers; real ones are needed.", where=path)
@@ -141,7 +154,75 @@ def _read(path: Path, reader: str) -> Image:
         # ITK has put 0 there.
         by_voxel = read.array.reshape(voxels, -1)
         by_voxel[places % voxels, places // voxels] = values * stored.scale[0]
-    return Image(read.array, _checked(read.grid, spacing, path))
+    grid = _checked(read.grid, spacing, path)
+    if stored is not None and not nifti.is_analyze(stored.header):
+        placed.say_what_was_taken(stored.header, stored.shape, grid, path)
+    return Image(read.array, grid)
+
+
+def _in_words(image: Image) -> str:
+    """Size, spacing, place and type of an image, as read."""
+    grid = image.grid
+    size = " × ".join(map(str, grid.shape[::-1]))
+    spacing = " × ".join(f"{mm:.4g}" for mm in grid.spacing)
+    origin = ", ".join(f"{mm:.4g}" for mm in grid.origin)
+    turn = ", ".join(f"{value:.4g}" for value in grid.direction)
+    return (
+        f"{size} voxels of {spacing} mm, {image.array.dtype}; the first is placed by the header at "
+        f"({origin}) mm, LPS, the axes' directions are ({turn})"
+    )
+
+
+def _check_axes(size: tuple[int, ...], path: Path) -> None:
+    """Refuse what is not a volume."""
+    if len(size) == 3:
+        return
+    told = " × ".join(map(str, size))
+    if len(size) < 3:
+        do = "Volumes are registered; stack slices to one, with the distance between them."
+    else:
+        do = (
+            "Take one of its volumes: nibabel.load(file).slicer[..., 0] saved anew, or fslroi FILE "
+            "ONE 0 1."
+        )
+    number = math.prod(size[3:])
+    several = f": {number} volumes" if number > 1 else ""
+    raise WarplineError(
+        f"The image has {len(size)} dimensions ({told}{several}); three are needed.",
+        where=path,
+        do=do,
+    )
+
+
+def _is_itk_s(stored: nifti.Stored) -> bool:
+    """Whether ITK can read a NIfTI file: no NIfTI-2, no sheared sform, no gzip named .nii."""
+    sheared = not nifti.is_analyze(stored.header) and placed.is_sheared(stored.header)
+    packed = stored.path.suffix.lower() == ".nii" and nifti.is_packed(stored.path)
+    return not (stored.is_second or sheared or packed)
+
+
+def _own_grid(stored: nifti.Stored, path: Path) -> Grid:
+    """The grid of a NIfTI file that ITK does not read."""
+    spacing = None if placed.is_sheared(stored.header) else nifti.spacing_of(stored, path)
+    grid = placed.grid_of_header(stored.header, (*stored.shape, 1, 1)[:3])
+    grid = _checked(placed.right_angled(grid, path), spacing, path)
+    placed.say_what_was_taken(stored.header, stored.shape, grid, path)
+    return grid
+
+
+def _read_without_itk(stored: nifti.Stored, path: Path) -> Image:
+    _check_axes(stored.shape, path)
+    check_fits(math.prod(stored.shape) * stored.dtype.itemsize, [path])
+    if stored.dtype.kind not in "iuf":
+        raise WarplineError(
+            "The image has more than one number a voxel.", where=path, do=ONE_NUMBER
+        )
+    grid, array = _own_grid(stored, path), nifti.read_plain(stored)
+    slope, intercept = stored.scale
+    if (slope, intercept) != (1.0, 0.0):
+        kind = np.float64 if stored.dtype.itemsize > 4 else np.float32
+        array = array.astype(kind) * kind(slope) + kind(intercept)
+    return Image(array, grid)
 
 
 def _first_three(grid: Grid) -> Grid:

@@ -24,8 +24,10 @@ PIECE = 1 << 20
 SLACK = 1 << 26  # bytes of anything that may follow the voxels
 FURTHEST = 1 << 28  # byte at which voxels may begin: extensions of headers have some megabytes
 HEADER_SIZE = 348
-NIFTI_2 = (540, 0x1C020000)  # what its header begins with, in either order of bytes
-SINGLE, PAIR = b"n+1", b"ni1"  # the magic of one file, and of two
+SECOND_SIZE = 540  # of a NIfTI-2 header
+NIFTI_2 = (SECOND_SIZE, 0x1C020000)  # what it begins with, in either order of bytes
+# The magic of one file, and of two.
+SINGLE, PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 SPACING_TOLERANCE = 1e-3  # relative; headers hold float32
 TYPES = {
     2: "u1",
@@ -69,6 +71,11 @@ class Stored:
     header: Any
 
     @property
+    def is_second(self) -> bool:
+        """Whether it is a NIfTI-2 file."""
+        return int(self.header["sizeof_hdr"]) == SECOND_SIZE
+
+    @property
     def is_plain(self) -> bool:
         """Whether the stored values are those of a volume, one number a voxel."""
         return len(self.shape) == 3 and self.dtype.kind in "iuf" and self.scale == (1.0, 0.0)
@@ -81,11 +88,11 @@ def is_nifti(name: str) -> bool:
 
 def is_analyze(header: Any) -> bool:
     """Whether a header has no magic: what NIfTI adds is something else there."""
-    return bytes(header["magic"]) not in (SINGLE, PAIR)
+    return bytes(header["magic"]) not in (*SINGLE, *PAIR)
 
 
 def read_header(path: Path) -> Stored:
-    """What a NIfTI-1 (or Analyze) header says of its voxels.
+    """What a NIfTI-1, NIfTI-2 or Analyze header says of its voxels.
 
     Raises
     ------
@@ -93,20 +100,10 @@ def read_header(path: Path) -> Stored:
         If it cannot be read, contradicts itself or is of another kind.
     """
     head, data = _halves(path)
-    with _unpacked(head) as stream:
-        block = stream.read(HEADER_SIZE)
-    if len(block) < HEADER_SIZE:
-        raise EOFError(f"it has no whole header: {len(block)} bytes of {HEADER_SIZE}")
-    from nibabel.nifti1 import header_dtype  # here: who reads no NIfTI file does not wait for it
-
-    header = np.frombuffer(block, header_dtype, 1)
-    if header["sizeof_hdr"][0] != HEADER_SIZE:
-        header = header.view(header_dtype.newbyteorder())
-    header = header[0]
-    if int.from_bytes(block[:4], "little") in NIFTI_2:
-        raise OSError("it is a NIfTI-2 file; convert it to NIfTI-1")
+    header, second = _header(head)
+    size = SECOND_SIZE if second else HEADER_SIZE
     magic = bytes(header["magic"])
-    if header["sizeof_hdr"] != HEADER_SIZE or (head == data) != (magic == SINGLE):
+    if header["sizeof_hdr"] != size or (head == data) != (magic in SINGLE):
         raise OSError("its header is not that of a NIfTI file")
     axes, code = int(header["dim"][0]), int(header["datatype"])
     shape = tuple(map(int, header["dim"][1 : axes + 1]))
@@ -117,7 +114,7 @@ def read_header(path: Path) -> Stored:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     offset = float(header["vox_offset"])
-    least = HEADER_SIZE + 4 if head == data else 0
+    least = size + 4 if head == data else 0
     if not (least <= offset <= FURTHEST and offset.is_integer()):
         raise OSError(f"its header puts the voxels at byte {offset:g}")
     dtype = np.dtype(TYPES[code]).newbyteorder(header["dim"].dtype.byteorder)
@@ -127,6 +124,26 @@ def read_header(path: Path) -> Stored:
     if not all(map(math.isfinite, scale)):
         raise OSError(f"its header scales voxels by {slope:g} and {intercept:g}")
     return Stored(data, int(offset), shape, dtype, scale, header)
+
+
+def _header(path: Path) -> tuple[Any, bool]:
+    """All fields of a header in its own order of bytes, and whether it is of NIfTI-2."""
+    with unpacked(path) as stream:
+        block = stream.read(SECOND_SIZE)
+    second = int.from_bytes(block[:4], "little") in NIFTI_2
+    size = SECOND_SIZE if second else HEADER_SIZE
+    if len(block) < size:
+        raise EOFError(f"it has no whole header: {len(block)} bytes of {size}")
+    # Here: who reads no NIfTI file does not wait for it.
+    if second:
+        from nibabel.nifti2 import header_dtype
+    else:
+        from nibabel.nifti1 import header_dtype
+
+    header = np.frombuffer(block[:size], header_dtype, 1)
+    if header["sizeof_hdr"][0] != size:
+        header = header.view(header_dtype.newbyteorder())
+    return header[0], second
 
 
 def read_plain(stored: Stored) -> np.ndarray:
@@ -236,17 +253,26 @@ def _halves(path: Path) -> tuple[Path, Path]:
     return (path, others[0]) if kind == ".hdr" else (others[0], path)
 
 
-def _unpacked(path: Path) -> BinaryIO:
-    """A file's content, compressed or not."""
+def is_packed(path: Path) -> bool:
+    """Whether a file is gzip, whatever its name says."""
     with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else path.open("rb")
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def misnamed(path: Path) -> bool:
+    """Whether a file is gzip and its name does not say so, or the other way round."""
+    return is_packed(path) != path.name.lower().endswith(".gz")
+
+
+def unpacked(path: Path) -> BinaryIO:
+    """A file's content, compressed or not."""
+    return gzip.open(path) if is_packed(path) else path.open("rb")
 
 
 def _pieces(stored: Stored) -> Iterator[bytes]:
     """The bytes of the voxels; at their end the rest of the file is read too."""
     needed = math.prod(stored.shape) * stored.dtype.itemsize
-    with _unpacked(stored.path) as stream:
+    with unpacked(stored.path) as stream:
         there, left = len(stream.read(stored.offset)), needed
         while left and (piece := stream.read(min(PIECE, left))):
             left -= len(piece)

@@ -17,6 +17,9 @@ from warpline.plan.sheets import first_of_each, read_case_sheet, refuse_shared_s
 from warpline.plan.sources import BY_PATH, BY_PATTERN
 from warpline.registry import suggestion
 
+# What an override can set to null, in words.
+LEFT_OUT = {"archives": "archive", "per_case": "file per case", "pairs": "rule of pairs for"}
+
 
 class Datasets:
     """The datasets, each read when asked for and checked when read."""
@@ -32,8 +35,10 @@ class Datasets:
             if "members" in spec:
                 self._datasets[name] = self._merged(name, spec)
                 return self._datasets[name]
-            for key in ("archives", "per_case"):
+            for key in LEFT_OUT:
                 spec[key] = self._left_in(name, key, spec[key])
+            if spec["cases"]:
+                spec["cases"] = {split: n for split, n in spec["cases"].items() if n is not None}
             file = self.files.told("datasets", name)
             sheet = self._sheet(spec)
             for rule in spec["pairs"].values():
@@ -114,13 +119,12 @@ class Datasets:
                 )
 
     def _left_in(self, name: str, key: str, entries: Mapping[str, Any]) -> dict[str, Any]:
-        """A dataset's archives or files, without those that an override or a scale took out."""
+        """A dataset's archives, files or pairs, without what an override or a scale took out."""
         known = read_yaml(self.files.path("datasets", name)).get(key) or {}
-        what = "archive" if key == "archives" else "file per case"
         for entry, value in entries.items():
             if value is None and entry not in known:
                 raise WarplineError(
-                    f"There is no {what} '{entry}' to leave out of the dataset '{name}'.",
+                    f"There is no {LEFT_OUT[key]} '{entry}' to leave out of the dataset '{name}'.",
                     where=f"key 'override.datasets.{name}.{key}' of the configuration",
                     do=suggestion(entry, known),
                 )

@@ -3,8 +3,7 @@
 Snakemake notices an edited script but not an edited module that it imports. The fingerprint covers
 the script and each function, class and constant of this package that it reaches, by name: a new
 function beside a used one changes nothing. Comments, docstrings and layout do not count, nor what
-errors, warnings and printed lines say, nor the frame of a job (`FRAME`). Nothing is imported: the
-sources are parsed.
+errors, warnings and printed lines say, nor the frame of a job (`FRAME`). Sources are parsed only.
 
 What code chooses by a name from the configuration cannot be seen and is given (`code_version`).
 """
@@ -21,8 +20,7 @@ from pathlib import Path
 
 from warpline.registry import network_folders
 
-PACKAGE = Path(__file__).parents[1]
-NETWORKS_OF = "warpline.networks"
+PACKAGE, NETWORKS_OF = Path(__file__).parents[1], "warpline.networks"
 # What surrounds a job without shaping what it makes, and why.
 FRAME = {
     "warpline.devices": "chooses the card, waits for it, and is part of a recipe as its device",
@@ -226,10 +224,8 @@ def _defined(node: ast.stmt) -> list[str]:
     if _is_block(node):
         return [name for part in _bodies(node) for name in _defined(part)]
     targets: list[ast.expr] = []
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
-        targets = [node.target]
+    if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [part.id for t in targets for part in ast.walk(t) if isinstance(part, ast.Name)]
 
 
@@ -277,14 +273,12 @@ def _imports(nodes: Iterable[ast.AST], module: str | None) -> dict[str, tuple[st
 
 @cache
 def _path(module: str) -> Path | None:
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
-        return None
-    base = PACKAGE.joinpath(*parts[1:])
+    package, *parts = module.split(".")
+    base = PACKAGE.joinpath(*parts)
+    own = network_folders() if module.rpartition(".")[0] == NETWORKS_OF else []
     known = [base.with_suffix(".py"), base / "__init__.py"]
-    if module.rpartition(".")[0] == NETWORKS_OF:
-        known += [Path(folder) / f"{parts[-1]}.py" for folder in network_folders()]
-    return next((path for path in known if path.is_file()), None)
+    known += [Path(folder) / f"{parts[-1]}.py" for folder in own]
+    return next((p for p in known if p.is_file()), None) if package == PACKAGE.name else None
 
 
 class _Quiet(ast.NodeTransformer):

@@ -55,7 +55,7 @@ class Layout:
     # Cases ------------------------------------------------------------------------------------
 
     def batch(self, dataset: str, stage: str, batch: str) -> str:
-        """A folder of cases at a stage: prepared, aligned, labelled."""
+        """A folder of cases at a stage: prepared, aligned, prealigned, labelled."""
         if batch == ATLAS:
             return self.atlas(dataset)
         return f"{self.results}/data/{dataset}/{stage}/{batch}"

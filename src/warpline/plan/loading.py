@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.config import at_scale, merge, read_yaml, validate
-from warpline.plan.places import Places
+from warpline.plan.places import Places, project_folder
 from warpline.registry import suggestion
 
 
@@ -127,6 +128,12 @@ class ConfigFiles:
             for path in sorted(folder.glob("*.yaml")):
                 found.setdefault(path.stem, validate(read_yaml(path), schema, path))
         return found
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """The project's JSON schema of a kind of file, for who has no run."""
+    return read_yaml(project_folder() / "workflow" / "schemas" / f"{name}.schema.yaml")
 
 
 def _overridden(raw: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ SPLIT = re.compile(r"[A-Za-z0-9]+")
 
 
 def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = None) -> tuple:
-    """Read a tab-separated case sheet.
+    """Read a case sheet: separated by tabs, or as a spreadsheet has it by commas or semicolons.
+
+    The names of columns may have any capitals.
 
     Parameters
     ----------
@@ -47,26 +49,30 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
             for number, line in enumerate(stream, start=1)
             if line.strip() and not line.startswith("#")
         ]
+    separator = max("\t;,", key=lines[0][1].count) if lines else "\t"
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.DictReader(
-        (line for _, line in lines), delimiter="\t", quoting=csv.QUOTE_NONE, restkey="more"
+        (line for _, line in lines), delimiter=separator, quoting=quoting, restkey="more"
     )
-    columns = reader.fieldnames or []
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+    columns = reader.fieldnames
     for column in columns:
         if column not in CASE_COLUMNS:
             raise WarplineError(
                 f"The case sheet has an unknown column '{column}'.",
                 where=path,
-                do=f"{suggestion(column, CASE_COLUMNS)} Separate columns by tabs.",
+                do=f"{suggestion(column, CASE_COLUMNS)} Separate columns by tabs or commas.",
             )
     for column in ("case", "split"):
         if column not in columns:
             raise WarplineError(
                 f"The case sheet has no column '{column}'.",
                 where=path,
-                do="The columns 'case' and 'split' are needed, separated by tabs.",
+                do="The columns 'case' and 'split' are needed, separated by tabs or commas.",
             )
     rows = []
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
+    taken: set[str] = set()
     splits: dict[str, str] = {}
     for (number, _), values in zip(lines[1:], reader, strict=True):
         where = f"{path}, line {number}"
@@ -92,9 +98,20 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
                     do="It becomes part of file names: use letters and digits"
                     + (", and after the first '_', '.' or '-'." if name == "case" else "."),
                 )
-        if row["case"] in seen:
-            raise WarplineError(f"The case '{row['case']}' stands twice.", where=where)
-        seen.add(row["case"])
+        same = seen.setdefault(row["case"].lower(), row["case"])
+        if same == row["case"] and row["case"] in taken:
+            raise WarplineError(
+                f"The case '{row['case']}' stands twice.",
+                where=where,
+                do="Take one of the lines out, or give the scan an id of its own.",
+            )
+        if same != row["case"]:
+            raise WarplineError(
+                f"The cases '{same}' and '{row['case']}' differ in capitals alone.",
+                where=where,
+                do="Give one another id: on many disks their folders would be the same.",
+            )
+        taken.add(row["case"])
         split = splits.setdefault(row["patient"], row["split"])
         if split != row["split"]:
             raise WarplineError(

@@ -86,7 +86,7 @@ class History:
         return {
             path: known
             for record in self.jobs()
-            if record["rule"] == "prepare"
+            if record["rule"] in ("prepare", "prepare_aligned")
             for path, known in record["inputs"].items()
             if path.startswith("../") or PurePosixPath(path).is_absolute()
         }

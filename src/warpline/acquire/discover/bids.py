@@ -7,11 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 from warpline.acquire.discover.found import Found, Scan
-from warpline.acquire.discover.words import suffix_of, time_of
+from warpline.acquire.discover.words import AS_NAMED, suffix_of, time_of
 
 KINDS = ("anat", "ct", "pet")
 LABELS, MASK = "dseg", "mask"
-AS_NAMED = (2, 0)  # sessions whose names say no time come by their names
 
 
 def bids(folder: Path) -> Found | None:

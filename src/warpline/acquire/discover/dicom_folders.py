@@ -9,6 +9,7 @@ from pathlib import Path
 from warpline.acquire.dicom import MAGIC, MODALITY, SERIES
 from warpline.acquire.discover.by_name import OWN
 from warpline.acquire.discover.found import Found, Scan
+from warpline.acquire.discover.words import AS_NAMED, time_of, words
 from warpline.errors import WarplineError
 
 
@@ -28,7 +29,9 @@ def dicom_folders(folder: Path) -> Found | None:
             assumed.append(f"{relative} is left out: it is {modality}, and only CT is read.")
             continue
         name = "_".join(relative.parts)
-        scans.append(Scan(name, relative.parts[0], str(relative), order=(str(relative),)))
+        times = [time_of(word) for word in words(relative, "")]
+        order = next(filter(None, times), AS_NAMED)
+        scans.append(Scan(name, relative.parts[0], str(relative), order=(*order, name)))
     if not scans:
         if assumed:
             raise WarplineError(

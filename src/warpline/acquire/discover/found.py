@@ -67,17 +67,21 @@ class Found:
         scans = sorted(self.scans, key=lambda scan: (scan.patient, scan.order, scan.name))
         kept = self._with_labels_where_any_has(scans)
         for scan in kept:
-            if (self.folder / scan.image).is_file():
+            if not (self.folder / scan.image).is_dir():  # of DICOM files
                 read_grid(self.folder / scan.image)
         values, assumed = self._values(kept)
         names = {value: self.labels.get(value, f"label {value}") for value in values}
         unnamed = [str(value) for value in values if value not in self.labels]
         if unnamed:
             assumed += (f"The label values {', '.join(unnamed)} have no names; give them some.",)
+        having = {scan.name for scan in kept}
+        sheet = tuple(pair for pair in self.sheet if having.issuperset(pair))
         missing = len(scans) - len(kept)
         if missing:
             assumed += (f"{missing} scans without a label map are left out.",)
-        return replace(self, scans=tuple(kept), labels=names, assumed=(*self.assumed, *assumed))
+        return replace(
+            self, scans=tuple(kept), labels=names, sheet=sheet, assumed=(*self.assumed, *assumed)
+        )
 
     @property
     def cases(self) -> dict[str, str]:

@@ -28,6 +28,7 @@ TIMES = (
     *("inhale", "inspiration", "insp", "inh", "exhale", "expiration", "exp", "exh"),
     *("baseline", "bl", "pre", "before", "followup", "fu", "post", "after"),
 )
+AS_NAMED = (2, 0)  # after them: scans whose names say no time, by their names
 NUMBERED = re.compile(r"(?:t|tp|ses|v|visit|time|phase)0*(\d+)")
 
 

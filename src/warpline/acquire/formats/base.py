@@ -69,6 +69,8 @@ class CaseFiles:
     crop
         Gives the part that becomes the case, from the label map as its provider made it (on the
         image's grid). `labels` is needed for it.
+    fill_nan
+        Voxels of the image that hold no number become its lowest value, and are told.
     read
         Gives the image and its landmarks (``id, x, y, z`` in mm, LPS), for files that do not say
         themselves how to be read.
@@ -87,6 +89,7 @@ class CaseFiles:
     labels_elsewhere: bool = False
     annotated: tuple[int, ...] | None = None
     crop: Callable[[Image], Crop] | None = None
+    fill_nan: bool = False
     read: Callable[[], tuple[Image, pd.DataFrame | None]] | None = None
 
 

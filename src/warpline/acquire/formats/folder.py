@@ -47,7 +47,7 @@ def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> Case
                 )
         elif column == "image":
             raise WarplineError("The case has no image.", where=place, do="Fill in the column.")
-    return CaseFiles(**files, read=read)
+    return CaseFiles(**files, read=read, fill_nan=dataset.nan == "fill")
 
 
 def _read_series(folder: Path, case: str) -> tuple[Image, None]:

@@ -90,7 +90,7 @@ def _read(path: Path, number: str) -> tuple[Image, None]:
     if path.is_dir():
         return read_series(path, number), None
     with tempfile.TemporaryDirectory() as folder:
-        return read_series(unpack(path, Path(folder) / "series"), number), None
+        return read_series(unpack(path, Path(folder) / "series"), number, told=path), None
 
 
 def _extents(folder: Path, number: str) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from warpline.fields.exchange import conventions
 from warpline.fields.exchange.common import IMAGES, has_suffix
 from warpline.fields.exchange.points import ELASTIX, read_points
 from warpline.images.grid import Grid
+from warpline.images.nifti import is_packed, misnamed
 
 SHEAR = 1e-4  # of a cosine between two axes, from which on ITK refuses a header
 SLIGHT = 0.0175  # a degree
@@ -193,7 +194,7 @@ def _nifti(path: Path) -> Finding:
     from warpline.fields.exchange.nifti import DAMAGED, grid_of_affine
 
     try:
-        image = nibabel.load(path)
+        image = _loaded(path)
         array = np.asarray(image.dataobj)
     except (*DAMAGED, nibabel.filebasedimages.ImageFileError) as error:
         raise WarplineError(f"The file cannot be read ({error}).", where=path) from error
@@ -209,6 +210,9 @@ def _nifti(path: Path) -> Finding:
     found.facts["intent"] = (
         f"{int(header['intent_code'])} '{header['intent_name'].item().decode()}'"
     )
+    if misnamed(path):
+        said = "is gzip, its name does not say so" if is_packed(path) else "is no gzip"
+        found.problems.append(f"The file {said}: other programs may refuse it.")
     _look_at_header(found, header, image.shape)
     _look_at_grid(found, grid)
     _look_at_values(found, array)
@@ -223,6 +227,20 @@ def _nifti(path: Path) -> Finding:
     elif len(shape) > 3 and np.prod(shape[3:]) > 1:
         found.problems.append(f"The file holds {int(np.prod(shape[3:]))} volumes, not one.")
     return found
+
+
+def _loaded(path: Path) -> Any:
+    """nibabel's image of a file, whether it is packed as its name says or not."""
+    import nibabel
+
+    from warpline.images import nifti
+
+    if not path.name.lower().endswith((".nii", ".nii.gz")) or not nifti.misnamed(path):
+        return nibabel.load(path)
+    with nifti.unpacked(path) as stream:
+        content = stream.read()
+    second = int.from_bytes(content[:4], "little") in nifti.NIFTI_2
+    return (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(content)
 
 
 def _look_at_header(found: Finding, header: Any, shape: tuple[int, ...]) -> None:
@@ -240,8 +258,8 @@ def _look_at_header(found: Finding, header: Any, shape: tuple[int, ...]) -> None
         apart = np.abs(ends @ (header.get_qform() - header.get_sform()).T).max()
         if apart > AGREE * np.abs(header["pixdim"][1:4]).min():
             found.problems.append(
-                f"qform and sform put voxels up to {apart:.3g} mm apart: ITK takes the qform, "
-                "nibabel, FSL and SPM take the sform."
+                f"qform and sform put voxels up to {apart:.3g} mm apart: ITK takes the sform if "
+                "its code is 1, else the qform; nibabel, FSL and SPM take the sform."
             )
     pixdim = np.asarray(header["pixdim"][1:4], dtype=float)
     if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
@@ -262,7 +280,8 @@ def _look_at_grid(found: Finding, grid: Grid) -> None:
     if skew > SHEAR:
         what = "slightly, by less than a degree" if skew < SLIGHT else "by more than a degree"
         found.problems.append(
-            f"The axes are not at right angles ({what}): ITK refuses such a file."
+            f"The axes are not at right angles ({what}): ITK refuses such a file; warpline "
+            + ("takes the nearest right ones." if skew <= SLIGHT else "does, too.")
         )
     axes = np.abs(direction).max(axis=0)
     oblique = float(np.degrees(np.arccos(np.clip(axes, 0, 1)).max()))

@@ -84,6 +84,7 @@ def stored_pair(
     grid: Grid,
     *,
     diaphragm: Sequence[float] = (10.0, 30.0),
+    uneven: float = 0.0,
     landmarks: int = 300,
     variation: float = 1.0,
     noise: float = 18.0,
@@ -102,7 +103,7 @@ def stored_pair(
         Least and most by which its domes move, mm; within 10 to 30 of a patient of usual size.
     landmarks
         How many, as far apart as can be; fewer if there are not as many.
-    variation, noise, threads
+    uneven, variation, noise, threads
         See `warpline.phantoms.anatomy.chest.breathing`.
     outside
         Share of the patients with a circular field of view.
@@ -114,6 +115,7 @@ def stored_pair(
         seed,
         grid=where,
         diaphragm=float(np.clip(excursion / scale, 10.0, 30.0)),
+        uneven=uneven,
         variation=variation,
         outside=OUTSIDE if circle else None,
         border=None,

@@ -96,6 +96,7 @@ def stored_pair(
     *,
     spacing: Sequence[float] = (4.0, 4.0, 5.0),
     diaphragm: Sequence[float] = (10.0, 18.0),
+    uneven: float = 0.0,
     turn: float = 3.0,
     shift: float = 10.0,
     landmarks: int = 100,
@@ -109,6 +110,8 @@ def stored_pair(
         (x, y, z) in mm; SPREAD has about 0.78, 0.78, 2.5.
     diaphragm
         Least and most by which the breaths differ at the domes, mm; 10 to 30.
+    uneven
+        How unevenly, see `warpline.phantoms.anatomy.chest.breathing`.
     turn, shift
         How much the patient lies otherwise: at most so many degrees about each axis, and mm along.
     landmarks
@@ -138,6 +141,7 @@ def stored_pair(
         grid=grids[0],
         inhale_grid=chest.whole_chest_grid((8, 8, 8)),  # scanned otherwise, below
         diaphragm=excursion,
+        uneven=uneven,
         outside=outside[0],
         noise=noise[0],
         **options,

@@ -9,7 +9,16 @@ from warpline.plan.kinds import PHANTOMS
 from warpline.plan.run import Run
 
 # The keys of a dataset file that are about its files.
-FORMAT_KEYS = ("format", "labels", "case_sheet", "ask", "landmark_folder", "scans", "phantom")
+FORMAT_KEYS = (
+    "format",
+    "labels",
+    "case_sheet",
+    "ask",
+    "nan",
+    "landmark_folder",
+    "scans",
+    "phantom",
+)
 
 
 def archive_folder(run: Run, dataset: str) -> str:
@@ -30,6 +39,12 @@ def archive_spec(run: Run, dataset: str, archive: str) -> dict[str, Any]:
         first = f"{run.catalog.config['mirror'].rstrip('/')}/{archive}"
         spec["sources"] = [first, *spec["sources"]]
     return spec
+
+
+def archive_specs(run: Run, dataset: str) -> dict[str, dict[str, Any]]:
+    """All of a dataset's archives, by name."""
+    archives = run.catalog.dataset(dataset).spec["archives"]
+    return {archive: archive_spec(run, dataset, archive) for archive in archives}
 
 
 def per_case_folder(run: Run, dataset: str) -> str:
@@ -80,8 +95,10 @@ def case_sources(run: Run, dataset: str, batch: str) -> list[str | Path]:
     if data.spec["folder"]:
         return run.own_folder(dataset).inputs(case_rows(run, dataset, batch))
     extra = data.spec["landmark_folder"]
+    # All of a phantom's archives are unpacked by one job.
+    archives = [""] if data.spec["phantom"] else data.spec["archives"]
     return [
-        *(run.layout.unpacked(dataset, archive) for archive in data.spec["archives"]),
+        *(run.layout.unpacked(dataset, archive) for archive in archives),
         *([run.layout.fetched(dataset, batch)] if data.spec["per_case"] else []),
         *(sorted(Path(extra).rglob("*.csv")) if extra else []),
     ]

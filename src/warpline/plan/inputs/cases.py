@@ -24,7 +24,11 @@ def ready_stage(run: Run, dataset: str) -> str:
     spec = run.catalog.dataset(dataset).spec
     if spec["noisy_labels"]:
         return "labelled"
-    return "aligned" if spec["prealign"] else "prepared"
+    if not spec["prealign"]:
+        return "prepared"
+    # Beside a reference of their own, or where they are described, cases are there unaligned too.
+    elsewhere = spec["prealign"]["dataset"] not in (None, dataset)
+    return "prealigned" if elsewhere and not spec["explore"] else "aligned"
 
 
 def as_members(run: Run, dataset: str) -> bool:
@@ -115,6 +119,12 @@ def preparation_code(run: Run, dataset: str) -> str:
     if is_explored(run, dataset):
         chosen.append("warpline.cases.exploration")
     return run.code("prepare.py", *chosen)
+
+
+def aligned_preparation_code(run: Run, dataset: str) -> str:
+    """`preparation_code` of cases that are aligned by the same job."""
+    chosen = step_definitions(preparation_steps(run, dataset))
+    return run.code("prepare_aligned.py", *chosen, format_module(run, dataset))
 
 
 def prepared_folders(run: Run, dataset: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from warpline.registration.embedding.search import (
 )
 from warpline.registration.embedding.settings import Settings
 
+KEYPOINTS = 64  # whose maps are read at a time: what a processor's cache holds
 SHOWN = 0  # the keypoint whose maps the diagnostics keep: the most distinctive
 
 
@@ -115,10 +116,9 @@ def finish(
         graph = laplacian(torch.from_numpy(points).to(device), settings.neighbours)
         smooth = diffuse(embedded, graph, settings.strength)
     with timed(seconds, "soft-argmin", device):
-        before, after = (e if pca is None else pca.decode(e) for e in (embedded, smooth))
-        found, regularised = (
-            soft_argmin(to_one_depth(m), moves, settings.temperature) for m in (before, after)
-        )
+        found, regularised = (_read(e, pca, moves, settings) for e in (embedded, smooth))
+        shown = smooth[SHOWN : SHOWN + 1]
+        reconstruction = shown if pca is None else pca.decode(shown)
     with timed(seconds, "densify", device):
         voxel = densify(index, regularised, search.fixed.shape, settings.corrections)
     with timed(seconds, "field", device):
@@ -137,11 +137,22 @@ def finish(
         found=moved(found),
         regularised=moved(regularised),
         displacement_map=maps[SHOWN].reshape(side).cpu().numpy(),
-        reconstruction=after[SHOWN].reshape(side).cpu().numpy(),
+        reconstruction=reconstruction.reshape(side).cpu().numpy(),
         clipped=float(clipped(maps, settings.radius).float().mean()),
         reach=tuple(map(float, reach)),
         seconds=seconds,
     )
+
+
+def _read(
+    embedded: torch.Tensor, pca: Pca | None, moves: torch.Tensor, settings: Settings
+) -> torch.Tensor:
+    """The displacements (n, 3) that embeddings tell, some keypoints at a time."""
+    parts = []
+    for part in embedded.split(KEYPOINTS):
+        maps = to_one_depth(part if pca is None else pca.decode(part))
+        parts.append(soft_argmin(maps, moves, settings.temperature))
+    return torch.cat(parts)
 
 
 def _checked(pca: Pca | None, settings: Settings) -> Pca:

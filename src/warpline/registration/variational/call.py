@@ -1,77 +1,44 @@
-"""Two images registered by one call, without a configuration."""
+"""Two images registered by the project's own method, without a configuration."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
-from warpline.fields.physical import DisplacementField
-from warpline.images.files import read_image
-from warpline.images.grid import Grid, Image
-from warpline.images.itk import from_sitk, to_sitk
+from warpline.plan.config import validate
+from warpline.plan.loading import schema
+from warpline.registration.result import Registration
 from warpline.registration.variational import pipeline
-from warpline.registration.variational.settings import QUALITIES, Settings
+from warpline.registration.variational.settings import Settings
 
-Readable = sitk.Image | Image | str | os.PathLike
-
-
-@dataclass(frozen=True)
-class Registration:
-    """What was found of a pair.
-
-    Attributes
-    ----------
-    field
-        SimpleITK image of vectors, mm, on the fixed grid: ``x + field(x)`` is the moving image's
-        point of the fixed point x, as ``SimpleITK.DisplacementFieldTransform`` takes it.
-    inverse
-        The way back, on the moving grid.
-    affine
-        (4, 4) float64, fixed to moving points, mm, LPS: the part before the deformation.
-    diagnostics
-        ``confidence`` (0 to 1: that the images were brought together), ``folds`` (voxels of either
-        field with a determinant of 0 or less), ``seconds`` in all, ``stages`` (seconds of each),
-        and what the stages tell.
-    """
-
-    field: sitk.Image
-    inverse: sitk.Image
-    affine: np.ndarray
-    diagnostics: Mapping[str, object]
-
-    def warp(self, moving: sitk.Image, labels: bool = False) -> sitk.Image:
-        """A moving image on the fixed grid, linearly, or by nearest neighbour if it has labels."""
-        image = from_sitk(moving)
-        field = DisplacementField(sitk.GetArrayFromImage(self.field), from_sitk(self.field).grid)
-        return to_sitk(field.warp_labels(image) if labels else field.warp_image(image))
+# What the call does not offer, since the masks that are given are those to look in.
+MASKED = True
 
 
 def register(
-    fixed: Readable,
-    moving: Readable,
+    fixed: Case,
+    moving: Case,
     *,
-    quality: str = "balanced",
-    smoothness: float = 0.01,
-    start: str | np.ndarray = "affine",
-    masks: tuple[Readable | None, Readable | None] = (None, None),
+    quality: str | None = None,
+    smoothness: float | None = None,
+    start: str | np.ndarray | None = None,
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,
     probabilities: tuple[np.ndarray, np.ndarray] | None = None,
-    appearance: str = "auto",
+    appearance: str | None = None,
     device: str = "cpu",
 ) -> Registration:
     """Register two images, of one modality or of two, without training.
 
+    What is None is as the schema of methods has it.
+
     Parameters
     ----------
     fixed, moving
-        Three-dimensional images, or the files of them.
+        Their masks, where they have some, say where to look.
     quality
         ``fast``, ``balanced`` or ``best``.
     smoothness
@@ -81,8 +48,6 @@ def register(
         What comes before the deformation: ``none`` (the scanners' frames), ``translation``,
         ``rigid``, ``affine``, or a matrix (4, 4) from fixed to moving points, mm, LPS, that is
         refined.
-    masks
-        Of the fixed and of the moving image: where to look. Either may be None.
     landmarks
         Corresponding points, (n, 3) each, mm, LPS.
     probabilities
@@ -97,33 +62,18 @@ def register(
     WarplineError
         If a file cannot be read, or an argument is none of those above.
     """
-    _check("quality", quality, QUALITIES)
-    _check("appearance", appearance, ("auto", "like", "unlike"))
-    if not smoothness > 0:
-        raise WarplineError(
-            f"The smoothness {smoothness} is not above 0.",
-            where="smoothness",
-            do="Give a positive number; more is smoother.",
-        )
-    given = None if isinstance(start, str) else np.asarray(start, dtype=np.float64)
-    if given is None:
-        _check("start", start, ("none", "translation", "rigid", "affine"))
-    elif given.shape != (4, 4):
+    given = None if start is None or isinstance(start, str) else np.asarray(start, np.float64)
+    if given is not None and given.shape != (4, 4):
         raise WarplineError(f"The start has the shape {given.shape}, not (4, 4).", where="start")
-    settings = Settings(
+    settings = settings_of(
         quality=quality,
-        smoothness=float(smoothness),
-        start="affine" if given is not None else str(start),
-        masked=True,
+        smoothness=smoothness,
+        start=start if given is None else None,
         appearance=appearance,
-        **DETAILS,
     )
-    cases = [
-        Case(name, _image(image), mask=None if mask is None else _image(mask))
-        for name, image, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1]))
-    ]
     found = pipeline.register(
-        *cases,
+        fixed,
+        moving,
         settings,
         torch.device(device),
         given=given,
@@ -131,44 +81,31 @@ def register(
         probabilities=probabilities,
     )
     diagnostics = {
+        "settings": {key: getattr(settings, key) for key in TOLD},
         **found.values,
-        "folds": sum(
-            int((field.jacobian_determinant() <= 0).sum()) for field in (found.field, found.inverse)
-        ),
-        "seconds": sum(found.seconds.values()),
         "stages": dict(found.seconds),
     }
-    return Registration(
-        _field_image(found.field), _field_image(found.inverse), found.affine, diagnostics
-    )
+    return Registration(found.field, found.inverse, found.affine, diagnostics)
 
 
-# As the schema of methods has them.
-DETAILS = {
-    "window": 5,
-    "local": 0.12,
-    "whole": 0.12,
-    "radius": 1,
-    "dilation": 2,
-    "robust": None,
-    "landmark_weight": 1.0,
-    "extra_weight": 1.0,
-}
+TOLD = ("quality", "smoothness", "start", "appearance")
 
 
-def _check(name: str, value: object, known: object) -> None:
-    if value not in known:
+def settings_of(**chosen: Any) -> Settings:
+    """The method's settings: those that are chosen, and for those that are None the schema's.
+
+    Raises
+    ------
+    WarplineError
+        If a value is none that the schema allows.
+    """
+    known = {name: value for name, value in chosen.items() if value is not None}
+    part = schema("method")["properties"]["warpline"]
+    try:
+        return Settings(**validate(known | {"masked": MASKED}, part, "arguments of the method"))
+    except WarplineError as error:
         raise WarplineError(
-            f"The {name} '{value}' is not known.", where=name, do=f"One of: {', '.join(known)}."
-        )
-
-
-def _image(image: Readable) -> Image:
-    if isinstance(image, Image):
-        return image
-    return from_sitk(image) if isinstance(image, sitk.Image) else read_image(image)
-
-
-def _field_image(field: DisplacementField) -> sitk.Image:
-    grid: Grid = field.grid
-    return to_sitk(Image(field.vectors.astype(np.float64), grid))
+            error.what.replace("The configuration is", "The settings are"),
+            where=error.where,
+            do="Correct the values above; docs/methods/warpline.md has them all.",
+        ) from error

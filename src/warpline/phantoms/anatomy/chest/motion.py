@@ -6,7 +6,8 @@ Two maps after one another, from exhale to inhale:
 2. inside the thoracic cavity, everything moves down along its walls, most under the domes of the
    diaphragm, not at all at the apices, little in the midline. In the cavity's coordinates
    (ρ, θ, z) only z changes, so the cavity is mapped onto itself: at the pleura the field jumps
-   along the wall (sliding), never across it.
+   along the wall (sliding), never across it. An uneven breath moves some parts of the lungs by
+   more than others, by waves that turn and bend across ρ and θ and change slowly along z.
 """
 
 from __future__ import annotations
@@ -21,6 +22,65 @@ from warpline.phantoms.anatomy.chest.shapes import Points, step, step_slope
 
 LEAST, MOST = 10.0, 30.0  # mm, excursions of the diaphragm
 TOP, FULL = 100.0, -70.0  # z between which the motion grows from nothing to all
+MOST_UNEVEN = 0.5
+WAVES = 3
+ACROSS = (4.0, 8.0)  # radians from the cavity's axis to its wall: half a wave to a whole one
+ALONG = 0.02  # at most so many radians a mm of z, so that what lies above stays above
+
+
+@dataclass(frozen=True)
+class Waves:
+    """By which factor the parts of the lungs take part in a breath, about 1.
+
+    Attributes
+    ----------
+    across
+        (WAVES, 2), radians a unit of ρ along the directions of x and of y.
+    along, phase
+        (WAVES,), radians a mm of z, and radians.
+    height
+        Of their sum: a standard deviation is 0.7 of it.
+    """
+
+    across: np.ndarray
+    along: np.ndarray
+    phase: np.ndarray
+    height: float
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, height: float) -> Waves | None:
+        """Waves of a height of 0 to 0.5; None for 0.
+
+        Raises
+        ------
+        WarplineError
+            If the height is another.
+        """
+        if not 0 <= height <= MOST_UNEVEN:
+            raise WarplineError(
+                f"A breath cannot be uneven by {height:g}.",
+                where="uneven",
+                do=f"Give a number from 0 to {MOST_UNEVEN:g}.",
+            )
+        if not height:
+            return None
+        angle, length = rng.uniform(0, 2 * np.pi, WAVES), rng.uniform(*ACROSS, WAVES)
+        across = length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        along, phase = rng.uniform(-ALONG, ALONG, WAVES), rng.uniform(0, 2 * np.pi, WAVES)
+        return cls(across, along, phase, height)
+
+    def at(
+        self, cavity: anatomy.InCavity, rho: np.ndarray, z: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The factor, and its derivative along z."""
+        factor, slope = np.ones_like(z), np.zeros_like(z)
+        scale = self.height / np.sqrt(WAVES)
+        for (x, y), along, phase in zip(self.across, self.along, self.phase, strict=True):
+            angle = rho * (float(x) * cavity.cx + float(y) * cavity.cv) + float(along) * z
+            angle += float(phase)
+            factor += float(scale) * np.sin(angle)
+            slope += float(scale * along) * np.cos(angle)
+        return factor, slope
 
 
 @dataclass(frozen=True)
@@ -33,14 +93,23 @@ class Motion:
         How far the domes go down from exhale to inhale, mm of the mean chest.
     front, side
         How far the sternum goes forward (mm), and by what part the chest widens.
+    waves
+        By which factor the parts of the lungs move; None: all alike.
     """
 
     diaphragm: float
     front: float
     side: float
+    waves: Waves | None = None
 
     @classmethod
-    def random(cls, rng: np.random.Generator, diaphragm: float | None, height: float) -> Motion:
+    def random(
+        cls,
+        rng: np.random.Generator,
+        diaphragm: float | None,
+        height: float,
+        uneven: float = 0.0,
+    ) -> Motion:
         """A motion of `diaphragm` mm, or one drawn, for a subject `height` times the mean's.
 
         Raises
@@ -56,7 +125,8 @@ class Motion:
                 where="diaphragm",
                 do=f"Give an excursion from {LEAST:g} to {MOST:g} mm, or None to draw one.",
             )
-        return cls(excursion / height, front * excursion, side * excursion * 0.0011)
+        waves = Waves.random(rng, uneven)
+        return cls(excursion / height, front * excursion, side * excursion * 0.0011, waves)
 
     def to_inhale(self, points: Points) -> Points:
         """Points at inhale of points at exhale."""
@@ -74,9 +144,9 @@ class Motion:
         ratio = (1 + widening) * (1 - self.front * level * _front_slope(y))
         moved = self.with_wall(points)
         cavity = anatomy.InCavity.of(moved)
-        share, _, new_radius, _ = self._shifted(moved, cavity)
+        slope, _, new_radius, _ = self._shifted(moved, cavity)
         inner = (new_radius / cavity.radius) ** 2
-        inner *= 1 - self.diaphragm * share * step_slope(moved[2], TOP, FULL)
+        inner *= 1 - slope
         return np.where(cavity.distance < 0, ratio * inner, ratio)
 
     # --- the wall ---------------------------------------------------------------------------------
@@ -107,18 +177,25 @@ class Motion:
 
     # --- inside the cavity ------------------------------------------------------------------------
 
-    def _share(self, cavity: anatomy.InCavity, rho: np.ndarray) -> np.ndarray:
-        """How much of the diaphragm's motion a line of constant (ρ, θ) takes part in."""
+    def _shift(
+        self, cavity: anatomy.InCavity, rho: np.ndarray, z: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How far a point at level `z` of a line of constant (ρ, θ) goes down; its derivative."""
         lateral = 0.25 + 0.75 * step(rho * np.abs(cavity.cx), 0.05, 0.5)
-        return lateral * (1 + 0.15 * rho * cavity.cv)
+        share = self.diaphragm * (lateral * (1 + 0.15 * rho * cavity.cv))
+        level, slope = step(z, TOP, FULL), step_slope(z, TOP, FULL)
+        if self.waves is None:
+            return share * level, share * slope
+        factor, bend = self.waves.at(cavity, rho, z)
+        return share * level * factor, share * (slope * factor + level * bend)
 
     def _shifted(self, points: Points, cavity: anatomy.InCavity):
-        """Share, z, radius and axis after the shift along the walls."""
+        """The shift's derivative; z, radius and axis after the shift along the walls."""
         z = points[2]
-        share = self._share(cavity, cavity.r / cavity.radius)
-        new_z = z - self.diaphragm * share * step(z, TOP, FULL)
+        shift, slope = self._shift(cavity, cavity.r / cavity.radius, z)
+        new_z = z - shift
         new_radius = anatomy.cavity_radius(cavity.cx, cavity.cv, new_z)
-        return share, new_z, new_radius, anatomy.axis_of(new_z)
+        return slope, new_z, new_radius, anatomy.axis_of(new_z)
 
     def _inside(self, points: Points) -> Points:
         cavity = anatomy.InCavity.of(points)
@@ -136,11 +213,10 @@ class Motion:
             return points
         part = cavity[inside]
         z = points[2][inside]
-        shift = self.diaphragm * self._share(part, part.r / part.radius)
-        before = z
+        rho, before = part.r / part.radius, z
         for _ in range(8):
-            wrong = before - shift * step(before, TOP, FULL) - z
-            before = before - wrong / (1 - shift * step_slope(before, TOP, FULL))
+            shift, slope = self._shift(part, rho, before)
+            before = before - (before - shift - z) / (1 - slope)
         radius = anatomy.cavity_radius(part.cx, part.cv, before)
         return _placed(points, inside, part, before, radius, anatomy.axis_of(before))
 

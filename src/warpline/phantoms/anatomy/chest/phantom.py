@@ -183,6 +183,7 @@ def breathing(
     shape: Sequence[int] = (128, 128, 128),
     spacing: float | Sequence[float] | None = None,
     diaphragm: float | None = None,
+    uneven: float = 0.0,
     variation: float = 1.0,
     outside: float | str | None = "mixed",
     border: float | str | None = "mixed",
@@ -198,6 +199,9 @@ def breathing(
         Of both scans, and of the inhale scan where that is another one; see `subject`.
     diaphragm
         By how many mm its domes move, 10 to 30; None: drawn from the seed.
+    uneven
+        How differently the parts of the lungs take part in the breath, 0 (as a smooth function of
+        place that is alike in all subjects) to 0.5.
 
     Raises
     ------
@@ -210,7 +214,7 @@ def breathing(
     chest = Chest.random(parts[0], variation)
     scanner = Scanner.random(parts[1], outside=outside, border=border, couch=couch, noise=noise)
     height = float(1 / np.linalg.norm(chest.map.matrix[2]))
-    motion = Motion.random(parts[3], diaphragm, height)
+    motion = Motion.random(parts[3], diaphragm, height, uneven)
     return Breath(
         _scan(chest, inhale_grid, None, scanner, parts[2], threads),
         _scan(chest, grid, motion, scanner, parts[4], threads),

@@ -1,0 +1,96 @@
+"""What people hand over as an image: a file, a folder of DICOM files, an image in memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from warpline.errors import WarplineError
+from warpline.images.files import read_image
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import from_sitk
+
+if TYPE_CHECKING:
+    import nibabel
+
+Readable = (
+    "Image | sitk.Image | nibabel.spatialimages.SpatialImage | tuple[np.ndarray, Grid] | "
+    "str | os.PathLike"
+)
+KINDS = "a path, a SimpleITK image, a nibabel image, or a pair of an array (z, y, x) and its Grid"
+
+
+def as_image(given: Any, name: str = "image") -> Image:
+    """An image of any kind that is taken, with one number a voxel or several.
+
+    Parameters
+    ----------
+    given
+        The path of a file or of a folder that holds one DICOM series, a SimpleITK image, a nibabel
+        image, a pair of an array (z, y, x) and its `Grid`, or an `Image`.
+    name
+        What it is, for errors.
+
+    Raises
+    ------
+    WarplineError
+        If it is of another kind, or cannot be read.
+    """
+    if isinstance(given, Image):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return read_scan(given)
+    if isinstance(given, sitk.Image):
+        return from_sitk(given)
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Grid):
+        array = np.asarray(given[0])
+        if array.shape[:3] != tuple(given[1].shape):
+            raise WarplineError(
+                f"The array has the shape {array.shape}, its grid {given[1].shape}.",
+                where=name,
+                do="Both count voxels along (z, y, x).",
+            )
+        return Image(array, given[1])
+    if hasattr(given, "affine") and hasattr(given, "dataobj"):
+        return _of_nibabel(given, name)
+    raise WarplineError(
+        f"This is no image: {type(given).__name__}.", where=name, do=f"Give {KINDS}."
+    )
+
+
+def read_scan(path: str | os.PathLike) -> Image:
+    """An image's file, or a folder with the DICOM files of one series.
+
+    Raises
+    ------
+    WarplineError
+        As `warpline.images.files.read_image` and `warpline.acquire.dicom.read_series`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_image(path)
+    from warpline.acquire.dicom import read_series
+
+    return read_series(path, path.name, modalities=None)
+
+
+def _of_nibabel(given: nibabel.spatialimages.SpatialImage, name: str) -> Image:
+    """A nibabel image; its affine maps (i, j, k) to mm, RAS."""
+    from warpline.fields.exchange.nifti import grid_of_affine
+    from warpline.images.placed import right_angled
+
+    array = np.asarray(given.dataobj)
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise WarplineError(
+            f"The image has the shape {given.shape}; three axes are needed.",
+            where=name,
+            do="Take one volume of it: image.slicer[..., 0].",
+        )
+    grid = right_angled(grid_of_affine(given.affine, array.shape), name)
+    return Image(np.ascontiguousarray(array.transpose(2, 1, 0)), grid)

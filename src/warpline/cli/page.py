@@ -1,0 +1,35 @@
+"""The page of all commands, made of what their ``--help`` says.
+
+python -m warpline.cli.page > docs/commands.md
+"""
+
+from __future__ import annotations
+
+import click
+
+from warpline.cli.main import main
+
+WIDTH = 96
+HEAD = (
+    "# The commands\n\nWhat `warpline COMMAND --help` says, command by command; `python -m "
+    "warpline.cli.page > docs/commands.md` writes this page anew. What a transform means, and "
+    "which files of other programs are read, stands in [exchange.md](exchange.md).\n"
+)
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [HEAD]
+    for name in sorted(main.commands):
+        context = click.Context(
+            main.commands[name],
+            info_name=f"warpline {name}",
+            terminal_width=WIDTH,
+            max_content_width=WIDTH,
+        )
+        parts.append(f"## {name}\n\n```text\n{main.commands[name].get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    click.echo(page(), nl=False)

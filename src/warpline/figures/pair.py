@@ -1,0 +1,169 @@
+"""Pictures of one registered pair, each a PNG by itself, for a page to arrange."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.image import imsave
+
+from warpline.fields.physical import DisplacementField
+from warpline.figures import style
+from warpline.images.grid import Image
+from warpline.images.views import View
+
+PLANES = ("axial", "coronal", "sagittal")
+RANGE = (1.0, 99.0)  # per cent of the values that grey shades span
+SQUARES = 7  # of a checkerboard, along the longer side
+LINES = 18  # of the deformed grid, along the longer side
+SIZE = 420  # pixels of the longer side of a drawn picture
+FOLD = (0.0, 0.0, 0.0)
+HALVED, DOUBLED = -1.0, 1.0  # log₂ of the determinant at the ends of the colours
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture.
+
+    Attributes
+    ----------
+    kind
+        ``fixed``, ``before``, ``after``, ``board before``, ``board after``, ``grid`` or
+        ``jacobian``.
+    aspect
+        Width by height in mm.
+    """
+
+    plane: str
+    kind: str
+    png: bytes
+    aspect: float
+
+
+def panels(
+    fixed: Image,
+    before: Image,
+    after: Image,
+    field: DisplacementField,
+    determinant: np.ndarray,
+) -> Iterator[Panel]:
+    """All pictures of a pair, in three planes where the images differed most.
+
+    Parameters
+    ----------
+    fixed, before, after
+        The fixed image, and the moving one on its grid without and with the field. The shades of
+        the fixed go from its 1st to its 99th percentile, those of the others from those of `after`.
+    determinant
+        (z, y, x), the Jacobian determinant on the fixed grid; folds are black.
+    """
+    ranges = [_range(image.array) for image in (fixed, after, after)]
+    images = (fixed, before, after)
+    shaded = [_unit(image.array, *ends) for image, ends in zip(images, ranges, strict=True)]
+    difference = np.abs(shaded[1] - shaded[0])
+    for plane in PLANES:
+        view = _where_most(View.through(fixed.grid, plane), difference)
+        height, width = (n * mm for n, mm in zip(view.shape, view.spacing, strict=True))
+        cuts = [view.cut(array) for array in shaded]
+        board = _board(view)
+        made = {
+            "fixed": _png(cuts[0]),
+            "before": _png(cuts[1]),
+            "after": _png(cuts[2]),
+            "board before": _png(np.where(board, cuts[0], cuts[1])),
+            "board after": _png(np.where(board, cuts[0], cuts[2])),
+            "grid": _deformed_grid(view, cuts[0], field),
+            "jacobian": _png(_coloured(view.cut(determinant))),
+        }
+        for kind, png in made.items():
+            yield Panel(plane, kind, png, width / height)
+
+
+def _range(array: np.ndarray) -> tuple[float, float]:
+    finite = array[np.isfinite(array)]
+    low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def _unit(array: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Grey shades from 0 to 1; what is no number is black."""
+    array = np.asarray(array, np.float32)
+    return np.nan_to_num(np.clip((array - low) / max(high - low, 1e-6), 0, 1))
+
+
+def _where_most(view: View, difference: np.ndarray) -> View:
+    """The slice of a plane, in the middle two fifths, in which a volume is largest."""
+    others = tuple(axis for axis in range(3) if axis != view.normal)
+    profile = difference.sum(axis=others)
+    margin = 3 * len(profile) // 10
+    inner = profile[margin : len(profile) - margin]
+    if not len(inner) or inner.max() <= 0:
+        return view
+    return View(view.grid, view.plane, int(np.argmax(inner)) + margin)
+
+
+def _board(view: View) -> np.ndarray:
+    """True and False in squares, (rows, columns)."""
+    places = np.indices(view.shape) * np.reshape(view.spacing, (2, 1, 1))
+    side = max(n * mm for n, mm in zip(view.shape, view.spacing, strict=True)) / SQUARES
+    return (places // side).sum(axis=0) % 2 == 0
+
+
+def _png(picture: np.ndarray) -> bytes:
+    """Grey (rows, columns) or coloured (rows, columns, 3) values from 0 to 1."""
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, axis=-1)
+    stream = io.BytesIO()
+    pixels = np.ascontiguousarray(np.rint(picture * 255).astype(np.uint8))
+    imsave(stream, pixels, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _coloured(determinant: np.ndarray) -> np.ndarray:
+    shade = (np.log2(np.maximum(determinant, 1e-6)) - HALVED) / (DOUBLED - HALVED)
+    colours = colormaps["RdBu"](np.clip(shade, 0, 1))[..., :3]
+    colours[determinant <= 0] = FOLD
+    return colours
+
+
+def _deformed_grid(view: View, background: np.ndarray, field: DisplacementField) -> bytes:
+    """Lines of the fixed image where the field takes them, without what all of them share."""
+    left, right, bottom, top = view.extent
+    width, height = right - left, bottom - top
+    scale = SIZE / max(width, height)
+    with style.style():
+        figure = style.new_figure(width * scale / 100, height * scale / 100, layout=None)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(background * 0.45, cmap="gray", vmin=0, vmax=1, extent=view.extent)
+        for line in _lines(view, field):
+            axes.plot(line[:, 0], line[:, 1], color="#ffd166", linewidth=0.7)
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)
+        axes.set_aspect("auto")
+        axes.axis("off")
+        stream = io.BytesIO()
+        figure.savefig(stream, dpi=100, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _lines(view: View, field: DisplacementField) -> Iterator[np.ndarray]:
+    """(n, 2) each, right and down in mm."""
+    grid = field.grid
+    others = [axis for axis in range(3) if axis != view.normal]
+    index = np.stack(
+        np.meshgrid(*[np.arange(grid.shape[axis]) for axis in others], indexing="ij"), axis=-1
+    )
+    whole = np.full((*index.shape[:2], 3), float(view.position))
+    whole[..., others] = index
+    vectors = np.take(field.vectors, view.position, axis=view.normal).astype(np.float64)
+    moved = whole + (vectors @ np.linalg.inv(grid.matrix).T)[..., ::-1]
+    places = view.project(moved)
+    places -= (places - view.project(whole)).mean(axis=(0, 1))
+    side = max(n * grid.spacing[2 - axis] for n, axis in zip(index.shape[:2], others, strict=True))
+    for along in range(2):
+        step = max(1, round(side / LINES / grid.spacing[2 - others[along]]))
+        for position in range(step // 2, index.shape[along], step):
+            yield np.take(places, position, axis=along)

@@ -1,0 +1,284 @@
+"""Two images registered by one call, by any method that is ready."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from warpline.acquire.scans import as_image
+from warpline.cases.case import Case
+from warpline.errors import WarplineError
+from warpline.fields.exchange.common import same_place
+from warpline.fields.physical import DisplacementField
+from warpline.images.grid import Image
+from warpline.registration.result import Registration
+
+OWN = "warpline"
+
+
+def register(
+    fixed: Any,
+    moving: Any,
+    *,
+    method: str = OWN,
+    masks: tuple[Any | None, Any | None] = (None, None),
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> Registration:
+    """Register two images, of one modality or of two.
+
+    Parameters
+    ----------
+    fixed, moving
+        Three-dimensional images: paths (of a file, or of a folder with one DICOM series),
+        SimpleITK images, nibabel images, or pairs of an array (z, y, x) and its
+        `warpline.images.grid.Grid`.
+    method
+        ``warpline`` (the project's own), ``syn``, ``elastix-bspline``, ``affine``, another file of
+        methods that needs no training, a model of the house, or the path of a checkpoint
+        (``.safetensors``) with its record beside it.
+    masks
+        Of the fixed and of the moving image, on their grids: where to look. Either may be None.
+    device
+        ``cpu``, ``cuda``, or ``auto``: cuda where there is one and the method can use it.
+    threads
+        As many as torch takes by itself, if None.
+    seed
+        Of what is random; the method's own if None.
+    options
+        Of the method ``warpline``: ``quality`` (fast, balanced, best), ``smoothness``, ``start``
+        (none, translation, rigid, affine, or a matrix (4, 4)), ``landmarks`` (two arrays (n, 3) of
+        corresponding points, mm, LPS), ``probabilities`` (two arrays (C, z, y, x)), ``appearance``
+        (auto, like, unlike). See `warpline.registration.variational.call.register`.
+
+    Returns
+    -------
+    Registration
+        Fields both ways, and what the method tells of itself.
+
+    Raises
+    ------
+    WarplineError
+        If an image cannot be read or is no volume, there is no such method, the method does not
+        take an option, or it fails.
+
+    Examples
+    --------
+    >>> found = warpline.register("fixed.nii.gz", "moving.nii.gz")
+    >>> found.warp("moving.nii.gz")
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise WarplineError(
+            f"There is no device '{device}'.", where="device", do="One of: auto, cpu, cuda."
+        )
+    cases = [
+        _case(name, image, mask)
+        for name, image, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1]))
+    ]
+    started = time.perf_counter()
+    found = _by_name(cases, method, device, threads, seed, options)
+    told = {"method": method, **found.diagnostics, "seconds": time.perf_counter() - started}
+    return Registration(found.forward, found.backward, found.affine, told)
+
+
+def _by_name(
+    cases: list[Case],
+    method: str,
+    device: str,
+    threads: int | None,
+    seed: int | None,
+    options: dict[str, Any],
+) -> Registration:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if method == OWN:
+        from warpline.registration.variational.call import register as own
+
+        found = own(*cases, device=device, **options)
+        return Registration(
+            found.forward,
+            found.backward,
+            found.affine,
+            {"title": "warpline", "device": device, **found.diagnostics},
+        )
+    foreign = sorted(name for name, value in options.items() if value is not None)
+    if foreign:
+        raise WarplineError(
+            f"The method '{method}' does not take: {', '.join(foreign)}.",
+            where="the arguments of the call",
+            do="Leave them out, or use the method 'warpline'.",
+        )
+    return _by_method(cases, method, device, threads or torch.get_num_threads(), seed)
+
+
+def _by_method(
+    cases: list[Case], name: str, device: str, threads: int, seed: int | None
+) -> Registration:
+    from warpline.fields.inverse import invert_onto
+    from warpline.registration.chosen import choose
+    from warpline.registration.method import registrar
+
+    chosen = choose(name, threads=threads, seed=seed)
+    with registrar(chosen.method, device, job=f"a pair by {name}") as ready:
+        found = ready.register(*cases)
+        used = ready.device
+    backward, missed = invert_onto(found.field, cases[1].grid)
+    known = missed[np.isfinite(missed)]
+    told = {
+        "title": chosen.title,
+        "device": used,
+        **found.diagnostics.values,
+        "there_and_back_mm": float(np.percentile(known, 99)) if known.size else None,
+    }
+    return Registration(found.field, backward, None, told)
+
+
+def _case(name: str, image: Any, mask: Any | None) -> Case:
+    """One of the two images, and where to look in it."""
+    read = _volume(as_image(image, name), image, name)
+    if mask is None:
+        return Case(name, read)
+    within = _volume(as_image(mask, f"the mask of the {name} image"), mask, f"{name} mask")
+    if not same_place(within.grid, read.grid):
+        raise WarplineError(
+            f"The mask of the {name} image does not lie where its image lies.",
+            where=_told(mask, f"{name} mask"),
+            do="Resample it onto the image's grid (nearest neighbour).",
+        )
+    inside = np.nan_to_num(within.array) != 0
+    if not inside.any():
+        raise WarplineError(
+            f"The mask of the {name} image is empty.",
+            where=_told(mask, f"{name} mask"),
+            do="Give one that holds what is to be brought together, or leave it out.",
+        )
+    return Case(name, read, mask=Image(inside.astype(np.uint8), read.grid))
+
+
+def _volume(image: Image, given: Any, name: str) -> Image:
+    if image.array.ndim != 3 or min(image.grid.shape) < 2:
+        what = (
+            f"{image.array.shape[-1]} values a voxel"
+            if image.array.ndim == 4
+            else f"the size {' × '.join(map(str, image.grid.shape[::-1]))}"
+        )
+        raise WarplineError(
+            f"The {name} image has {what}; a volume with one number a voxel is needed.",
+            where=_told(given, name),
+            do="Make one number of several (of colours their mean); stack slices to a volume.",
+        )
+    finite = np.isfinite(image.array) if image.array.dtype.kind == "f" else None
+    if finite is not None and not finite.any():
+        raise WarplineError("No voxel holds a number.", where=_told(given, name))
+    return image
+
+
+def _told(given: Any, name: str) -> str:
+    return os.fspath(given) if isinstance(given, str | os.PathLike) else name
+
+
+def apply(
+    transform: Any,
+    image: Any,
+    *,
+    labels: bool = False,
+    inverse: bool = False,
+    onto: Any | None = None,
+) -> Any:
+    """Bring an image of the moving side to the fixed one, or with `inverse` the other way.
+
+    Parameters
+    ----------
+    transform
+        A `Registration`, a `DisplacementField`, or a path that `read_transform` reads.
+    image
+        As of `register`; or an array (n, 3) of points, mm, LPS.
+    labels
+        Whether it is a label map: no value comes anew.
+    inverse
+        Whether it belongs to the fixed image and goes to the moving one.
+    onto
+        An image whose grid the result shall have. With `inverse` it is needed unless `transform`
+        is a `Registration`.
+
+    Returns
+    -------
+    SimpleITK.Image or numpy.ndarray
+        The image, or the points.
+
+    Raises
+    ------
+    WarplineError
+        If something cannot be read, or the grid of the moving image is not known.
+    """
+    from warpline.fields.inverse import invert_onto, invert_points
+    from warpline.images.itk import to_sitk
+
+    forward, backward = _both(transform)
+    if isinstance(image, np.ndarray):
+        points = np.asarray(image, np.float64).reshape(-1, 3)
+        return (
+            forward.transform_points(points, order=1)
+            if inverse
+            else invert_points(forward, points)[0]
+        )
+    read = as_image(image)
+    grid = None if onto is None else as_image(onto, "onto").grid
+    if not inverse:
+        field = forward if grid is None else forward.resample(grid)
+    elif backward is not None and grid is None:
+        field = backward
+    elif grid is None:
+        raise WarplineError(
+            "On which grid the result shall lie is not known.",
+            where="onto",
+            do="Give the moving image.",
+        )
+    else:
+        field = invert_onto(forward, grid).field
+    return to_sitk(field.warp_labels(read) if labels else field.warp_image(read))
+
+
+def read_transform(
+    files: Any, format: str = "itk", *, fixed: Any | None = None, moving: Any | None = None
+) -> DisplacementField:
+    """A transform of another program, from fixed to moving points, mm, LPS.
+
+    Parameters
+    ----------
+    files
+        One path, or several in the program's own order; of the folder of a registration its field.
+    format
+        ``itk``, ``ants``, ``elastix``, ``fsl``, ``niftyreg``, ``spm``, ``afni``, ``slicer``,
+        ``learn2reg`` or ``voxelmorph``.
+    fixed, moving
+        The two images, as of `register`; which of them is needed depends on the program.
+
+    Raises
+    ------
+    WarplineError
+        As `warpline.fields.exchange.read_transform`.
+    """
+    from warpline.fields.exchange import read_transform as read
+
+    grids = [None if image is None else as_image(image).grid for image in (fixed, moving)]
+    if isinstance(files, str | os.PathLike) and os.path.isdir(files):
+        files = os.path.join(files, "field.nii.gz")
+    return read(files, format, *grids)
+
+
+def _both(transform: Any) -> tuple[DisplacementField, DisplacementField | None]:
+    if isinstance(transform, Registration):
+        return transform.forward, transform.backward
+    if isinstance(transform, DisplacementField):
+        return transform, None
+    return read_transform(transform), None

@@ -1,0 +1,248 @@
+"""The page of one registered pair: pictures, numbers, settings, and how sure the method is."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from warpline.evaluation.metrics import sdlogj
+from warpline.evaluation.metrics.intensity import correlation
+from warpline.evaluation.metrics.jacobian import interior
+from warpline.figures.pair import panels
+from warpline.files import write_text
+from warpline.images.grid import Image
+from warpline.images.resample import resample_to
+from warpline.plan.places import project_folder
+from warpline.registration.result import Registration
+
+SURE = 0.5  # confidence from which on a result is called sure
+TEMPLATE, STYLESHEET = "pair.html.j2", "pair.css"
+CAPTIONS = {
+    "fixed": "fixed",
+    "before": "moving, before",
+    "after": "moving, after",
+    "board before": "checkerboard, before",
+    "board after": "checkerboard, after",
+    "grid": "deformed grid",
+    "jacobian": "Jacobian determinant",
+}
+FLIPS = ("before", "after")
+# What the project's own method tells of its confidence.
+MADE_OF = {
+    "likeness": "likeness of the images after the start",
+    "overlap": "overlap of what both show",
+    "contrast": "lead over other starts",
+    "likeness_of_shades": "likeness of shades (high: one modality)",
+    "repairs": "repairs that took folds out",
+    "there_and_back_mm": "there and back, 99 % of voxels, mm",
+}
+
+
+def measured(
+    found: Registration,
+    fixed: Image,
+    moving: Image,
+    landmarks: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Numbers of a pair, for its record and its page.
+
+    Parameters
+    ----------
+    landmarks
+        Corresponding points, (n, 3) each, mm, LPS.
+
+    Returns
+    -------
+    dict
+        ``correlation_before`` and ``correlation_after`` of the intensities, ``folds``,
+        ``displacement_mean_mm`` and ``displacement_largest_mm``, ``sdlogj``
+        and the determinant's 1st and 99th percentile; with landmarks ``tre_before_mm`` and
+        ``tre_after_mm``, their mean distances.
+    """
+    before, after = resample_to(moving, fixed.grid), found.forward.warp_image(moving)
+    length = np.linalg.norm(found.forward.vectors, axis=-1)
+    inside = interior(found.determinant)
+    inside = inside if inside.size else found.determinant
+    told: dict[str, Any] = {
+        "correlation_before": _correlation(fixed, before),
+        "correlation_after": _correlation(fixed, after),
+        "displacement_mean_mm": float(length.mean()),
+        "displacement_largest_mm": float(length.max()),
+        "folds": found.folds,
+        "folds_of_the_inverse": int((found.backward.jacobian_determinant() <= 0).sum()),
+    }
+    if inside.size:
+        low, high = np.percentile(inside, (1, 99))
+        told |= {
+            "sdlogj": sdlogj(found.determinant),
+            "jacobian_1_percent": float(low),
+            "jacobian_99_percent": float(high),
+        }
+    if landmarks is not None:
+        ours, theirs = landmarks
+        moved = found.forward.transform_points(ours, order=1)
+        told["tre_before_mm"] = float(np.linalg.norm(ours - theirs, axis=1).mean())
+        told["tre_after_mm"] = float(np.linalg.norm(moved - theirs, axis=1).mean())
+        told["landmarks"] = len(ours)
+    return told
+
+
+def _correlation(fixed: Image, other: Image) -> float | None:
+    known = np.isfinite(fixed.array) & np.isfinite(other.array)
+    if known.sum() < 2:
+        return None
+    value = float(correlation(fixed.array[known], other.array[known]))
+    return value if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the template shows; each a word or a row of words."""
+
+    title: str
+    fixed: str
+    moving: str
+    folder: str
+    verdict: Mapping[str, str]
+    numbers: Sequence[Mapping[str, str]]
+    planes: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    captions: Mapping[str, str]
+    flips: Sequence[str]
+    sure: Sequence[str]
+    told: Sequence[tuple[str, str]]
+    settings: Sequence[tuple[str, str]]
+    said: Sequence[str]
+
+
+def write_page(
+    path: str | os.PathLike,
+    found: Registration,
+    fixed: Image,
+    moving: Image,
+    told: Mapping[str, Any],
+    said: Sequence[str] = (),
+) -> None:
+    """Write the page of a pair, a file that needs no other one.
+
+    Parameters
+    ----------
+    told
+        The pair's record: ``fixed``, ``moving`` (names), ``method``, ``title``, ``seconds``,
+        ``device``, ``settings``, what the method tells, and what `measured` gives.
+    said
+        What was assumed or done on the way, a sentence each.
+    """
+    determinant = np.pad(found.determinant, 1, mode="edge")
+    planes: dict[str, dict[str, Any]] = {}
+    before, after = resample_to(moving, fixed.grid), found.forward.warp_image(moving)
+    for panel in panels(fixed, before, after, found.forward, determinant):
+        source = "data:image/png;base64," + base64.b64encode(panel.png).decode()
+        part = {"source": source, "aspect": panel.aspect}
+        planes.setdefault(panel.plane, {})[panel.kind] = part
+    page = Page(
+        title=str(told["title"]),
+        fixed=Path(str(told["fixed"])).name,
+        moving=Path(str(told["moving"])).name,
+        folder=Path(path).parent.name,
+        verdict=_verdict(told),
+        numbers=list(_numbers(told)),
+        planes=planes,
+        captions=CAPTIONS,
+        flips=FLIPS,
+        sure=_how_sure(told),
+        told=[(name, _number(told[key])) for key, name in MADE_OF.items() if key in told],
+        settings=list(_settings(told)),
+        said=said,
+    )
+    folder = project_folder() / "workflow" / "report"
+    environment = Environment(
+        loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=True
+    )
+    style = Markup((folder / STYLESHEET).read_text(encoding="utf-8"))
+    write_text(path, environment.get_template(TEMPLATE).render(page=page, style=style))
+
+
+def is_sure(told: Mapping[str, Any]) -> bool | None:
+    """Whether the method is sure that both images show the same; None if it does not tell."""
+    return None if "confidence" not in told else float(told["confidence"]) >= SURE
+
+
+def _verdict(told: Mapping[str, Any]) -> dict[str, str]:
+    sure, folds = is_sure(told), int(told["folds"])
+    why = f"{folds} voxels fold." if folds else "No voxel folds."
+    if sure is None:
+        return {
+            "level": "",
+            "word": "Done.",
+            "why": f"{why} This method does not say how sure it is.",
+        }
+    why = f"Confidence {float(told['confidence']):.2f}. {why}"
+    if sure and not folds:
+        return {"level": "good", "word": "Brought together.", "why": why}
+    return {"level": "doubt", "word": "Look before you use it.", "why": why}
+
+
+def _numbers(told: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The large figures, the most telling first."""
+    found = []
+
+    def add(value: str, name: str, note: str = "") -> None:
+        found.append({"value": value, "name": name, "note": note})
+
+    if "tre_after_mm" in told:
+        before, number = _number(told["tre_before_mm"]), told["landmarks"]
+        add(
+            f"{_number(told['tre_after_mm'])} mm",
+            "landmarks apart",
+            f"{before} mm before, n = {number}",
+        )
+    add(
+        _number(told["correlation_after"]),
+        "correlation of shades",
+        f"{_number(told['correlation_before'])} before",
+    )
+    largest = _number(told["displacement_largest_mm"])
+    add(f"{_number(told['displacement_mean_mm'])} mm", "mean displacement", f"at most {largest} mm")
+    add(str(told["folds"]), "folds", f"{told['folds_of_the_inverse']} on the way back")
+    if "sdlogj" in told:
+        low, high = (_number(told[f"jacobian_{n}_percent"]) for n in (1, 99))
+        add(_number(told["sdlogj"]), "SD log J", f"J from {low} to {high} (1 to 99 %)")
+    add(f"{float(told['seconds']):.1f} s", "to register", str(told["device"]))
+    return found
+
+
+def _how_sure(told: Mapping[str, Any]) -> list[str]:
+    sure = is_sure(told)
+    if sure is None:
+        return [
+            f"The method '{told['method']}' tells nothing of how sure it is. Look at the "
+            "checkerboards, and measure landmarks or label maps by 'warpline evaluate'."
+        ]
+    return [
+        f"The confidence {float(told['confidence']):.2f} says whether the images were brought to "
+        "the same place at all, by how alike they are, how much of them overlaps, and how far the "
+        "start leads over others. It is not calibrated, and does not tell how exact the result is: "
+        "for that, measure landmarks or label maps by 'warpline evaluate'."
+    ]
+
+
+def _settings(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [("method", str(told["method"])), ("device", str(told["device"]))]
+    rows += [(name, str(value)) for name, value in (told.get("settings") or {}).items()]
+    rows += [("fixed", str(told["fixed"])), ("moving", str(told["moving"]))]
+    stages = told.get("stages") or {}
+    return rows + [(f"seconds, {name}", f"{s:.1f}") for name, s in stages.items()]
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
