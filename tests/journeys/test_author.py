@@ -7,12 +7,8 @@ import importlib.util
 
 import pytest
 import torch
-<<<<<<< HEAD
-=======
 from desk import Desk, blocks
->>>>>>> main
 
-from conftest import Desk, blocks
 from warpline.networks import Prediction
 
 PAGE = blocks("new-method.md")[:5]
