@@ -223,9 +223,13 @@ def test_the_page_of_models_names_each_with_its_score():
     page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
     assert SHIPPED
     for name in SHIPPED:
-        dice = next(s for s in Models(ROOT).card(name)["scores"] if s["metric"] == "dice")
-        assert f"| {name} |" in page
-        assert f"{dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}]" in page
+        line = next(row for row in page.splitlines() if row.startswith(f"| {name} |"))
+        scores = {score["metric"]: score for score in Models(ROOT).card(name)["scores"]}
+        if not scores:  # what registers nothing and segments nothing
+            assert line.endswith("| – |")
+            continue
+        dice = scores["dice"]
+        assert f"{dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}]" in line
 
 
 def test_the_demo_runs_every_model_on_cases_of_another_seed_on_the_models_grid():
@@ -241,7 +245,8 @@ def test_the_demo_runs_every_model_on_cases_of_another_seed_on_the_models_grid()
                 assert spec["prepare"] == own.get("prepare", [])
                 members = spec.get("members", {dataset: None})
                 seeds = {run.catalog.dataset(m).spec["phantom"]["seed"] for m in members}
-                assert seeds == {2021}
+                learned_from = own.get("phantom", {}).get("seed", 2020)
+                assert learned_from not in seeds
     # Those of real images are for these: the demo has generated ones.
     assert used == {name for name in SHIPPED if "generated" in name}
     trained = {method for _, method in trainings_of(run.catalog, "estienne2020")}
