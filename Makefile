@@ -2,6 +2,7 @@
 # make test   set up, run the tests (PYTEST_WORKERS at a time);   make lint   the style checks alone
 # make test-all   the long ones as well;   make test-long   those alone (docs/testing.md)
 # make test-cluster   the tests on a SLURM of its own, which is installed where it is missing (root)
+# make docs   the documentation as a site, site/index.html, to be read without a network
 # make lock   resolve envs/requirements.in anew (needs uv);   make clean   remove what was made
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--durations 15 $(PYTEST_OPTIONS)
 
-.PHONY: demo test test-all test-cluster test-long lint format lock clean setup
+.PHONY: demo docs test test-all test-cluster test-long lint format lock clean setup
 
 setup: $(VENV)/ready
 
@@ -62,6 +63,15 @@ lint: setup
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
 
+# In an environment of its own: nothing else needs what builds the pages.
+docs: setup
+	$(PYTHON) -m venv $(VENV)/docs
+	$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes --requirement envs/docs.lock
+	$(BIN)/python docs/site/reference.py
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
+	@echo "Open site/index.html; with search: $(PYTHON) -m http.server -b 127.0.0.1 -d site"
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -74,6 +84,10 @@ lock:
 		envs/requirements.in -o envs/requirements.lock
 	echo uv | uv pip compile --config-file envs/uv.toml --universal --python-version 3.11 --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes - -o envs/installer.lock
+
+	uv pip compile --config-file envs/uv.toml --universal --python-version 3.11 --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes \
+		envs/docs.in -o envs/docs.lock
 
 clean:
 	rm -rf results/* .snakemake

@@ -11,14 +11,11 @@ torch's allocator is given beside it.
 from __future__ import annotations
 
 import argparse
-import weakref
 from contextlib import nullcontext
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from warpline import networks
 from warpline.cases.case import Case
@@ -28,39 +25,12 @@ from warpline.plan.catalog import Catalog
 from warpline.segmentation.windows import organ_numbers
 from warpline.training import segmentation
 from warpline.training.augmentation import Augmentation
+from warpline.training.budget import Alive, empty_network
 from warpline.training.data import CaseMemory
 from warpline.training.registration import RegistrationObjective
 from warpline.training.registration_loss import Batch
 
 REGISTRATION, SEGMENTER = "estienne2020-task3-sym", "estienne2020-task3-segmenter"
-
-
-class Alive(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive, views of one another once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes, self.peak, self.known = 0, 0, set()
-
-    def count(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self.known:
-            self.known.add(key)
-            self.bytes += size
-            self.peak = max(self.peak, self.bytes)
-            weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self.known.discard(key)
-        self.bytes -= size
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self.count(leaf)
-        return result
 
 
 def objective_of(recipe: dict, network: nn.Module, size: int, device: str):
@@ -113,8 +83,11 @@ def step(recipe: dict, size: int, device: str | None, changes: dict) -> float:
     dtype = None if precision == "single" else torch.float16 if device else torch.bfloat16
     alive = Alive()
     with nullcontext() if device else FakeTensorMode(allow_non_fake_inputs=True):
-        network = networks.build(recipe["network"]["name"], parameters)
-        network = network.to(device) if device else network
+        if device:
+            network = networks.build(recipe["network"]["name"], parameters).to(device)
+        else:
+            own = {"name": recipe["network"]["name"], "parameters": parameters}
+            network = empty_network({"network": own})
         with nullcontext() if device else alive:
             for weight in network.parameters():
                 alive.count(weight)

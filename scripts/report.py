@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from warpline.provenance.banner import banner
 from warpline.provenance.record import recorded_job
 from warpline.report.page import render
 from warpline.report.papers import paper_entry
@@ -16,12 +17,14 @@ def main(
     results: str,
     target: str,
     templates: str,
+    run: Mapping[str, Any],
+    explorer: str,
 ) -> None:
     entries = [
         paper_entry(name, paper, trainings[name], values[name], Path(results))
         for name, paper in papers.items()
     ]
-    render("warpline report", entries, target, templates)
+    render("warpline report", entries, target, templates, banner(run), explorer)
 
 
 if "snakemake" in globals():
@@ -33,4 +36,6 @@ if "snakemake" in globals():
             snakemake.params.results,
             snakemake.output[0],
             str(Path(snakemake.input.template).parent),
+            snakemake.params.run,
+            snakemake.params.explorer,
         )

@@ -16,6 +16,8 @@ if "snakemake" in globals():
             state=snakemake.params.state,
             device=snakemake.params.device,
             threads=snakemake.threads,
+            memory_mb=snakemake.resources.mem_mb,
+            cache=snakemake.params.cache,
             pretrained=snakemake.input.get("pretrained"),
             verdicts=snakemake.input.verdicts or None,
             label=Path(snakemake.output.weights).parent.as_posix(),

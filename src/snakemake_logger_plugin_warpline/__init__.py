@@ -21,12 +21,16 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from snakemake_logger_plugin_warpline import command
+
 PLAIN = "WARPLINE_PLAIN"
 OWN = "DefaultStreamHandler"  # Snakemake's name of what writes its lines
 # Tells jobs that their logs are looked at, so that they write nothing to the terminal themselves.
 SCREEN = "WARPLINE_SCREEN"
 TAIL_BYTES = 4096
 TAIL_SECONDS = 0.5
+
+command.check()
 
 
 @dataclass

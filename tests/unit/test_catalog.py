@@ -749,3 +749,16 @@ def test_the_best_weights_are_not_selected_without_a_validation():
     assert "key 'training.selection'" in error
     given = {"validation": {"split": "val"}, "selection": "best"}
     assert trainings.training_cases(*validated("hippocampus", BASELINE, **given))[1]
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("paper", ["Unregistered", "α = 10⁻⁴", "α = 10⁻⁵", "α = 10⁻⁶"]),
+        ("demo", ["Unregistered", "α = 0.1", "α = 0.01", "α = 10⁻³"]),
+    ],
+)
+def test_rows_are_named_by_the_weights_that_run(scale, expected):
+    paper = Catalog({"papers": ["bouabid2019"], "scale": scale}, ROOT).paper("bouabid2019")
+    rows = paper["tables"]["table1"]["rows"]
+    assert [row["title"] for row in rows if row["set"] == "test"] == expected

@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from click.testing import CliRunner
 from fieldtools import smooth_image
 
 from warpline.cli.main import main
+from warpline.cli.view import pages_of
+from warpline.explorer.serve import server
 from warpline.fields.exchange.points import write_points
 from warpline.fields.io import read_field
 from warpline.images.files import read_image, write_image
@@ -65,6 +69,30 @@ def test_the_affine_map_is_the_shift_and_the_warped_image_the_fixed_one(register
     assert warped.grid == fixed.grid
     inner = (slice(5, -5),) * 3
     assert np.corrcoef(warped.array[inner].ravel(), fixed.array[inner].ravel())[0, 1] > 0.98
+
+
+def test_the_result_can_be_looked_at_and_only_from_this_machine(registered):
+    pages = pages_of(registered / "out")
+    text = (pages / "registration" / "paper.js").read_text(encoding="utf-8")
+    content = json.loads(text.split(",", 2)[2].removesuffix(");\n"))
+    place = content["places"]["scans/pair"]
+    before, after = (place["scores"][m]["cc"]["pairs"][0] for m in place["methods"])
+    assert before < 0.9 < after
+    assert place["pairs"] == [["fixed.nii.gz", "moving.nii.gz"]]
+    assert pages_of(registered / "out") == pages  # they are there now
+    with server(pages) as found:
+        address, port = found.server_address[:2]
+        assert address == "127.0.0.1"
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=10) as seen:
+            assert b"warpline explorer" in seen.read()
+        found.shutdown()
+
+
+def test_a_folder_withoutpages_of_is_told(tmp_path):
+    done = run("view", tmp_path)
+    assert done.exit_code == 2
+    assert "snakemake --cores 2 explorer" in done.output
 
 
 def test_it_tells_what_was_done_and_how_sure_it_is(registered):

@@ -198,7 +198,8 @@ def test_defaults_are_filled_in_at_every_depth():
     training = Catalog({"scale": "paper"}, ROOT).method(METHOD)["training"]
     assert training["splits"] == ["train"]
     assert training["optimiser"]["weight_decay"] == 0
-    assert training["validation"] == {"split": "val", "every": 5, "pairs": None}
+    validation = {"split": "val", "every": 5, "pairs": None, "measure": "loss"}
+    assert training["validation"] == validation
     assert training["patience"] is None
 
 

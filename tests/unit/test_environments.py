@@ -33,7 +33,7 @@ CHOSEN = {
     "train": "networks training",
 }
 # Where a distribution has another name than the module that it brings.
-DISTRIBUTIONS = {"yaml": "pyyaml", "ants": "antspyx", "itk": "itk-elastix"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "ants": "antspyx", "itk": "itk-elastix"}
 
 
 def normal(name: str) -> str:

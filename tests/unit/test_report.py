@@ -11,13 +11,16 @@ import pytest
 
 from warpline.errors import WarplineError
 from warpline.report.page import PaperPart, Picture, TablePart, render
-from warpline.report.papers import SCALES, paper_entry
+from warpline.report.papers import paper_entry
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "input"}
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+RUN = {"title": "scale demo", "means": "Small.", "data": "generated images only"}
+RUN |= {"date": "2026-01-01", "code": "abc", "machine": "a <machine>"}
+EXPLORER, TABLES = "explorer/index.html", ("table1", "t2")
 
 
 class Page(HTMLParser):
@@ -51,7 +54,7 @@ def papers(tmp_path):
         "title": "Figure <2>",
         "caption": "A & B",
         "image": tmp_path / "figure2.png",
-        "files": [],
+        "files": [tmp_path / "figure2.svg"],
     }
     files = tmp_path / "table1.html", [tmp_path / "table1.csv"]
     tables = [TablePart("table1", "Table 1", *files, False), TablePart("t2", "Road", *files, True)]
@@ -75,7 +78,14 @@ def papers(tmp_path):
 
 @pytest.fixture
 def page(papers, tmp_path):
-    render("Five <papers>", papers, tmp_path / "out" / "report.html", TEMPLATES)
+    render(
+        "Five <papers>",
+        papers,
+        tmp_path / "out" / "report.html",
+        TEMPLATES,
+        RUN,
+        tmp_path / EXPLORER,
+    )
     text = (tmp_path / "out" / "report.html").read_text()
     parsed = Page()
     parsed.feed(text)
@@ -93,11 +103,14 @@ def test_markup_is_sound(page):
 
 def test_everything_is_in_the_page(page):
     text, parsed = page
-    assert all(image["src"].startswith("data:image/png;base64,") for image in parsed.images)
+    assert all(image["src"].startswith("data:image/webp;base64,") for image in parsed.images)
     assert all(image["alt"] for image in parsed.images)
-    assert base64.b64encode(PIXEL).decode() in text
-    outside = [link for link in parsed.links if not link.startswith(("#", "data:"))]
-    assert outside == ["https://arxiv.org/abs/2010.10897"]
+    assert parsed.images[0]["width"] == "1"
+    outside = {link for link in parsed.links if not link.startswith(("#", "data:"))}
+    beside = {"../figure2.png", "../figure2.svg"}
+    pages = {f"../{EXPLORER}{at}" for at in ("", *(f"#/table/estienne2020/{t}" for t in TABLES))}
+    assert outside == {"https://arxiv.org/abs/2010.10897", *beside, *pages}
+    assert "a &lt;machine&gt;" in text
     assert "data:text/csv;base64,YSxiCg==" in text
     assert "<script" not in text
     assert not re.search(r"@import|url\(", text)
@@ -107,7 +120,7 @@ def test_claims_stand_first_with_their_verdict_and_only_what_is_folded_is_folded
     text, _ = page
     assert text.index("A &gt; B") < text.index("<td>0.8</td>")
     assert (
-        'class="verdict verdict-holds-but-not-beyond-chance">holds, but not beyond chance' in text
+        'verdict-holds-but-not-beyond-chance" title="A &gt; B">holds, but not beyond chance' in text
     )
     assert text.count("<summary>Road</summary>") == 1
     assert "<summary>Table 1</summary>" not in text
@@ -125,7 +138,7 @@ def test_a_missing_part_names_its_file(papers, tmp_path):
     gone = replace(papers[0].figures[0], image=tmp_path / "gone.png")
     papers[0] = replace(papers[0], figures=[gone])
     with pytest.raises(WarplineError, match=r"gone\.png"):
-        render("Title", papers, tmp_path / "out" / "report.html", TEMPLATES)
+        render("Title", papers, tmp_path / "out" / "report.html", TEMPLATES, RUN)
     assert not (tmp_path / "out").exists()
 
 
@@ -150,9 +163,7 @@ def test_an_entry_names_the_files_of_a_paper_and_quotes_the_run(paper, tmp_path)
     values = {"scale": "demo", "seed": "3"}
     entry = paper_entry("deep", paper, {"brains/net": str(sidecar)}, values, tmp_path)
     own = tmp_path / "deep"
-    assert entry.notes == (
-        f"{SCALES['demo']} Deviations from the paper and choices: docs/papers/deep.md."
-    )
+    assert entry.notes == "Deviations from the paper and choices: docs/papers/deep.md."
     (table,), (figure,), (curves,) = entry.tables, entry.figures, entry.curves
     assert table.html == own / "tables" / "table1.html"
     assert [path.name for path in table.files] == ["table1.csv", "table1.md", "table1.tex"]
@@ -169,4 +180,4 @@ def test_a_paper_without_networks_has_no_curves_and_without_notes_no_page(paper,
     (tmp_path / "deep/claims.json").write_text("[]")
     entry = paper_entry("deep", paper | {"notes": ""}, {}, {"scale": "cpu", "seed": "–"}, tmp_path)
     assert entry.curves == []
-    assert entry.notes == SCALES["cpu"]
+    assert entry.notes == ""

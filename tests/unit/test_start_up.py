@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluate_segmentation": NETWORKS | {"scipy.ndimage"},
     "evaluate_synthetic": NETWORKS | {"scipy.ndimage"},
     "explore": IMAGES,
+    "explorer": set(),
     "fetch": set(),
     "fetch_cases": set(),
     "figures": set(),

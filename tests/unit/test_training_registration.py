@@ -19,7 +19,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
 from warpline.networks import Prediction
-from warpline.training import losses
+from warpline.training import losses, regularisers
 from warpline.training.augmentation import Augmentation
 from warpline.training.checkpoints import StateFolder
 from warpline.training.data import CaseMemory
@@ -630,3 +630,45 @@ def test_a_crop_that_cannot_be_cut_is_refused(tmp_path):
     material = Material(folders, sorted(folders), [], {1: "a"})
     with pytest.raises(WarplineError, match="cannot be cut from cases of"):
         from_recipe(recipe, small_network(), material, "cpu")
+
+
+def test_validation_may_measure_the_answer_alone():
+    torch.manual_seed(0)
+    network = networks.build(
+        "estienne2020", {"channels": [4, 4, 4], "convolutions": [1, 1], "deep_supervision": True}
+    ).eval()
+    full, answer = (
+        small_objective(augmentation=PLAIN, measure=measure) for measure in ("loss", "answer")
+    )
+    found = answer.validate(network)
+    memory, expected = answer.validation, []
+    for fixed, moving in ((0, 1), (1, 0)):
+        pair = memory.images[[moving]], memory.images[[fixed]]
+        maps = memory.one_hot([moving, fixed])
+        with torch.no_grad():
+            said = network(*pair)
+            mask = ((pair[0] > 0) & (pair[1] > 0)).float()
+            warped = warp(pair[0], said.displacement)
+            expected.append(
+                float(
+                    losses.local_ncc(warped, pair[1], mask, window=5)
+                    + 0.1 * regularisers.identity_gradients(said)
+                    + losses.soft_dice(warp(maps[:1], said.displacement), maps[1:])
+                )
+            )
+    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-6)
+    whole = full.validate(network)
+    assert whole["loss"] != pytest.approx(found["loss"], rel=1e-4)
+    assert whole["dice"] == found["dice"]
+
+
+def test_of_one_direction_and_one_field_the_answer_is_the_loss():
+    full, answer = (
+        small_objective(augmentation=PLAIN, symmetric=False, measure=measure)
+        for measure in ("loss", "answer")
+    )
+    network = networks.build(
+        "estienne2020",
+        {"channels": [4, 4, 4], "convolutions": [1, 1], "deep_supervision": False},
+    ).eval()
+    assert full.validate(network) == answer.validate(network)

@@ -71,7 +71,7 @@ def folders(tmp_path):
     return {f"c{i}": str(tmp_path / f"c{i}") for i in range(3)}
 
 
-def run(folders: dict[str, str], results: Path, **changes) -> dict[str, str]:
+def run(folders: dict[str, str], results: Path, mem_mb=1000, **changes) -> dict[str, str]:
     """Train through the script, as a job of the workflow in a process of its own would."""
     names = {"weights": "w.safetensors", "history": "history.csv", "sidecar": "model.json"}
     output = {name: str(results / "models" / file) for name, file in names.items()}
@@ -87,6 +87,7 @@ def run(folders: dict[str, str], results: Path, **changes) -> dict[str, str]:
         "recipe": RECIPE,
         "material": material | {key: changes.pop(key) for key in [*material] if key in changes},
         "state": str(results / "state"),
+        "cache": {"folder": str(results / "cache"), "code": "c"},
         "device": "cpu",
     }
     job = SimpleNamespace(
@@ -97,6 +98,7 @@ def run(folders: dict[str, str], results: Path, **changes) -> dict[str, str]:
         params=Parameters(parameters | changes),
         log=[str(results / "train.log")],
         threads=1,
+        resources=SimpleNamespace(mem_mb=mem_mb),
         config={"results": str(results)},
     )
     runpy.run_path(str(ROOT / "scripts" / "train.py"), init_globals={"snakemake": job})
@@ -114,6 +116,19 @@ POINTS = (
 @pytest.fixture
 def straight(folders, tmp_path):
     return Path(run(folders, tmp_path / "straight")["weights"]).read_bytes()
+
+
+def test_data_that_find_no_room_in_memory_give_the_same_weights(folders, straight, tmp_path):
+    mapped = run(folders, tmp_path / "mapped", mem_mb=0.001)
+    assert Path(mapped["weights"]).read_bytes() == straight
+    made = sorted((tmp_path / "mapped" / "cache").glob("*/images"))
+    assert [file.stat().st_size for file in made] == [2 * 16**3 * 4] * 2  # training, validation
+    assert not list((tmp_path / "straight").glob("cache"))
+    before = [file.stat().st_mtime_ns for file in made]
+    cache = {"folder": str(tmp_path / "mapped" / "cache"), "code": "c"}
+    again = run(folders, tmp_path / "again", mem_mb=0.001, cache=cache)
+    assert Path(again["weights"]).read_bytes() == straight
+    assert [file.stat().st_mtime_ns for file in made] == before
 
 
 @pytest.mark.parametrize("point", POINTS)

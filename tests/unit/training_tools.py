@@ -71,6 +71,8 @@ def course(**changes) -> Settings:
         "schedule": "constant",
         "factor": 1.25,
         "precision": "single",
+        "steps": None,
+        "mixed_validation": False,
         "validate_every": 1,
         "monitor": "val",
         "patience": None,

@@ -42,6 +42,15 @@ def test_real_data_are_downloaded_and_none_generated(project, scale):
     assert "fetch" in output
 
 
+def test_the_first_line_says_the_scale_that_holds_and_what_will_be_downloaded(project):
+    project.write("study.yaml", {"scale": "cpu"})
+    asked = ("--workflow-profile", "profiles/gpu", "--configfile", "study.yaml")
+    output = project.snakemake("--dry-run", *asked, "--config", "threads=1", "--", "bouabid2019")
+    assert "Scale cpu (smaller networks than published; from study.yaml), real images" in output
+    assert output.index("luna16 (11 files, 66 GB)") < output.index("Building DAG")
+    assert "phantom" not in output
+
+
 def test_parsing_imports_nothing_heavy(project):
     code = (
         "import sys; sys.path.insert(0, 'src')\n"

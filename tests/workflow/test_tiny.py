@@ -13,7 +13,7 @@ FILES = ("--configfile", "tiny.yaml")
 METHODS = {"identity", "tiny-network", "tiny-through-atlas", "tiny-embedding", "tiny-pretrained"}
 # Rules that the tests below name: what makes a table from records, what shows tables, and the road
 # to the records.
-TABLES, SHOWS = {"tiny_tables"}, {"tiny_figures", "report_page"}
+TABLES, SHOWS = {"tiny_tables"}, {"tiny_figures", "report_page", "explorer"}
 TRAINS, REGISTERS, EVALUATES = "train", "register_and_evaluate", "evaluate"
 PREPARES, UNPACKS = "prepare", "phantom"
 
@@ -101,7 +101,13 @@ def test_figures_and_report_exist(finished):
         assert (figures / f"{name}.png").stat().st_size > 10_000
         assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")[:2000]
     report = (finished.folder / "results/report.html").read_text(encoding="utf-8")
-    assert "Scale demo" in report
+    assert "<strong>scale demo</strong> · generated images only" in report
+    assert "the explorer" in report
+    pages = finished.folder / "results/explorer"
+    assert (pages / "index.html").is_file()
+    kept = {path.stem for path in (pages / "tiny").glob("*.js")}
+    pairs = {"tiny-abdomen-val-0", "tiny-chest-test-0", "tiny-chest-test-1"}
+    assert {"paper", *pairs, *(f"{pair}-0" for pair in pairs)} <= kept
     # Links may lead away; nothing that is shown comes from elsewhere.
     assert not re.search(r'<(?!a\b)[^>]*(src|href)="https?://', report)
 

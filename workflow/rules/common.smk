@@ -2,7 +2,6 @@
 
 import inspect
 import sys
-import threading
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -14,10 +13,13 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
     sys.path.insert(0, str(SOURCE))
 
 from snakemake_logger_plugin_warpline import take_the_terminal
+from snakemake_logger_plugin_warpline.asked import arguments, settle
+from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, evaluate, figures, models
-from warpline.plan.inputs import papers, register, train, weights
+from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, figures
+from warpline.plan.inputs import models, papers, register, train, weights
+from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
 
@@ -29,9 +31,12 @@ configfile: str(places.config_file)
 
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
+    asked = settle(workflow, config, arguments())
 try:
     export_environment(library(), places.networks())
     run = Run(config, places)
+    if workflow.is_main_process and workflow.output_settings:
+        logger.info(outlook(run, *asked))
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 
@@ -83,13 +88,6 @@ def in_report(files, caption, paper, subcategory):
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
     return lambda wildcards, attempt: amount * attempt
-
-
-def stop_timers():
-    """End the timers of Snakemake's rate limit, for which it would wait before it exits."""
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.cancel()
 
 
 onsuccess:

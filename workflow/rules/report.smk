@@ -1,6 +1,9 @@
 # Records → tables and figures → one page. Nothing here needs a GPU; tables need records alone. All
 # tables of a paper are one job, and all its figures: each makes anew only what has changed.
 
+from snakemake_logger_plugin_warpline.command import targets
+from warpline.plan.targets import check_targets
+
 for paper in run.catalog.papers:
 
     rule:
@@ -99,7 +102,44 @@ rule report_page:
         papers=ask(papers.paper_specs),
         trainings=ask(papers.paper_trainings),
         values=ask(papers.paper_values),
+        run=ask(papers.run_in_words),
+        explorer=layout.explorer,
         results=lambda wildcards: settings["results"],
         code=run.code("report.py"),
     script:
         "../../scripts/report.py"
+
+
+# One job for all papers: what is looked at takes seconds.
+rule explorer:
+    input:
+        pieces=ask(explorer.all_inputs),
+        web=explorer.web_files(run),
+    output:
+        update([directory(folder) for folder in explorer.folders(run)]),
+        page=layout.explorer,
+    log:
+        layout.log("explorer"),
+    benchmark:
+        layout.benchmark("explorer")
+    conda:
+        "../../envs/registration.yaml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(30),
+    params:
+        pieces=ask(explorer.pieces_of),
+        chosen=settings["explorer"]["pairs"],
+        run=ask(papers.run_in_words),
+        memory=layout.memory("explorer", "pages"),
+        results=lambda wildcards: settings["results"],
+        code=run.code("explorer.py"),
+    script:
+        "../../scripts/explorer.py"
+
+
+if workflow.is_main_process:
+    try:
+        check_targets(run, targets(), [rule.name for rule in workflow.rules])
+    except WarplineError as error:
+        raise WorkflowError(str(error)) from None

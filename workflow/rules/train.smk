@@ -27,6 +27,7 @@ rule train:
         recipe=ask(train.training_recipe),
         material=ask(train.training_material),
         state=ask(train.state_folder),
+        cache=ask(train.data_cache),
         device=run.catalog.device,
         code=ask(train.training_code),
     script:

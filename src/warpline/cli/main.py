@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from warpline.cli.apply import apply
+from warpline.cli.budget import budget
 from warpline.cli.compose import compose
 from warpline.cli.convert import convert
 from warpline.cli.datasets import datasets
@@ -21,6 +22,7 @@ from warpline.cli.register import register
 from warpline.cli.run import run
 from warpline.cli.status import status
 from warpline.cli.train import train
+from warpline.cli.view import view
 
 
 @click.group()
@@ -31,6 +33,7 @@ def main() -> None:
 
 for command in (
     apply,
+    budget,
     compose,
     convert,
     datasets,
@@ -47,5 +50,6 @@ for command in (
     run,
     status,
     train,
+    view,
 ):
     main.add_command(command)

@@ -67,8 +67,9 @@ def legend_columns(names: Sequence[str], width: float) -> int:
 
 
 def in_words(name: str) -> str:
-    """A label's name as one reads it."""
-    return name.replace("_", " ")
+    """A label's name as one reads it, in one spelling whatever the dataset's."""
+    words = name.replace("_", " ").split(" ")
+    return " ".join({"esophagus": "oesophagus"}.get(word, word) for word in words)
 
 
 def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:

@@ -118,6 +118,11 @@ class Layout:
         """A training's checkpoints; outside the declared outputs, so that a failure keeps them."""
         return f"{self.results}/state/{dataset}/{method}/{key}"
 
+    @property
+    def cache(self) -> str:
+        """Data of trainings that do not fit into memory; may be deleted when none runs."""
+        return f"{self.results}/cache"
+
     def fields(self, dataset: str, method: str, split: str, batch: str) -> str:
         """The displacement fields of a batch of pairs."""
         return f"{self.results}/fields/{dataset}/{method}/{split}/{batch}"
@@ -174,3 +179,12 @@ class Layout:
     def report(self) -> str:
         """The page of all tables and figures."""
         return f"{self.results}/report.html"
+
+    @property
+    def explorer(self) -> str:
+        """The page to look through the results."""
+        return f"{self.results}/explorer/index.html"
+
+    def explored_paper(self, paper: str) -> str:
+        """What the explorer shows of a paper."""
+        return f"{self.results}/explorer/{paper}"

@@ -10,6 +10,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.config import at_scale, merge, read_yaml, validate
 from warpline.plan.places import Places, project_folder
+from warpline.plan.rehearsal import rehearsed
 from warpline.registry import suggestion
 
 
@@ -32,11 +33,20 @@ class ConfigFiles:
     def __init__(self, config: Mapping[str, Any], places: Places):
         self.places = places
         self._schemas: dict[str, dict[str, Any]] = {}
+        words = {"true": True, "false": False}  # as --config gives them
+        switches = [
+            k
+            for k, v in self.schema("config")["properties"].items()
+            if "boolean" in v.get("type", "")
+        ]
+        config = {k: words.get(v, v) if k in switches else v for k, v in config.items()}
         self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
         told = f"{places.told(places.config_file)} and --config"
         self.config = validate(config, self.schema("config"), told)
         self.config["studies"] = {**self._own_studies(), **self.config["studies"]}
         self.scale: str = self.config["scale"]
+        if self.config["rehearse"]:
+            self.config["given_weights"] = False  # nothing is downloaded
         for kind, changes in self.config["override"].items():
             for name in changes:
                 self.path(kind, name, f"key 'override.{kind}' of the configuration")
@@ -102,7 +112,10 @@ class ConfigFiles:
         for other in checked["scales"]:
             place = f"{file} (scale {other})"
             validate(at_scale(raw, other), self.schema(schema), place)
-        value = validate(at_scale(raw, self.scale), self.schema(schema), where)
+        own = at_scale(raw, self.scale)
+        if self.config["rehearse"]:
+            own = rehearsed(kind, own, at_scale(raw, "demo"))
+        value = validate(own, self.schema(schema), where)
         value.pop("scales", None)
         value.pop("extends", None)
         # A part of its own, so that it changes nothing that is made.

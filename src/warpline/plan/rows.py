@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from warpline.plan.datasets import Datasets
 from warpline.plan.methods import Methods
@@ -51,3 +52,25 @@ def pair_rows(rows: list[dict], datasets: Datasets) -> Iterator[dict]:
                 entry["fixed"], entry["moving"] = own[i]
             if i < len(own) or values:
                 yield entry
+
+
+def title_of_run(title: str, method: str, methods: Methods) -> str:
+    """A row's title, with the weights of its method's losses at this run's scale put in.
+
+    ``{regularisation}`` and ``{dice}`` are those of the method, or of the network that it uses.
+    """
+    if "{" not in title:
+        return title
+    spec: Mapping[str, Any] = methods.get(method)
+    loss = (spec if "loss" in spec else methods.get(spec["method"]))["loss"]
+    weights = {name: in_print(loss[name]["weight"]) for name in ("regularisation", "dice")}
+    return title.format(**weights)
+
+
+def in_print(weight: float) -> str:
+    """A number as a paper prints it: ``10⁻⁴``, and ``0.1``, ``5`` or ``2·10⁻⁴``."""
+    if weight == 0 or abs(weight) >= 0.01:
+        return f"{weight:g}"
+    mantissa, _, exponent = f"{weight:e}".partition("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"

@@ -10,15 +10,6 @@ from typing import Any
 from warpline.provenance.record import revision, versions
 from warpline.report.page import PaperPart, Picture, TablePart
 
-SCALES = {
-    "demo": "Scale demo: every number of this run comes from generated images, by networks that "
-    "were trained for minutes in this run or are models of the house, trained on other generated "
-    "cases (below, under how these results came to be). It shows that each step works and what "
-    "small networks learn; only at scale paper can it be held against the published numbers.",
-    "cpu": "Scale cpu: real images, but smaller networks and shorter trainings than published.",
-    "paper": "Scale paper: the published setting.",
-}
-
 
 def paper_entry(
     name: str,
@@ -36,14 +27,12 @@ def paper_entry(
     trainings
         Dataset and method of every network of its tables to the file of what is known of it.
     values
-        What captions may quote of this run; ``scale`` is one of `SCALES`.
+        What captions may quote of this run.
     results
         The folder with the paper's own.
     """
     tables, figures = results / name / "tables", results / name / "figures"
-    notes = SCALES[values["scale"]]
-    if paper["notes"]:
-        notes += f" Deviations from the paper and choices: {paper['notes']}."
+    notes = f"Deviations from the paper and choices: {paper['notes']}." if paper["notes"] else ""
     return PaperPart(
         id=name,
         title=paper["title"],

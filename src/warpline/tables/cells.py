@@ -18,6 +18,8 @@ SIGNIFICANT = 0.05
 ABSENT = "–"
 IDENTITY_METHOD = "identity"
 FEW = 10  # independent cases
+# Splits whose names are no words, as a set that is named by its split is shown.
+SETS = {"val": "validation", "train": "training"}
 OVERLAPS = ("dice", "hd95", "hausdorff", "hd95_voxels", "hausdorff_voxels")
 
 
@@ -82,7 +84,7 @@ def rows(table: Table) -> Iterator[Row]:
     digits = {name: _published_decimals(table, name) for name in table.shown}
     for position, row in enumerate(table.frame.to_dict("records")):
         yield Row(
-            set=str(row["set"]),
+            set=SETS.get(str(row["set"]), str(row["set"])),
             title=str(row["title"]),
             n=_counts(row),
             cells=[
@@ -174,7 +176,8 @@ def _best(table: Table, name: str, column: Column) -> set[int]:
     """Positions of the best of our values in each set: equal as printed is equal.
 
     The identity takes no part: doing nothing is always smoothest and fastest. Nor does a row that
-    counts fewer pairs or labels than another of its set: leaving out is no merit.
+    counts fewer pairs or labels than another of its set: leaving out is no merit. What prints as 0
+    where less is better is as good as doing nothing, and no best either.
     """
     frame = table.frame[(table.frame["method"] != IDENTITY_METHOD) & (table.frame["n"] > 0)]
     by_set = frame.groupby("set")
@@ -187,7 +190,8 @@ def _best(table: Table, name: str, column: Column) -> set[int]:
         group = group.dropna()
         if column.better in ("higher", "lower") and len(group) > 1:
             extreme = group.max() if column.better == "higher" else group.min()
-            found.update(group.index[group == extreme])
+            if column.better == "higher" or extreme != 0:
+                found.update(group.index[group == extreme])
     return found
 
 

@@ -1,4 +1,4 @@
-"""A table as CSV, Markdown, LaTeX and HTML; the published value stands beside ours in each."""
+"""A table as CSV, Markdown, LaTeX and HTML; the published value stands by ours in each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jinja2.ext import Extension
 
 from warpline.files import write_text
 from warpline.tables import latex
-from warpline.tables.cells import Cell, headings, notes, rows
+from warpline.tables.cells import ABSENT, Cell, headings, notes, rows
 from warpline.tables.table import Table
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "workflow" / "report"
@@ -107,6 +107,7 @@ def _render(environment: Environment, name: str, table: Table) -> str:
         headings=headings(table),
         rows=list(rows(table)),
         notes=notes(table),
+        absent=ABSENT,
     )
 
 

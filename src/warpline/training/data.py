@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
 from warpline.cases.case import Case, read_case
+from warpline.cases.folders import CaseFolders
+from warpline.cases.steps import prepare
 from warpline.cases.steps.geometry import without_landmarks_outside
 from warpline.errors import WarplineError
 from warpline.fields.io import read_field
-from warpline.networks import padding_to
+from warpline.files import write_json
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.recipe import Step
 from warpline.registration.initial import resample_moving
 from warpline.registration.own_grid import prepare_pair
+from warpline.training.room import DESCRIPTION, Room, allocated, made_once, mapped
 
 
 class CaseMemory:
     """Images and label maps of a dataset's prepared cases, all of one shape.
 
-    Volumes are padded with zeros at their ends to a multiple of `stride` along every axis.
+    Volumes are padded with zeros at their ends to a multiple of `stride` along every axis. Cases
+    are read one after the other into what is allocated once: beside the data only one of them is
+    in memory.
+
+    Parameters
+    ----------
+    cases
+        A sequence may read each when it is asked for.
+    landmarks
+        Whether to keep them.
+    device
+        Where the data are put, a case at a time.
+    place
+        A folder for the data, which are then mapped from files there. If it is there already,
+        `cases` are not read: it must be the folder of the same ones.
 
     Attributes
     ----------
@@ -47,46 +66,90 @@ class CaseMemory:
         values: Sequence[int],
         stride: int = 1,
         landmarks: bool = False,
+        device: torch.device | str = "cpu",
+        place: Path | None = None,
     ):
-        cases = list(cases)
-        if not cases:
-            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
-        first = cases[0]
-        for case in cases:
-            if case.grid.shape != first.grid.shape:
-                raise WarplineError(
-                    f"The prepared cases differ in shape: {case.grid.shape} and "
-                    f"{first.grid.shape}.",
-                    where=f"cases {case.id} and {first.id}",
-                    do="End the dataset's 'prepare' list with a 'pad_crop' step.",
-                )
-        self.ids = [case.id for case in cases]
+        cases = cases if isinstance(cases, Sequence) else list(cases)
+        if place is None:
+            content = self._fill(cases, stride, landmarks, device, None)
+        else:
+            with made_once(place) as making:
+                if making:
+                    write_json(
+                        making / DESCRIPTION, self._fill(cases, stride, landmarks, "cpu", making)
+                    )
+            content = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
+            self._map(place, content)
+        self.ids = content["ids"]
         self.index = {case_id: i for i, case_id in enumerate(self.ids)}
         self.values = tuple(values)
-        width = padding_to(first.grid.shape, stride)
-        images = torch.stack([torch.from_numpy(c.image.array).float()[None] for c in cases])
-        self.images = F.pad(images, width)
         self.shape = tuple(self.images.shape[2:])
-        self.labels = None
-        if all(case.labels is not None for case in cases):
-            labels = torch.stack([torch.from_numpy(c.labels.array) for c in cases])
-            self.labels = F.pad(labels, width)
         self.annotated = torch.tensor(
-            [[c.annotated is None or v in c.annotated for v in self.values] for c in cases],
+            [[known is None or v in known for v in self.values] for known in content["annotated"]],
             dtype=torch.bool,
         )
         # Padding is at the ends: an index stays what it is.
-        self.landmarks = [landmarks_inside(case) for case in cases] if landmarks else None
+        self.landmarks = content["landmarks"]
+
+    def _fill(
+        self,
+        cases: Sequence[Case],
+        stride: int,
+        landmarks: bool,
+        device: torch.device | str,
+        folder: Path | None,
+    ) -> dict[str, Any]:
+        """Read the cases into memory or into files; what else is to be known of them."""
+        content = {"ids": [], "annotated": [], "landmarks": [] if landmarks else None}
+        first = None
+        for i in range(len(cases)):
+            case = cases[i]
+            array = case.image.array
+            if first is None:
+                first = case.id, case.grid.shape
+                shape = tuple(n + -n % stride for n in array.shape)
+                self.images = _zeros(
+                    (len(cases), 1, *shape), torch.float32, device, folder, "images"
+                )
+                self.labels = None
+                if case.labels is not None:
+                    kind = torch.uint8 if folder else torch.from_numpy(case.labels.array).dtype
+                    self.labels = _zeros((len(cases), *shape), kind, device, folder, "labels")
+            elif case.grid.shape != first[1]:
+                raise WarplineError(
+                    f"The prepared cases differ in shape: {case.grid.shape} and {first[1]}.",
+                    where=f"cases {case.id} and {first[0]}",
+                    do="End the dataset's 'prepare' list with a 'pad_crop' step.",
+                )
+            inside = tuple(slice(n) for n in array.shape)
+            self.images[i, 0][inside] = torch.from_numpy(array).to(self.images.dtype)
+            if case.labels is None:
+                self.labels = None
+            elif self.labels is not None:
+                self.labels[i][inside] = torch.from_numpy(case.labels.array)
+            content["ids"].append(case.id)
+            content["annotated"].append(case.annotated and list(case.annotated))
+            if landmarks:
+                content["landmarks"].append(landmarks_inside(case))
+            del case, array  # before the next one is read
+        if first is None:
+            raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
+        if folder and self.labels is None:
+            (folder / "labels").unlink(missing_ok=True)
+        return content | {
+            "images": list(self.images.shape),
+            "labels": self.labels is not None,
+        }
+
+    def _map(self, folder: Path, content: Mapping[str, Any]) -> None:
+        """Take the files of a folder for the data."""
+        shape = content["images"]
+        self.images = mapped(shape, torch.float32, folder / "images")
+        flat = [shape[0], *shape[2:]]
+        self.labels = mapped(flat, torch.uint8, folder / "labels") if content["labels"] else None
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def to(self, device: torch.device | str) -> CaseMemory:
-        """Move everything to a device, so that no step waits for a copy."""
-        self.images = self.images.to(device)
-        if self.labels is not None:
-            self.labels = self.labels.to(device)
-        return self
 
     def one_hot(
         self,
@@ -119,6 +182,42 @@ class CaseMemory:
         )
 
 
+def place_of(
+    cases: CaseFolders | PairedCases,
+    steps: Sequence[Step],
+    stride: int,
+    landmarks: bool,
+    device: torch.device | str,
+    room: Room | None,
+) -> Path | None:
+    """The folder of a `CaseMemory` that there is no room for in memory; None where there is.
+
+    One case is read to know its size. What is kept on another device takes no memory.
+    """
+    if room is None or torch.device(device).type != "cpu" or not len(cases):
+        return None
+    one = cases[0]
+    voxels = math.prod(n + -n % stride for n in one.grid.shape)
+    if room.take(len(cases) * voxels * (4 + (one.labels is not None))):
+        return None
+    if isinstance(cases, PairedCases):
+        names = [*cases.names, *cases.moving]
+        return room.place(sorted({*names}), steps, cases.names, cases.pairs, stride, landmarks)
+    return room.place([name for _, name in cases.folders], steps, stride, landmarks)
+
+
+def _zeros(
+    shape: Sequence[int],
+    kind: torch.dtype,
+    device: torch.device | str,
+    folder: Path | None,
+    name: str,
+) -> torch.Tensor:
+    if torch.device(device).type != "cpu":
+        return torch.zeros(tuple(shape), dtype=kind, device=device)
+    return allocated(shape, kind, None if folder is None else folder / name)
+
+
 def landmarks_inside(case: Case) -> dict[str, tuple[float, ...]]:
     """Landmarks of a case by id, as indices (z, y, x); empty if it has none.
 
@@ -131,13 +230,8 @@ def landmarks_inside(case: Case) -> dict[str, tuple[float, ...]]:
     return dict(zip(landmarks["id"], map(tuple, index.tolist()), strict=True))
 
 
-def read_pairs(
-    folders: Mapping[str, str | os.PathLike],
-    pairs: Iterable[Pair],
-    initial: Mapping[str, str | os.PathLike],
-    steps: Sequence[Step] = (),
-) -> tuple[list[Case], list[Pair]]:
-    """Read pairs with the moving case as its initial registration leaves it.
+class PairedCases(Sequence[Case]):
+    """The cases of pairs, read when asked for; moving ones as their initial field leaves them.
 
     Parameters
     ----------
@@ -150,21 +244,41 @@ def read_pairs(
     steps
         Of the recipe's own preparation, see `warpline.registration.own_grid.prepare_pair`.
 
-    Returns
-    -------
-    cases, pairs
-        A moving case goes by the name of its pair.
+    Attributes
+    ----------
+    pairs
+        (fixed, moving) names: a moving case goes by the name of its pair.
+    names
+        Of the cases.
+    moving
+        Ids of those that move.
     """
-    cases: dict[str, Case] = {}
-    renamed = []
-    for pair in pairs:
-        name = pair_name(pair)
-        fixed, moving = (read_case(Path(folders[case_id])) for case_id in pair)
-        first = read_field(Path(initial[name]) / f"{name}.nii.gz")
+
+    def __init__(
+        self,
+        folders: Mapping[str, str | os.PathLike],
+        pairs: Iterable[Pair],
+        initial: Mapping[str, str | os.PathLike],
+        steps: Sequence[Step] = (),
+    ):
+        self.folders, self.initial, self.steps = folders, initial, steps
+        pairs = list(pairs)
+        self._pairs = {pair_name(pair): pair for pair in pairs}
+        self.pairs = [(pair[0], pair_name(pair)) for pair in pairs]
+        self.moving = sorted({pair[1] for pair in pairs})
+        self.names = list(dict.fromkeys(name for pair in self.pairs for name in pair))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Case:
+        name = self.names[index]
+        if name not in self._pairs:
+            return prepare(replace(read_case(Path(self.folders[name])), id=name), self.steps)
+        fixed, moving = (read_case(Path(self.folders[case])) for case in self._pairs[name])
+        first = read_field(Path(self.initial[name]) / f"{name}.nii.gz")
         case = replace(resample_moving(moving, first), id=name)
-        cases[pair[0]], cases[name] = prepare_pair(fixed, case, steps, aligned=True)
-        renamed.append((pair[0], name))
-    return list(cases.values()), renamed
+        return prepare_pair(fixed, case, self.steps, aligned=True)[1]
 
 
 def fit_for_training(cases: Sequence[str], judged: pd.DataFrame) -> list[str]:

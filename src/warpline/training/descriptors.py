@@ -21,6 +21,7 @@ from warpline.errors import WarplineError
 from warpline.plan.recipe import Recipe
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
 from warpline.training.material import Material
+from warpline.training.room import KeptCases
 from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss}
@@ -199,8 +200,8 @@ def from_recipe(
         )
     training, steps = recipe["training"], recipe.get("prepare", [])
     return DescriptorObjective(
-        CaseFolders(material.folders, material.cases, steps),
-        CaseFolders(material.folders, material.validation_cases, steps),
+        KeptCases(CaseFolders(material.folders, material.cases, steps), material.room),
+        KeptCases(CaseFolders(material.folders, material.validation_cases, steps), material.room),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
         sampling=Sampling(**training["sampling"]),

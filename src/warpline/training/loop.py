@@ -62,12 +62,13 @@ class Settings:
         Of Adam.
     decay
         The learning rate is divided by ``1 + decay · steps done``.
-    schedule
-        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``.
-    factor
-        The exponential schedule divides the learning rate by it after every epoch.
+    schedule, factor
+        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``, which
+        divides it by the factor after every epoch.
     precision
         ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
+    steps, mixed_validation
+        At most so many steps an epoch; whether validation computes in this precision too.
     validate_every
         In epochs; the last epoch is always validated. 0 for never.
     monitor
@@ -85,6 +86,8 @@ class Settings:
     schedule: str
     factor: float
     precision: str
+    steps: int | None
+    mixed_validation: bool
     validate_every: int
     monitor: str
     patience: int | None
@@ -102,12 +105,18 @@ class Settings:
             schedule=training["schedule"],
             factor=training["factor"],
             precision=training["precision"],
+            steps=training.get("steps_per_epoch"),
+            mixed_validation=training["validation"].get("measure") == "answer",
             validate_every=training["validation"]["every"] if validated else 0,
             monitor=training["monitor"],
             patience=training["patience"],
             checkpoint_seconds=training["checkpoint_seconds"],
             seed=seed,
         )
+
+    def epoch(self, steps: int) -> int:
+        """Steps of an epoch, of so many that the objective has."""
+        return min(steps, self.steps or steps)
 
 
 @dataclass
@@ -178,9 +187,10 @@ def train(
         step, seconds, sums = saved["step"], saved["seconds"], saved["sums"]
         best, best_epoch = saved["best"], saved["best_epoch"]
         history = [tuple(row) for row in saved["history"]]
-    per_epoch = objective.steps_per_epoch
+    per_epoch = settings.epoch(objective.steps_per_epoch)
     total = settings.epochs * per_epoch
     started = time.monotonic() - seconds
+    mixed = settings.precision if settings.mixed_validation else "single"
 
     def save() -> None:
         if not all(torch.isfinite(p).all() for p in network.parameters()):
@@ -229,7 +239,7 @@ def train(
                     epoch % settings.validate_every == 0 or step == total
                 ):
                     network.eval()
-                    with torch.no_grad(), _stopping(step, state):
+                    with torch.no_grad(), autocast(device, mixed), _stopping(step, state):
                         values = objective.validate(network)
                     network.train()
                     now = time.monotonic() - started

@@ -11,6 +11,7 @@ from warpline.cases.atlas import atlas_source, without_self
 from warpline.cases.tables import read_table
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.training.data import fit_for_training
+from warpline.training.room import Room
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Material:
         (fixed, moving) ids of the training pairs, where they are given; else None.
     initial
         Folder of the field of each pair's initial registration, by the pair's name.
+    room
+        How much memory the data may take, and where they lie beyond that; None for all of it.
     """
 
     folders: Mapping[str, str | os.PathLike]
@@ -39,6 +42,7 @@ class Material:
     labels: Mapping[int, str]
     pairs: Sequence[Pair] | None = None
     initial: Mapping[str, str | os.PathLike] = field(default_factory=dict)
+    room: Room | None = None
 
     @classmethod
     def of(cls, entries: Mapping[str, Any]) -> Material:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from warpline.cases.folders import read_cases
+from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
 from warpline.plan.recipe import Recipe
 from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory, read_pairs
+from warpline.training.data import CaseMemory, PairedCases, place_of
 from warpline.training.material import Material
 from warpline.training.registration_loss import Batch, RegistrationLoss
 
@@ -44,6 +44,9 @@ class RegistrationObjective:
     within
         Of random pairs: ``member`` for cases of the same member of a dataset that is made of others
         alone; a case without another one there takes no part.
+    measure
+        What validation measures: the ``loss`` of training, or that of the ``answer`` alone, see
+        `RegistrationLoss.of_answer`.
     crop
         (z, y, x) voxels that a batch is cut to, both images at one random place; everything where
         not given.
@@ -68,6 +71,7 @@ class RegistrationObjective:
         within: str | None = None,
         crop: Sequence[int] | None = None,
         device: torch.device | str | None = None,
+        measure: str = "loss",
     ):
         if len(training) < 2:
             raise WarplineError(
@@ -79,6 +83,7 @@ class RegistrationObjective:
         self.weights, self.batch_size = self.criterion.weights, batch_size
         self.augmentation, self.seed = augmentation, seed
         self.crop, self.device = crop, device or training.images.device
+        self.measure = measure
         self.atlas = None if atlas is None else training.index[atlas]
         self.pairs = None
         # What an epoch goes through: the cases that move, or the pairs.
@@ -220,9 +225,14 @@ class RegistrationObjective:
             images = memory.images[[moving, fixed]].to(self.device)
             annotated = self._annotated(memory, [fixed], [moving])
             batch = Batch(images[:1], images[1:], *parts, landmarks, annotated)
-            values["loss"].append(float(self.loss(network, batch)[0]))
+            if self.measure == "answer":
+                loss, answer = self.criterion.of_answer(network, batch)
+            else:
+                loss, answer = self.loss(network, batch)[0], None
+            values["loss"].append(float(loss))
             if labels is not None:
-                field = network(batch.moving, batch.fixed).displacement
+                answer = answer or network(batch.moving, batch.fixed)
+                field = answer.displacement.float()
                 warped = warp(labels[:1], field, mode="nearest")
                 overlap = 2 * (warped * labels[1:]).sum((0, 2, 3, 4))
                 size = (warped + labels[1:]).sum((0, 2, 3, 4))
@@ -283,26 +293,27 @@ def from_recipe(
     training, steps = recipe["training"], recipe.get("prepare", [])
     given, watched_pairs, labels = material.pairs, material.validation, material.labels
     if given is not None and recipe["initial"]:
-        learned, given = read_pairs(material.folders, given, material.initial, steps)
-        watched, watched_pairs = read_pairs(
-            material.folders, watched_pairs, material.initial, steps
-        )
+        learned = PairedCases(material.folders, given, material.initial, steps)
+        watched = PairedCases(material.folders, watched_pairs, material.initial, steps)
+        given, watched_pairs = learned.pairs, watched.pairs
     else:
-        learned = read_cases(material.folders, material.cases, steps)
-        watched = read_cases(material.folders, material.validation_cases, steps)
+        learned = CaseFolders(material.folders, material.cases, steps)
+        watched = CaseFolders(material.folders, material.validation_cases, steps)
+    keep = device if training.get("memory", "device") == "device" else "cpu"
     landmarks = recipe["loss"].get("landmarks", {}).get("weight", 0) > 0
-    memory = CaseMemory(learned, sorted(labels), network.stride, landmarks)
+
+    def kept(cases: CaseFolders | PairedCases) -> CaseMemory:
+        place = place_of(cases, steps, network.stride, landmarks, keep, material.room)
+        return CaseMemory(cases, sorted(labels), network.stride, landmarks, keep, place)
+
+    memory = kept(learned)
     check_size(network, memory.shape)
     crop = training.get("crop")
     if crop is not None:
         _check_crop(network, crop, memory.shape)
-    keep = device if training.get("memory", "device") == "device" else "cpu"
-    validation = None
-    if watched_pairs:
-        validation = CaseMemory(watched, sorted(labels), network.stride, landmarks).to(keep)
     return RegistrationObjective(
-        memory.to(keep),
-        validation,
+        memory,
+        kept(watched) if watched_pairs else None,
         watched_pairs,
         loss=recipe["loss"],
         batch_size=training["batch_size"],
@@ -315,6 +326,7 @@ def from_recipe(
         within=training.get("within"),
         crop=crop,
         device=device,
+        measure=training.get("validation", {}).get("measure", "loss"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -91,6 +91,24 @@ class RegistrationLoss:
         )
         predictions = [forward] if backward is None else [forward, backward]
         check_velocity(forward)
+        return self._weighed(network, batch, predictions)
+
+    def of_answer(
+        self, network: RegistrationNetwork, batch: Batch
+    ) -> tuple[torch.Tensor, Prediction]:
+        """The loss of the answer alone, one direction and the last field; and the answer.
+
+        It takes the memory of one field where the loss of a symmetric training with deep
+        supervision takes that of many.
+        """
+        forward, _ = network.predict_directions(batch.moving, batch.fixed, backward=False)
+        check_velocity(forward)
+        answer = replace(forward, displacements=forward.displacements[-1:])
+        return self._weighed(network, batch, [answer])[0], answer
+
+    def _weighed(
+        self, network: RegistrationNetwork, batch: Batch, predictions: list[Prediction]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         terms = {
             "similarity": self._similarity(network, batch, predictions),
             "regularity": sum(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -17,6 +18,7 @@ from warpline.provenance import record as provenance
 from warpline.training import objectives
 from warpline.training.loop import Settings, train, use_best, write_history
 from warpline.training.material import Material
+from warpline.training.room import Room
 from warpline.training.source import source_of
 
 
@@ -28,6 +30,8 @@ def train_recipe(
     state: str | os.PathLike,
     device: str,
     threads: int,
+    memory_mb: float | None = None,
+    cache: Mapping[str, str] | None = None,
     pretrained: str | None = None,
     verdicts: str | None = None,
     label: str = "training",
@@ -44,6 +48,12 @@ def train_recipe(
         Folder of the training's state, which is taken up if there is one.
     device
         ``cpu`` or ``cuda``, see `warpline.devices.claim.claim`.
+    memory_mb
+        Memory of the job; data that would take too much of it are mapped from files. None: all of
+        them are in memory.
+    cache
+        ``folder`` of these files, common to all trainings, and the fingerprint of the ``code`` that
+        reads and prepares cases.
     pretrained
         Weights to begin with, as far as they fit.
     verdicts
@@ -68,6 +78,8 @@ def train_recipe(
         print("no validation: the dataset has no pairs for training.validation.split", flush=True)
     started = time.monotonic()
     source = source_of(material, pretrained)
+    if memory_mb is not None and cache is not None:
+        material = replace(material, room=Room.of(memory_mb, cache, source["files"]))
     with claim(device, job=label) as chosen:
         objective = objectives.build(recipe, network, material, chosen)
         settings = Settings.of(training, recipe["seed"], validated=bool(material.validation))
@@ -85,7 +97,7 @@ def train_recipe(
             seconds=time.monotonic() - started,
             training_seconds=round(result.seconds, 1),
             steps=result.steps,
-            epochs=result.steps // objective.steps_per_epoch,
+            epochs=result.steps // settings.epoch(objective.steps_per_epoch),
             best_epoch=result.best_epoch,
             parameters=networks.parameter_count(network),
             threads=threads,

@@ -34,6 +34,7 @@ from warpline.registration.synthetic.patches import (
     held_out_batches,
 )
 from warpline.training.material import Material
+from warpline.training.room import KeptCases
 from warpline.training.sampler import BlockSampler, Examples
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
@@ -212,8 +213,8 @@ def from_recipe(
             do="Take at least two patches.",
         )
     return SyntheticObjective(
-        CaseFolders(material.folders, material.cases),
-        CaseFolders(material.folders, material.validation_cases),
+        KeptCases(CaseFolders(material.folders, material.cases), material.room),
+        KeptCases(CaseFolders(material.folders, material.validation_cases), material.room),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
         sampling=sampling,

@@ -129,7 +129,12 @@ def _labels(run: Run, paper: str, spec: dict[str, Any]) -> dict[int, str]:
 
 
 def _unit(run: Run, paper: str, spec: dict[str, Any]) -> str:
-    steps = run.catalog.dataset(_figure_cases(run, spec)[0]).spec["prepare"]
+    return frame_unit(run, _figure_cases(run, spec)[0])
+
+
+def frame_unit(run: Run, dataset: str) -> str:
+    """What a length of 1 on a dataset's prepared grids is: ``mm`` or ``voxels``."""
+    steps = run.catalog.dataset(dataset).spec["prepare"]
     return "voxels" if {"unit_frame": {}} in steps else "mm"
 
 

@@ -67,6 +67,36 @@ def paper_values(run: Run) -> dict[str, dict[str, str]]:
     return {paper: run_values(run, paper) for paper in run.catalog.papers}
 
 
+def run_in_words(run: Run) -> dict[str, Any]:
+    """What the pages' head tells: scale, device, and by its title whether a dataset is generated.
+
+    Of the datasets in rows of tables.
+    """
+    names = {
+        row["dataset"]
+        for paper in run.catalog.papers
+        for table in run.catalog.paper(paper)["tables"].values()
+        for row in table["rows"]
+        if "method" in row
+    }
+    return {
+        "scale": run.catalog.scale,
+        "device": run.catalog.device,
+        "generated": {
+            run.catalog.dataset(name).spec["title"]: is_generated(run, name)
+            for name in sorted(names)
+        },
+    }
+
+
+def is_generated(run: Run, dataset: str) -> bool:
+    """Whether all of a dataset's images are generated; of one made of others, all of theirs."""
+    spec = run.catalog.dataset(dataset).spec
+    if spec.get("members"):
+        return all(is_generated(run, member) for member in spec["members"])
+    return bool(spec.get("phantom"))
+
+
 # Tables ---------------------------------------------------------------------------------------
 
 

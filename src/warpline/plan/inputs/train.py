@@ -15,7 +15,7 @@ from warpline.plan.inputs.cases import (
 )
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.inputs.weights import weights_of
-from warpline.plan.kinds import REGULARISERS, SIMILARITIES
+from warpline.plan.kinds import REGULARISERS, SIMILARITIES, step_definitions
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.run import Run
 from warpline.plan.trainings import (
@@ -81,6 +81,13 @@ def training_code(run: Run, method: str) -> str:
         chosen.append(SIMILARITIES[loss["similarity"]["name"]])
         chosen.append(REGULARISERS[loss["regularisation"]["name"]])
     return run.code("train.py", *chosen)
+
+
+def data_cache(run: Run, method: str) -> dict[str, str]:
+    """Where data go that find no room in memory, and the fingerprint of what makes them."""
+    steps = run.catalog.method(method).get("prepare", [])
+    code = run.code(None, "warpline.training.data", *step_definitions(steps))
+    return {"folder": run.layout.cache, "code": code}
 
 
 def state_folder(run: Run, dataset: str, method: str) -> str:

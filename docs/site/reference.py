@@ -1,0 +1,118 @@
+"""The reference of all keys, made from what the program itself reads: its schemas.
+
+    python docs/site/reference.py
+
+Writes docs/reference/configuration.md, which tests/unit/test_docs.py holds against the schemas.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "reference"
+SCHEMAS = {
+    "config": "A run: config/config.yaml, --configfile, --config",
+    "dataset": "A dataset: config/datasets/NAME.yaml",
+    "method": "A method: config/methods/NAME.yaml",
+    "paper": "A paper: config/papers/NAME.yaml",
+}
+SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+MADE = "<!-- Made by docs/site/reference.py; change the schemas instead. -->\n\n"
+
+
+def configuration() -> str:
+    """A table of all keys for each kind of file."""
+    text = MADE + "# Every key of the configuration\n\n"
+    text += (
+        "A key within another is written with a dot; `NAME` stands for a name of one's own, `[]` "
+        "for each entry of a list. What has no default is required or may be left out, as its row "
+        "says. A key that no table names is an error, which tells the nearest one that there is.\n"
+    )
+    for name, title in SCHEMAS.items():
+        path = ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"
+        schema = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text += f"\n## {title}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+        for key, entry, required in keys(schema, schema):
+            cells = (f"`{key}`", kind(entry), default(entry, required), meaning(entry))
+            text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return text
+
+
+def default(entry: Mapping[str, Any], required: bool) -> str:
+    """An entry's default, or whether there has to be a value."""
+    if "default" in entry:
+        return f"`{json.dumps(entry['default'], ensure_ascii=False)}`"
+    return "required" if required else ""
+
+
+def keys(
+    entry: Mapping[str, Any], schema: Mapping[str, Any], before: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """(key, its entry, whether it is required) of everything below an entry of a schema."""
+    entry = resolved(entry, schema)
+    for name, below in entry.get("properties", {}).items():
+        key, below = f"{before}{name}", resolved(below, schema)
+        if below:
+            yield key, below, name in entry.get("required", ())
+            yield from keys(below, schema, f"{key}.")
+    within = before.removesuffix(".")
+    if isinstance(below := entry.get("additionalProperties"), Mapping):
+        yield from keys(below, schema, f"{within}.NAME." if within else "NAME.")
+    if isinstance(below := entry.get("items"), Mapping):
+        yield from keys(below, schema, f"{within}[].")
+
+
+def resolved(entry: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry in the place of a reference to it; nothing for ``true`` and ``false``."""
+    if not isinstance(entry, Mapping):
+        return {}
+    if "$ref" in entry:
+        found: Any = schema
+        for part in entry["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return {**found, **{key: value for key, value in entry.items() if key != "$ref"}}
+    return entry
+
+
+def kind(entry: Mapping[str, Any]) -> str:
+    """An entry's type, in a few words."""
+    if "enum" in entry:
+        return " or ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in entry["enum"])
+    if "const" in entry:
+        return f"`{entry['const']}`"
+    names = entry.get("type", "any")
+    names = names if isinstance(names, list) else [names]
+    words = {"array": "list", "object": "mapping", "null": "null", "string": "text"}
+    text = " or ".join(words.get(name, name) for name in names)
+    for mark, sign in (
+        ("minimum", "≥"),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "≤"),
+        ("exclusiveMaximum", "<"),
+    ):
+        if mark in entry:
+            text += f" {sign} {entry[mark]}"
+    return text
+
+
+def meaning(entry: Mapping[str, Any]) -> str:
+    """What the schema says of an entry."""
+    return " ".join(str(entry.get("description", "")).split())
+
+
+def pages() -> dict[Path, str]:
+    """Path of each page to its text."""
+    return {PAGES / "configuration.md": configuration()}
+
+
+if __name__ == "__main__":
+    PAGES.mkdir(exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))

@@ -1,0 +1,103 @@
+"""What a run was asked for: the command line before configuration files, these before a profile.
+
+Snakemake takes a profile's ``config`` for words of the command line: they win over
+``--configfile``, and one ``--config`` of the user's own drops them all. Here the one asked for last
+and most explicitly holds, key by key.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from snakemake import cli
+from snakemake.common import dict_to_key_value_args
+from snakemake.common.configfile import load_configfile
+from snakemake.profiles import ProfileConfigFileParser
+from snakemake.utils import update_config
+
+
+class Asked(NamedTuple):
+    """The targets of a run, and what names its scale."""
+
+    targets: list[str]
+    origin: str
+
+
+def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> Asked:
+    """Lay profile, configuration files and command line over `config`, in this order.
+
+    Jobs are told the same.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's.
+    config
+        As Snakemake has merged it; is changed.
+    arguments
+        Of the command line, the program's name not included.
+    """
+    settings = workflow.config_settings
+    files: dict[str, Any] = {}
+    for file in settings.configfiles:
+        update_config(files, load_configfile(file))
+    given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
+    typed = cli.parse_config(given.config)
+    profile, place = _of_profiles(given, workflow.main_snakefile)
+    told = set(settings.config)
+    if profile and told <= {*profile, *typed}:  # else another program than snakemake asks
+        for words in (profile, files, typed):
+            update_config(config, words)
+        passed = {key: config[key] for key in (*profile, *typed)}
+        settings.config_args = dict_to_key_value_args(passed, repr_obj=True)
+    for words, origin in (
+        (typed or (settings.config if not profile else {}), "the command line"),
+        (files, " and ".join(map(str, _short(settings.configfiles)))),
+        (profile, f"the profile {place}"),
+    ):
+        if "scale" in words:
+            return Asked(list(given.targets), origin)
+    (own,) = _short([Path(workflow.configfiles[-1])])
+    return Asked(list(given.targets), str(own))
+
+
+def _of_profiles(given: Any, snakefile: str) -> tuple[Mapping[str, Any], Path | None]:
+    """The configuration of the profiles alone, and the one that it is of."""
+    profiles = [*(given.profile or []), *filter(None, [_workflow_profile(given, snakefile)])]
+    words: dict[str, Any] = {}
+    place = None
+    for profile in profiles:
+        found = cli.get_profile_dir(str(profile))
+        if found is None:
+            continue
+        with found[1].open(encoding="utf-8") as stream:
+            entries = ProfileConfigFileParser().parse(stream).get("config")
+        if entries:  # of several profiles the last one's, as everywhere in Snakemake
+            words, place = cli.parse_config(entries), found[0]
+    return words, place
+
+
+def _workflow_profile(given: Any, snakefile: str) -> Path | None:
+    """Where Snakemake looks for ``--workflow-profile``, in its order."""
+    if given.workflow_profile == "none":
+        return None
+    asked = Path(given.workflow_profile or "default")
+    if given.workflow_profile and asked.is_file():
+        return asked
+    places = (asked, Path("profiles") / asked, Path(snakefile).parent / "profiles" / asked)
+    return next((place for place in places if place.exists()), None)
+
+
+def _short(paths: Sequence[Path]) -> list[Path]:
+    here = Path.cwd()
+    return [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
+
+
+def arguments() -> list[str]:
+    """The words of this command line; none where a program that is not snakemake runs it."""
+    program = Path(sys.argv[0])
+    own = "snakemake" in (program.stem, program.parent.name)
+    return sys.argv[1:] if own else []

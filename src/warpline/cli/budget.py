@@ -1,0 +1,284 @@
+"""``warpline budget``: what a paper takes at a scale, before anything is downloaded."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from warpline.cli import options
+from warpline.plan.config import SCALES, read_yaml
+from warpline.plan.experiments import networks_of, registration_batches, registrations
+from warpline.plan.outlook import datasets_asked, download
+from warpline.plan.run import Run
+from warpline.plan.trainings import given, recipe, training_cases, training_pairs
+from warpline.plan.volumes import prepared_shape, training_shape
+
+if TYPE_CHECKING:
+    from warpline.training.budget import StepCost
+
+PROJECT = Path(__file__).parents[3]
+GIB, GB = 2**30, 1e9
+# Of a card's memory what torch's allocator and the convolutions' own buffers leave to tensors.
+USABLE = 0.9
+HEADS = (
+    "training",
+    "parameters",
+    "grid",
+    "steps",
+    "device GiB",
+    "host GB",
+    "core hours",
+    "card hours",
+)
+
+
+@dataclass
+class Need:
+    """What one training takes; None where it is not known before the scans are there.
+
+    Attributes
+    ----------
+    device
+        Bytes alive on the device: a step, and the data where they are kept there.
+    step
+        Bytes alive in a step alone.
+    data
+        Bytes of the cases in memory, of the training and its validation.
+    host
+        Bytes of the data in the CPU's memory.
+    operations
+        Floating-point operations of the whole training.
+    """
+
+    name: str
+    parameters: int
+    shape: Sequence[int]
+    steps: int
+    device: int
+    step: int
+    data: int | None
+    host: int | None
+    operations: int
+
+
+@click.command()
+@click.argument("paper")
+@click.option("--scale", type=click.Choice(SCALES), default="paper", show_default=True)
+@click.option("--gpu", help="A card of config/budget.yaml: will everything fit on it?")
+@click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="Of the host.")
+@click.option("--memory", type=float, help="GB of the host: will everything fit into it?")
+@click.option("--measure", is_flag=True, help="First measure what a core of this machine does.")
+@options.json_option
+@options.in_words
+def budget(
+    paper: str,
+    scale: str,
+    gpu: str | None,
+    cores: int,
+    memory: float | None,
+    measure: bool,
+    machine: bool,
+) -> None:
+    """What PAPER takes at a scale: downloads, disk, memory and hours, before anything starts.
+
+    Memory of a device is counted: two steps of the recipe's own network and loss, run on tensors
+    without contents. Hours follow from the operations of a step and what a core or card was
+    measured to do; where nobody has measured one, they are left out.
+    """
+    known = read_yaml(PROJECT / "config" / "budget.yaml")
+    if gpu and gpu not in known["cards"]:
+        raise click.BadParameter(f"'{gpu}' is none of {', '.join(known['cards'])}.")
+    run = Run({"papers": [paper], "scale": scale}, PROJECT)
+    rates = dict(known["rates"])
+    if measure:
+        rates["core"] = core_rate()
+        click.echo(f"one core: {rates['core']:.1f} GFLOP/s in a training step\n", err=True)
+    needs = [
+        need
+        for place in networks_of(run.catalog, paper)
+        if not given(run.catalog, place[1])
+        and (need := need_of(run, *place, known["grids"])) is not None
+    ]
+    disk = disk_of(run, paper, known)
+    if machine:
+        click.echo(json.dumps({"trainings": [asdict(n) for n in needs], "disk": disk}, indent=2))
+        return
+    rows = [HEADS, *(_row(need, rates, gpu, cores) for need in needs)]
+    click.echo(f"{paper} at scale {scale}\n\n{options.as_table(rows)}\n")
+    for line in [*_disk_in_words(disk), *_misfits(needs, gpu, known["cards"], memory)]:
+        click.echo(line)
+
+
+def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[int]]) -> Need | None:
+    """What a training takes; None where its grid is known only when the scans are there."""
+    from warpline.training.budget import step_cost
+
+    spec = recipe(run.catalog, dataset, method)
+    training = spec["training"]
+    cases, validation = training_cases(run.catalog, dataset, method)
+    shape = training_shape(run, dataset, spec, grids)
+    values = len(run.catalog.dataset(dataset).spec["labels"])
+    sampling = training.get("sampling") or {}
+    in_memory = training["objective"] == "registration"
+    batch_shape = training.get("crop") or ((sampling["crop"],) * 3 if "crop" in sampling else shape)
+    if training["objective"] == "synthetic":
+        batch_shape = (1, 1, 1)  # patches: their sizes are the network's
+    if batch_shape is None:
+        return None
+    cost: StepCost = step_cost(spec, batch_shape, values)
+    data = None
+    if in_memory and shape:
+        watched = {case for pair in validation for case in pair}
+        data = (len(cases) + len(watched)) * math.prod(shape) * (4 + bool(values))
+    on_device = in_memory and training["memory"] == "device" and run.catalog.device == "cuda"
+    steps = training["epochs"] * steps_an_epoch(run, dataset, method, len(cases))
+    return Need(
+        name=f"{dataset}/{method}",
+        parameters=cost.parameters,
+        shape=list(batch_shape),
+        steps=steps,
+        device=cost.bytes + (data if on_device and data else 0),
+        step=cost.bytes,
+        data=data,
+        host=0 if on_device else data,
+        operations=cost.operations * steps,
+    )
+
+
+def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
+    """Steps of an epoch, as the objective of the recipe takes them."""
+    training = recipe(run.catalog, dataset, method)["training"]
+    sampling, size = training.get("sampling") or {}, training["batch_size"]
+    if training["objective"] == "synthetic":
+        return cases * sampling["fields"] * sampling["patches"] // size
+    if training["objective"] != "registration":
+        return -(-cases * sampling["crops"] // size)
+    pairs = training_pairs(run.catalog, dataset, method)
+    moving = len(pairs) if pairs is not None else cases - (training["pairing"] == "atlas")
+    return max(1, moving // size)
+
+
+def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """GB of each dataset: its download, unpacked, prepared cases and fields, as far as is known.
+
+    Fields and cases are counted as they are before they are packed.
+    """
+    found = {}
+    for dataset in datasets_asked(run, [paper]):
+        sizes = known["downloads"].get(dataset, {})
+        phantom = run.catalog.dataset(dataset).spec["phantom"]
+        shape = prepared_shape(run, dataset, known["grids"])
+        voxels = math.prod(shape) if shape else None
+        labels = bool(run.catalog.dataset(dataset).spec["labels"])
+        cases = len(run.catalog.dataset(dataset).ids)
+        pairs = sum(
+            len(batch)
+            for experiment in registrations(run.catalog, paper)
+            if experiment.dataset == dataset
+            for batch in registration_batches(run.catalog, experiment).values()
+        )
+        found[dataset] = {
+            "download": 0 if phantom else sizes.get("gigabytes"),
+            "unpacked": 0 if phantom else sizes.get("unpacked"),
+            "prepared": voxels and cases * voxels * (4 + labels) / GB,
+            "fields": pairs * voxels * 12 / GB if voxels else (None if pairs else 0),
+            "missing": len(download(run, dataset).missing),
+        }
+    return found
+
+
+def core_rate() -> float:
+    """GFLOP/s of one core of this machine in steps of a small registration network."""
+    import torch
+
+    from warpline import networks
+    from warpline.plan.catalog import Catalog
+    from warpline.training.budget import step_cost
+    from warpline.training.registration_loss import Batch, RegistrationLoss
+
+    spec = Catalog({"scale": "cpu"}, PROJECT).method("estienne2020-task4-baseline")
+    shape, before = (48, 48, 48), torch.get_num_threads()
+    spec = {**spec, "training": {**spec["training"], "precision": "single", "batch_size": 1}}
+    cost = step_cost(spec, shape, 2)
+    torch.set_num_threads(1)
+    try:
+        network = networks.build(spec["network"]["name"], spec["network"]["parameters"]).train()
+        training = spec["training"]
+        criterion = RegistrationLoss(
+            spec["loss"], symmetric=training["symmetric"], masked=training["masked"]
+        )
+        batch = Batch(
+            *(torch.rand(1, 1, *shape) for _ in range(2)), *[torch.rand(1, 2, *shape)] * 2
+        )
+        spent = []
+        for _ in range(4):
+            started = time.process_time()
+            criterion(network, batch)[0].backward()
+            spent.append(time.process_time() - started)
+    finally:
+        torch.set_num_threads(before)
+    return cost.operations / min(spent) / 1e9
+
+
+def _row(need: Need, rates: Mapping[str, float | None], gpu: str | None, cores: int) -> tuple:
+    def hours(rate: float | None, many: int = 1) -> str:
+        return "not measured" if not rate else f"{need.operations / rate / many / 3.6e12:.1f}"
+
+    return (
+        need.name,
+        f"{need.parameters / 1e6:.2f} M",
+        "×".join(map(str, need.shape)) if need.shape != [1, 1, 1] else "patches",
+        f"{need.steps:,}",
+        f"{need.device / GIB:.1f}",
+        "–" if need.host is None else f"{need.host / GB:.1f}",
+        hours(rates["core"], cores),
+        hours(rates.get(gpu)) if gpu else "–",
+    )
+
+
+def _disk_in_words(disk: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    heads = ("dataset", "download GB", "unpacked GB", "prepared GB", "fields GB")
+    rows = [
+        (name, *("not known" if (v := part[key]) is None else f"{v:.1f}" for key in (
+            "download", "unpacked", "prepared", "fields"
+        )))
+        for name, part in disk.items()
+    ]  # fmt: skip
+    return [
+        options.as_table([heads, *rows]),
+        "(prepared cases and fields before they are packed)",
+        "",
+    ]
+
+
+def _misfits(
+    needs: Sequence[Need], gpu: str | None, cards: Mapping[str, float], memory: float | None
+) -> list[str]:
+    """What will not fit, and the key that helps."""
+    found = []
+    room = cards[gpu] * GIB * USABLE if gpu else math.inf
+    for need in needs:
+        if need.step > room:
+            found.append(
+                f"{need.name}: a step keeps {need.step / GIB:.1f} GiB alive, more than {gpu} has: "
+                "training.precision: float16, training.crop, or network.parameters.recomputed"
+            )
+        elif need.device > room:
+            found.append(
+                f"{need.name}: the data take {need.data / GIB:.1f} GiB beside the step's "
+                f"{need.step / GIB:.1f} on {gpu}: training.memory: host"
+            )
+        host = need.data if need.device > room else need.host
+        if memory and host and host > memory * GB:
+            found.append(
+                f"{need.name}: its data are {host / GB:.1f} GB, the memory is {memory:g} GB: what "
+                "does not fit is mapped from files in results/cache, if memory_mb says so"
+            )
+    return [*found] or (["Everything fits."] if gpu or memory else [])

@@ -1,0 +1,168 @@
+"""What a run is about to do, told before it begins: scale, images, downloads, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from warpline.plan.config import read_yaml
+from warpline.plan.experiments import measured, networks_of
+from warpline.plan.inputs.acquire import archive_folder, archive_spec, per_case_folder
+from warpline.plan.run import Run
+from warpline.plan.trainings import labelled_by
+
+SCALES_IN_WORDS = {
+    "demo": "small networks, minutes",
+    "cpu": "smaller networks than published",
+    "paper": "the published setting",
+}
+
+
+@dataclass
+class Download:
+    """What a dataset still needs.
+
+    Attributes
+    ----------
+    files
+        How many archives and files of cases are not there yet.
+    gigabytes
+        Of all of the dataset's files; None where nobody has said it.
+    missing
+        Names of what no source gives by itself, with the page to ask where one is known.
+    """
+
+    dataset: str
+    files: int = 0
+    gigabytes: float | None = None
+    missing: dict[str, str | None] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        """As a part of a sentence."""
+        size = "size not known" if self.gigabytes is None else f"{self.gigabytes:g} GB"
+        return f"{self.dataset} ({self.files} file{'s' * (self.files != 1)}, {size})"
+
+
+def papers_asked(run: Run, targets: Iterable[str]) -> list[str]:
+    """The papers and studies that targets name; all of the run if another target is among them."""
+    targets = list(targets)
+    if targets and all(target in run.catalog.papers for target in targets):
+        return [paper for paper in run.catalog.papers if paper in targets]
+    return run.catalog.papers
+
+
+def datasets_asked(run: Run, papers: Iterable[str]) -> list[str]:
+    """The datasets whose files papers need; with those that others are made of or aligned to."""
+    waiting = [
+        name
+        for paper in papers
+        for name in [
+            *(experiment.dataset for experiment in measured(run.catalog, paper)),
+            *(dataset for dataset, _ in networks_of(run.catalog, paper)),
+            *_explored(run.catalog.paper(paper)),
+        ]
+    ]
+    found: list[str] = []
+    while waiting:
+        name = waiting.pop(0)
+        if name in found:
+            continue
+        found.append(name)
+        spec = run.catalog.dataset(name).spec
+        waiting += spec.get("members", ())
+        waiting += [d for d, _ in filter(None, [labelled_by(run.catalog, name)])]
+        waiting += filter(None, [(spec["prealign"] or {}).get("dataset")])
+    return sorted(name for name in found if "members" not in run.catalog.dataset(name).spec)
+
+
+def _explored(paper: Mapping[str, Any]) -> list[str]:
+    figures = paper["figures"].values()
+    return [f["dataset"] for f in figures if f["kind"] == "exploration" and f.get("dataset")]
+
+
+def sizes(run: Run) -> dict[str, dict[str, float | None]]:
+    """GB of the downloads of every dataset that anybody has measured (config/budget.yaml)."""
+    return read_yaml(run.root / "config" / "budget.yaml")["downloads"]
+
+
+def download(run: Run, dataset: str) -> Download:
+    """What a dataset still needs from elsewhere; nothing of a phantom."""
+    data = run.catalog.dataset(dataset)
+    found = Download(dataset, gigabytes=sizes(run).get(dataset, {}).get("gigabytes"))
+    if data.spec["phantom"]:
+        return found
+    if data.spec["folder"]:
+        folder = Path(data.spec["folder"])
+        if not (folder.is_dir() and any(folder.iterdir())):
+            found.missing[f"the folder {folder}"] = data.spec["ask"]
+        return found
+    here = Path(archive_folder(run, dataset))
+    for archive in data.spec["archives"]:
+        if (here / archive).exists() or Path(run.layout.unpacked(dataset, archive)).exists():
+            continue
+        spec = archive_spec(run, dataset, archive)
+        _note(found, archive, spec["sources"], archive, spec["ask"])
+    place = Path(per_case_folder(run, dataset))
+    mirror = run.catalog.config["mirror"]
+    for case in data.ids if data.spec["per_case"] else ():
+        for kind, entry in data.files_of(case).items():
+            if (place / kind / entry["file"]).exists():
+                continue
+            first = [f"{mirror.rstrip('/')}/{dataset}/{kind}/{entry['file']}"] if mirror else []
+            name = f"files of cases ({kind})"
+            _note(found, name, [*first, *entry["sources"]], entry["file"], entry["ask"])
+    return found
+
+
+def _note(found: Download, name: str, sources: list[str], file: str, ask: str | None) -> None:
+    if any(_gives(source, file) for source in sources):
+        found.files += 1
+    else:
+        found.missing[name] = ask
+
+
+def _gives(source: str, file: str) -> bool:
+    """Whether a source can be expected to give a file: it has it, or is a server."""
+    kind, _, rest = source.partition(":")
+    if kind == "folder":
+        return (Path(rest) / file).exists()
+    if kind == "file":
+        return Path(unquote(urlsplit(source).path)).exists()
+    return True
+
+
+def outlook(run: Run, targets: Iterable[str], origin: str) -> str:
+    """What this run is, in a line or two.
+
+    Parameters
+    ----------
+    targets
+        That were asked for.
+    origin
+        Who named the scale.
+    """
+    papers = papers_asked(run, targets)
+    datasets = datasets_asked(run, papers)
+    generated = [n for n in datasets if run.catalog.dataset(n).spec["phantom"]]
+    real = [name for name in datasets if name not in generated]
+    scale = run.catalog.scale
+    images = "generated images" if generated else "real images"
+    if generated and real:
+        images = f"generated images ({', '.join(generated)}) and real ones ({', '.join(real)})"
+    needs = [download(run, name) for name in real]
+    parts = [need.in_words() for need in needs if need.files]
+    first = (
+        f"{'Rehearsal of scale' if run.catalog.config['rehearse'] else 'Scale'} {scale} "
+        f"({SCALES_IN_WORDS[scale]}; from {origin}), {images}, "
+        f"device {run.catalog.device}: {', '.join(papers) or 'nothing'}. "
+        + (f"To download: {', '.join(parts)}." if parts else "Nothing to download.")
+    )
+    lines = [first]
+    for need in needs:
+        for name, ask in need.missing.items():
+            where = f"ask for it at {ask}" if ask else "data of your own, see docs/own-data.md"
+            lines.append(f"Missing: {need.dataset}, {name}: {where}.")
+    return "\n".join(lines)

@@ -1,0 +1,175 @@
+"""What a training step takes, counted without computing it: memory alive and operations.
+
+torch runs two steps of the recipe's own network and loss on tensors without contents; the bytes of
+all that are alive are counted, weights, moments and gradients included. What a convolution takes
+for itself, and what an allocator wastes, come on top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from warpline.networks.sokooti2017 import Patches
+from warpline.segmentation.windows import organ_numbers
+from warpline.training import registration_loss
+from warpline.training.losses import partial_dice
+
+# Of a recipe that weighs landmarks: how many a pair has changes nothing that counts.
+LANDMARKS = 100
+FULL_SIDE, LOW_SIDE = 29, 27  # of RegNet's patches around one centre
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What one step takes: weights, most bytes alive, floating-point operations."""
+
+    parameters: int
+    bytes: int
+    operations: int
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive, views of one another once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes, self.peak, self.known = 0, 0, set()
+
+    def count(self, tensor: torch.Tensor) -> None:
+        """Count a tensor that was made before."""
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.known:
+            self.known.add(key)
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.bytes -= size
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.count(leaf)
+        return result
+
+
+def step_cost(recipe: Mapping[str, Any], shape: Sequence[int], labels: int) -> StepCost:
+    """What a step of a recipe takes.
+
+    Parameters
+    ----------
+    recipe
+        As the schema leaves it.
+    shape
+        Of the volumes that a batch is made of, (z, y, x): a crop, or a case as it is padded.
+    labels
+        How many label values the dataset has.
+    """
+    precision = recipe["training"]["precision"]
+    mixed = precision in ("float16", "bfloat16")  # of one size; auto is single at the worst
+    alive, flops = Alive(), FlopCounterMode(display=False)
+    plain = torch.backends.mkldnn.flags(enabled=False)  # which insists on contents
+    with plain, FakeTensorMode(allow_non_fake_inputs=True), _unchecked():
+        network = empty_network(recipe)
+        with alive:
+            for weight in network.parameters():
+                alive.count(weight)
+            optimiser = torch.optim.Adam(network.parameters(), foreach=False)
+            loss_of = _losses(recipe, network, tuple(shape), labels)
+            for counting in (_nothing(), flops):  # Adam's moments are there in the second
+                with counting:
+                    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+                        loss = loss_of()
+                    loss.backward()
+                    optimiser.step()
+                    optimiser.zero_grad()
+            parameters = sum(weight.numel() for weight in network.parameters())
+    return StepCost(parameters, alive.peak, flops.get_total_flops())
+
+
+def empty_network(recipe: Mapping[str, Any]) -> nn.Module:
+    """A recipe's network in torch's own layout: the one for convolutions cannot be given to
+    tensors without contents, and changes no size."""
+    module = importlib.import_module(f"warpline.networks.{recipe['network']['name']}")
+    return module.Network(**recipe["network"]["parameters"]).train()
+
+
+def _losses(
+    recipe: Mapping[str, Any], network: nn.Module, shape: tuple[int, ...], labels: int
+) -> Callable[[], torch.Tensor]:
+    """A function that makes a batch of nothing and gives its loss."""
+    training = recipe["training"]
+    count, sampling = training["batch_size"], training.get("sampling") or {}
+    objective = training["objective"]
+    if objective == "segmentation":
+        organs = organ_numbers(network)
+        known = torch.ones(count, len(organs), dtype=torch.bool)
+
+        def segmented() -> torch.Tensor:
+            found = network(torch.zeros(count, 1, *shape))
+            return partial_dice(found.softmax(1)[:, 1:], torch.zeros_like(found)[:, 1:], known)
+
+        return segmented
+    if objective == "descriptors":
+
+        def described() -> torch.Tensor:
+            found = network(torch.zeros(count, 1, *shape))
+            return F.mse_loss(found, torch.zeros_like(found))
+
+        return described
+    if objective == "synthetic":
+        more = sampling["block"] - 1
+        sides = [FULL_SIDE + 2 * more] * 2 + [LOW_SIDE + more] * 2
+
+        def displaced() -> torch.Tensor:
+            patches = Patches(*(torch.zeros(count, 1, n, n, n) for n in sides))
+            return network.displacements(patches).float().abs().mean()
+
+        return displaced
+    criterion = registration_loss.RegistrationLoss(
+        recipe["loss"], symmetric=training["symmetric"], masked=training["masked"]
+    )
+
+    def registered() -> torch.Tensor:
+        images = [torch.zeros(count, 1, *shape) for _ in range(2)]
+        maps = [None, None]
+        if criterion.weights["dice"]:
+            maps = [torch.zeros(count, labels, *shape) for _ in range(2)]
+        marks = [(torch.zeros(LANDMARKS, 3), torch.zeros(LANDMARKS, 3))] * count
+        batch = registration_loss.Batch(*images, *maps, marks)
+        return criterion(network, batch)[0]
+
+    return registered
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Without the look at a velocity's values: there are none."""
+    check = registration_loss.check_velocity
+    registration_loss.check_velocity = lambda prediction: None
+    try:
+        yield
+    finally:
+        registration_loss.check_velocity = check
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield

@@ -1,0 +1,164 @@
+"""Which scale a run has, whatever files, profile and command line say, and what it says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from snakemake import cli
+from snakemake.settings.types import ConfigSettings
+from snakemake.utils import update_config
+
+from snakemake_logger_plugin_warpline.asked import settle
+from warpline.plan.outlook import datasets_asked, download, outlook, papers_asked
+from warpline.plan.run import Run
+
+ROOT = Path(__file__).parents[2]
+PROFILE, FILE = ("--workflow-profile", "profiles/site"), ("--configfile", "study.yaml")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A project of a Snakefile, a profile at scale paper and a study at scale cpu."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    (tmp_path / "Snakefile").touch()
+    for name, config in {
+        "site": ["scale=paper", "memory_mb=24000"],
+        "mapped": {"scale": "paper", "memory_mb": 24000},
+        "silent": None,
+    }.items():
+        profile = tmp_path / "profiles" / name / "config.yaml"
+        profile.parent.mkdir(parents=True)
+        profile.write_text(yaml.safe_dump({"cores": 2} | ({"config": config} if config else {})))
+    (tmp_path / "study.yaml").write_text("scale: cpu\nseed: 3\n")
+    (tmp_path / "seed.yaml").write_text("seed: 4\n")
+    return tmp_path
+
+
+def asked(folder: Path, *arguments: str) -> tuple[dict, dict, object]:
+    """The configuration of a run, that of its jobs, and what was asked for.
+
+    Snakemake's own parser reads the command line and merges what it says, as in a run; the
+    project's file says scale demo.
+    """
+    given = cli.parse_args(list(arguments))[1]
+    files = [Path(file) for file in given.configfile or ()]
+    settings = ConfigSettings(config=cli.parse_config(given.config), configfiles=files)
+    config = {"scale": "demo", "memory_mb": 6000}
+    update_config(config, settings.overwrite_config)
+    workflow = SimpleNamespace(
+        config_settings=settings,
+        main_snakefile=str(folder / "Snakefile"),
+        configfiles=["config/config.yaml"],
+    )
+    said = settle(workflow, config, arguments)
+    of_jobs = {"scale": "demo", "memory_mb": 6000}
+    words = cli.parse_config(settings.config_args)
+    update_config(of_jobs, ConfigSettings(config=words, configfiles=files).overwrite_config)
+    return config, of_jobs, said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scale", "memory", "origin"),
+    [
+        ((), "demo", 6000, "config/config.yaml"),
+        (FILE, "cpu", 6000, "study.yaml"),
+        (("--config", "scale=paper"), "paper", 6000, "the command line"),
+        (("--config", "seed=1"), "demo", 6000, "config/config.yaml"),
+        (PROFILE, "paper", 24000, "the profile profiles/site"),
+        # The user's own --config drops a profile's in Snakemake: here only what it names.
+        ((*PROFILE, "--config", "seed=1"), "paper", 24000, "the profile profiles/site"),
+        ((*PROFILE, "-C", "seed=1"), "paper", 24000, "the profile profiles/site"),
+        ((*PROFILE, "--config", "scale=cpu"), "cpu", 24000, "the command line"),
+        ((*PROFILE, "--config", "memory_mb=9"), "paper", 9, "the profile profiles/site"),
+        # A profile wins over a file in Snakemake: here the file that was asked for does.
+        ((*PROFILE, *FILE), "cpu", 24000, "study.yaml"),
+        ((*PROFILE, *FILE, "--config", "seed=1"), "cpu", 24000, "study.yaml"),
+        ((*PROFILE, *FILE, "--config", "scale=demo"), "demo", 24000, "the command line"),
+        ((*PROFILE, *FILE, "seed.yaml"), "cpu", 24000, "study.yaml and seed.yaml"),
+        (("--workflow-profile", "mapped", *FILE), "cpu", 24000, "study.yaml"),
+        (("--workflow-profile", "silent", *FILE), "cpu", 6000, "study.yaml"),
+        (("--profile", "profiles/site", "--config", "seed=1"), "paper", 24000, "profiles/site"),
+        (("--workflow-profile=profiles/site", "--config", "seed=1"), "paper", 24000, "site"),
+        (("--workflow-profile", "none"), "demo", 6000, "config/config.yaml"),
+    ],
+)
+def test_the_scale_asked_for_last_and_most_explicitly_holds(
+    folder, arguments, scale, memory, origin
+):
+    config, of_jobs, said = asked(folder, *arguments, "--", "hu2020")
+    assert (config["scale"], config["memory_mb"]) == (scale, memory)
+    assert of_jobs == config
+    assert origin in said.origin
+    assert said.targets == ["hu2020"]
+
+
+def test_the_seed_of_the_last_file_and_of_the_command_line_holds(folder):
+    assert asked(folder, *PROFILE, *FILE, "seed.yaml")[0]["seed"] == 4
+    assert asked(folder, *PROFILE, *FILE, "seed.yaml", "--config", "seed=5")[0]["seed"] == 5
+
+
+# What is said ---------------------------------------------------------------------------------
+
+
+def run(folder: Path, scale: str, **config: object) -> Run:
+    """A run whose archives lie in an empty folder."""
+    places = {"results": str(folder / "results"), "data": str(folder / "resources")}
+    return Run({"papers": ["hu2020", "bouabid2019"], "scale": scale, **places, **config}, ROOT)
+
+
+def test_only_papers_that_are_targets_count(tmp_path):
+    both = run(tmp_path, "cpu")
+    assert papers_asked(both, ["bouabid2019"]) == ["bouabid2019"]
+    assert papers_asked(both, ["bouabid2019", "tables"]) == ["hu2020", "bouabid2019"]
+    assert papers_asked(both, []) == ["hu2020", "bouabid2019"]
+    assert datasets_asked(both, ["bouabid2019"]) == ["luna16"]
+
+
+def test_a_run_on_generated_images_downloads_nothing(tmp_path):
+    said = outlook(run(tmp_path, "demo"), ["hu2020"], "config/config.yaml")
+    assert said.startswith("Scale demo ")
+    assert "generated images" in said
+    assert "hu2020." in said
+    assert said.endswith("Nothing to download.")
+
+
+def test_what_is_downloaded_is_told_with_its_size(tmp_path):
+    said = outlook(run(tmp_path, "paper"), ["bouabid2019"], "the command line")
+    assert "from the command line), real images" in said
+    assert "luna16 (11 files, 66 GB)" in said
+    assert "Missing" not in said
+    (tmp_path / "resources").mkdir()
+    (tmp_path / "resources" / "subset0.zip").touch()
+    unpacked = tmp_path / "results" / "data" / "luna16" / "unpacked" / "subset1.zip"
+    unpacked.mkdir(parents=True)
+    assert "luna16 (9 files" in outlook(run(tmp_path, "paper"), ["bouabid2019"], "")
+
+
+def test_private_and_requested_data_are_missing_before_any_download(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = outlook(run(tmp_path, "paper", papers=["hansen2020", "hu2020"]), [], "a file")
+    assert "chest, the folder resources/chest: data of your own" in said
+    assert "dirlab-copd, the folder resources/dirlab-copd: ask for it at https://med.emory" in said
+    (tmp_path / "resources" / "chest").mkdir(parents=True)
+    (tmp_path / "resources" / "chest" / "subject01.nii.gz").touch()
+    assert "chest" not in outlook(run(tmp_path, "paper"), ["hu2020"], "a file")
+
+
+def test_an_archive_that_only_a_folder_could_give_is_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = "https://example.org/request"
+    archives = {"AbdomenCTCT.zip": {"sources": ["folder:by-hand"], "ask": page}}
+    override = {"datasets": {"abdomen": {"archives": archives}}}
+    asking = run(tmp_path, "paper", papers=["estienne2020"], override=override)
+    assert download(asking, "abdomen").missing == {"AbdomenCTCT.zip": page}
+    mirrored = run(
+        tmp_path, "paper", papers=["estienne2020"], override=override, mirror=f"file:{tmp_path}"
+    )
+    assert download(mirrored, "abdomen").missing
+    (tmp_path / "AbdomenCTCT.zip").touch()
+    assert download(mirrored, "abdomen").missing == {}
+    assert download(mirrored, "abdomen").files == 1

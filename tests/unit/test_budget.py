@@ -1,0 +1,149 @@
+"""What a paper takes, told before it starts: counted memory and operations, data, disk, misfits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from warpline import networks
+from warpline.cli.budget import Need, _misfits, budget, disk_of, need_of, steps_an_epoch
+from warpline.plan.config import read_yaml
+from warpline.plan.run import Run
+from warpline.plan.volumes import prepared_shape, shape_after
+from warpline.training.budget import Alive, step_cost
+from warpline.training.registration_loss import Batch, RegistrationLoss
+
+ROOT = Path(__file__).parents[2]
+torch.set_num_threads(1)
+KNOWN = read_yaml(ROOT / "config" / "budget.yaml")
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def bouabid() -> Run:
+    return Run({"papers": ["bouabid2019"], "scale": "paper"}, ROOT)
+
+
+@pytest.fixture(scope="module")
+def small() -> dict:
+    """A recipe whose step is computed in a second."""
+    return Run({"scale": "cpu"}, ROOT).catalog.method("estienne2020-task4-sym") | {
+        "network": {
+            "name": "estienne2020",
+            "parameters": {"channels": [4, 8, 16], "convolutions": [1, 1]},
+        }
+    }
+
+
+def test_what_is_counted_without_contents_is_what_a_step_keeps_alive(small):
+    training = {**small["training"], "precision": "single", "batch_size": 1}
+    recipe, shape = {**small, "training": training}, (24, 32, 16)
+    cost = step_cost(recipe, shape, 2)
+    network = networks.build("estienne2020", recipe["network"]["parameters"]).train()
+    assert cost.parameters == networks.parameter_count(network)
+    criterion = RegistrationLoss(
+        recipe["loss"], symmetric=training["symmetric"], masked=training["masked"]
+    )
+    alive = Alive()
+    with alive:
+        for weight in network.parameters():
+            alive.count(weight)
+        optimiser = torch.optim.Adam(network.parameters(), foreach=False)
+        for _ in range(2):
+            batch = Batch(*(torch.rand(1, n, *shape) for n in (1, 1, 2, 2)))
+            loss = criterion(network, batch)[0]
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+    assert cost.bytes == pytest.approx(alive.peak, rel=0.1)
+
+
+def test_operations_are_those_of_the_convolutions(small):
+    training = {**small["training"], "precision": "single", "batch_size": 1}
+    recipe = {**small, "training": training}
+    once = step_cost(recipe, (16, 16, 16), 2).operations
+    twice = {**recipe, "training": {**training, "batch_size": 2}}
+    # But for gradients of weights and gates, which are of no image.
+    assert step_cost(twice, (16, 16, 16), 2).operations == pytest.approx(2 * once, rel=0.01)
+
+
+def test_mixed_precision_and_recomputing_take_less(small):
+    single = {**small["training"], "precision": "single"}
+    mixed = {**single, "precision": "float16"}
+    plain, half = (step_cost({**small, "training": t}, (32,) * 3, 2).bytes for t in (single, mixed))
+    assert half < 0.9 * plain
+
+
+def test_bouabids_data_beside_a_step(bouabid):
+    need = need_of(bouabid, "luna16", "bouabid2019-alpha-1e-4", KNOWN["grids"])
+    assert need.shape == [256, 256, 256]
+    cases = need.data / (256**3 * 5)
+    assert cases == int(cases) > 100
+    assert need.device == need.step + need.data
+    assert need.host == 0
+    # Three GiB and a half by hand: 12 full-size maps of 16 channels are half of it.
+    assert 3 * GIB < need.step < 4 * GIB
+    spec = bouabid.catalog.method("bouabid2019-alpha-1e-4")["training"]
+    an_epoch = steps_an_epoch(bouabid, "luna16", "bouabid2019-alpha-1e-4", 99)
+    assert an_epoch == 98 // spec["batch_size"]
+
+
+def test_the_disk_of_luna16(bouabid):
+    disk = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]
+    assert (disk["download"], disk["unpacked"]) == (66, 120)
+    assert disk["prepared"] == pytest.approx(888 * 256**3 * 5 / 1e9)
+    assert disk["fields"] > 1000 * 256**3 * 12 / 1e9
+
+
+def need(step: float, data: float, on_device: bool = True) -> Need:
+    step, data = int(step * GIB), int(data * GIB)
+    device, host = (step + data, 0) if on_device else (step, data)
+    return Need("d/m", 1, [64] * 3, 1, device, step, data, host, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "memory", "said"),
+    [
+        (need(4, 8), None, "Everything fits"),
+        (need(4, 12), None, "training.memory: host"),
+        (need(17, 0), None, "training.precision: float16"),
+        (need(4, 12), 8, "mapped from files"),
+        (need(4, 12, on_device=False), 64, "Everything fits"),
+        (need(4, 12, on_device=False), 8, "mapped from files"),
+    ],
+)
+def test_what_will_not_fit_is_said_with_the_key_that_helps(one, memory, said):
+    assert said in " ".join(_misfits([one], "v100-16", KNOWN["cards"], memory))
+
+
+def test_the_shape_is_that_of_the_last_step_that_sets_it():
+    resize, crop = {"resize": {"shape": [4, 5, 6]}}, {"crop_to_mask": {"margin": 2}}
+    assert shape_after([{"orient": {}}, resize, {"zscore": {}}]) == (4, 5, 6)
+    assert shape_after([resize, {"resample": {"spacing": [1, 1, 1]}}]) is None
+    assert shape_after([crop, resize]) == (4, 5, 6)
+    assert shape_after([resize, crop]) is None
+
+
+def test_grids_of_other_datasets_papers():
+    run = Run({"papers": ["hu2020", "estienne2020"], "scale": "paper"}, ROOT)
+    assert prepared_shape(run, "chest", KNOWN["grids"]) == (208, 112, 160)
+    assert prepared_shape(run, "abdomen-public", KNOWN["grids"]) == (256, 160, 192)
+    assert prepared_shape(run, "hippocampus", KNOWN["grids"]) == (64, 64, 64)
+
+
+def test_the_command_tells_it_to_people_and_to_programs():
+    arguments = ["hu2020", "--scale", "demo", "--gpu", "v100-16", "--memory", "16"]
+    said = CliRunner().invoke(budget, arguments)
+    assert said.exit_code == 0, said.output
+    assert "chest/hu2020-landmarks" in said.output
+    assert "Everything fits." in said.output
+    told = json.loads(CliRunner().invoke(budget, [*arguments, "--json"]).stdout)
+    assert {n["name"] for n in told["trainings"]} >= {"chest/hu2020-voxelmorph"}
+    assert told["disk"]["chest"]["download"] == 0
+    wrong = CliRunner().invoke(budget, ["hu2020", "--gpu", "abacus"])
+    assert wrong.exit_code == 2
+    assert "v100-16" in wrong.output

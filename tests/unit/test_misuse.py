@@ -1,0 +1,67 @@
+"""Slips of a command line that end in a sentence, not in a traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from snakemake_logger_plugin_warpline.command import problem
+from warpline.errors import WarplineError
+from warpline.plan.places import project_folder
+from warpline.plan.run import Run
+from warpline.plan.targets import check_targets
+
+DEMO = "config/demo.yaml"
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch):
+    monkeypatch.chdir(project_folder())
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            f"--cores 2 --configfile {DEMO} estienne2020",
+            "snakemake estienne2020 --cores 2 --config",
+        ),
+        (
+            "-n --config device=cuda estienne2020",
+            "'estienne2020' was taken for a value of --config",
+        ),
+        ("--configfile config/dmeo.yaml", "'config/dmeo.yaml' does not exist"),
+    ],
+)
+def test_a_swallowed_target_is_told_with_the_line_to_write(line, told):
+    assert told in problem(line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--cores 2",
+        f"estienne2020 --configfile {DEMO} --config device=cuda scale=cpu",
+        f"--configfile {DEMO} -- estienne2020",
+        f"--configfile {DEMO} --cores 2 estienne2020",
+        "--config 'papers=[hu2020]' -n",
+    ],
+)
+def test_a_right_line_is_left_alone(line):
+    assert problem(line.split()) is None
+
+
+def test_a_cluster_without_its_plugin_is_told_how_to_install_it(monkeypatch):
+    line = ["--workflow-profile", "profiles/slurm", "--", "bouabid2019"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "envs/slurm.lock" in problem(line)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    assert problem(line) is None
+
+
+def test_a_misspelt_target_is_told_with_those_that_there_are():
+    run = Run({"papers": ["hu2020"], "scale": "demo"}, project_folder())
+    check_targets(run, ["hu2020", "tables", "results/report.html", "train"], ["train"])
+    with pytest.raises(WarplineError, match=r"Did you mean 'hu2020'\? Targets are all, tables"):
+        check_targets(run, ["hu202"], [])

@@ -1,0 +1,50 @@
+"""A rehearsal has published grids and networks, generated images, trainings of two steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warpline.plan.config import read_yaml
+from warpline.plan.experiments import measured, networks_of
+from warpline.plan.outlook import datasets_asked, download
+from warpline.plan.run import Run
+from warpline.plan.trainings import recipe, training_cases
+from warpline.plan.volumes import training_shape
+
+ROOT = Path(__file__).parents[2]
+GRIDS = read_yaml(ROOT / "config" / "budget.yaml")["grids"]
+
+
+@pytest.mark.parametrize(
+    "paper", ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"]
+)
+def test_a_rehearsal_is_the_published_scale_on_generated_images(paper):
+    published, rehearsal = (
+        Run({"papers": [paper], "scale": "paper", "rehearse": rehearse}, ROOT)
+        for rehearse in (False, True)
+    )
+    names = datasets_asked(rehearsal, [paper])
+    assert {*names} <= {*datasets_asked(published, [paper])}
+    for name in names:
+        data = rehearsal.catalog.dataset(name)
+        assert data.spec["phantom"]
+        assert download(rehearsal, name).missing == {}
+        assert data.spec["prepare"] == published.catalog.dataset(name).spec["prepare"]
+        assert data.spec["prealign"] == published.catalog.dataset(name).spec["prealign"]
+        assert all(len(data.split(split)) <= 4 for split in data.splits)
+    assert measured(rehearsal.catalog, paper)
+    for dataset, method in networks_of(rehearsal.catalog, paper):
+        of, as_published = (recipe(r.catalog, dataset, method) for r in (rehearsal, published))
+        assert of["network"] == as_published["network"]
+        assert of["loss"] == as_published["loss"]
+        assert training_cases(rehearsal.catalog, dataset, method)[0]
+        changed = {"epochs": 1, "steps_per_epoch": 2}
+        assert {key: of["training"][key] for key in changed} == changed
+        # Of a cross-validation there are two folds.
+        alike = changed | {"validation": None, "splits": None}
+        rest = [r["training"] | alike for r in (of, as_published)]
+        assert rest[0] == rest[1]
+        shapes = [training_shape(run, dataset, of, GRIDS) for run in (rehearsal, published)]
+        assert shapes[0] == shapes[1]
