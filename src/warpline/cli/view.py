@@ -27,7 +27,7 @@ def view(folder: Path, port: int, no_browser: bool) -> None:
     \b
     Examples:
       warpline view
-      warpline register fixed.nii.gz moving.nii.gz -o out; warpline view out
+      warpline view out  # of 'warpline register … -o out'
     """
     import webbrowser
 
