@@ -10,9 +10,7 @@ from warpline.cli import options
 
 
 @click.command()
-@click.argument(
-    "folder", type=click.Path(path_type=Path, file_okay=False), default="results"
-)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="results")
 @click.option("--port", type=int, default=0, help="Of the small server; any free one by itself.")
 @click.option("--no-browser", is_flag=True, help="Only say the address.")
 @options.in_words

@@ -89,7 +89,7 @@ def inspect_file(path: Path) -> Finding:
         return _nifti(path)
     if has_suffix(path, IMAGES):
         return _image(path)
-    do = "Convert an image to .nii.gz, .mha or .nrrd; docs/exchange.md lists transforms' suffixes."
+    do = "Convert an image to .nii.gz; docs/exchange.md lists transforms."
     raise WarplineError(f"Files of the kind '{path.suffix}' are not known.", where=path, do=do)
 
 
@@ -182,8 +182,7 @@ def _image(path: Path) -> Finding:
     found.facts["type"] = str(image.array.dtype)
     _look_at_grid(found, image.grid)
     _look_at_values(found, image.array)
-    colours = _shows_colours(found, image.array)
-    if not colours and image.array.ndim == 4 and image.array.shape[-1] == 3:
+    if image.array.ndim == 4 and image.array.shape[-1] == 3 and image.array.dtype != np.uint8:
         found.kind = "field"
         found.seems, found.why = "itk", "vectors of MetaImage or NRRD: displacements in mm, LPS"
         _look_at_field(found, conventions.displacements("itk", image.array, image.grid), image.grid)
@@ -219,10 +218,8 @@ def _nifti(path: Path) -> Finding:
     _look_at_grid(found, grid)
     _look_at_values(found, array)
     shape = array.shape
-    if _shows_colours(found, array):
-        return found
     vectors = shape[-1] == 3 and (len(shape) == 4 or (len(shape) == 5 and shape[3] == 1))
-    if vectors:
+    if vectors and array.dtype != np.uint8:
         found.kind = "field"
         array = array.reshape(*shape[:3], 3).transpose(2, 1, 0, 3).astype(np.float64)
         found.seems, found.why = conventions.of_nifti(path.name, header, len(shape), array, grid)
@@ -301,16 +298,8 @@ def _look_at_values(found: Finding, array: np.ndarray) -> None:
             found.problems.append(f"{bad} values are no finite numbers.")
     if array.dtype.names or array.dtype.kind in "cV":
         found.problems.append(f"Values are of the type {array.dtype}, not one number each.")
-
-
-def _shows_colours(found: Finding, array: np.ndarray) -> bool:
-    """Whether a voxel has three or four bytes, which displacements never are."""
-    if array.dtype != np.uint8 or array.ndim < 4 or array.shape[-1] not in (3, 4):
-        return False
-    found.problems.append(
-        f"Each voxel has {array.shape[-1]} bytes, a colour: registered are numbers."
-    )
-    return True
+    if array.dtype == np.uint8 and array.ndim > 3 and array.shape[-1] in (3, 4):
+        found.problems.append(f"A voxel has {array.shape[-1]} bytes: a colour, or several masks.")
 
 
 def _look_at_field(found: Finding, field: np.ndarray | None, grid: Grid) -> None:
