@@ -1,6 +1,7 @@
 """How many small faults the unit tests find: mutants of the modules on which every result rests.
 
-    python benchmarks/mutants.py --minutes 5 --seed 0 [fields metrics statistics verify state]
+    python benchmarks/mutants.py --minutes 5 --seed 0
+    python benchmarks/mutants.py state --only "state or checkpoint"
 
 A mutant is a module with one operator, number, condition or statement of a function changed. The
 unit tests of a part are collected once and run once on the unchanged code, which says which test
@@ -42,13 +43,14 @@ PARTS = {
     "metrics": ("evaluation/metrics/*.py", "test_metrics*.py"),
     "statistics": (
         "tables/statistics.py tables/intervals.py tables/structure.py",
-        "test_statistics.py test_intervals.py",
+        "test_statistics.py test_intervals.py test_claims.py",
     ),
     "verify": (
         "acquire/verify.py",
         "test_acquire_download.py test_acquire_damage.py test_acquire_shared.py",
     ),
-    "state": ("training/checkpoints.py training/loop.py", "test_training_loop.py test_security.py"),
+    "state": ("training/checkpoints.py", "test_training_loop.py"),
+    "loop": ("training/loop.py", "test_training_loop.py"),
 }
 # Tests that take half a minute each: thousands of samples, kills.
 LONG = ("cover_as_often", "would_not", "draw_seeds_too", "in_twenty", "on_average", "sigkill")
@@ -143,8 +145,8 @@ def _is_text(node: ast.AST) -> bool:
             return True
         case ast.Expr(value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name))):
             return name in TOLD
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.keyword(arg="strict"):
+            return True  # the latter checks what is so
     return False
 
 
@@ -208,9 +210,9 @@ def forked(work: Callable[[], None], seconds: float) -> int:
 class Part:
     """The modules of one part and their tests; a plugin of pytest that runs the mutants."""
 
-    def __init__(self, name: str, seed: int, minutes: float, folder: Path):
+    def __init__(self, name: str, seed: int, minutes: float, only: str, folder: Path):
         patterns, self.tests = PARTS[name]
-        self.name, self.minutes, self.folder = name, minutes, folder
+        self.name, self.minutes, self.only, self.folder = name, minutes, only, folder
         self.modules = sorted(path for each in patterns.split() for path in PACKAGE.glob(each))
         self.files = set(map(str, self.modules))
         self.left = [(module, n) for module in self.modules for n in range(count(module))]
@@ -228,7 +230,8 @@ class Part:
 
         files = sorted(str(path) for each in self.tests.split() for path in UNIT.glob(each))
         options = ["-q", "-s", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tmp")]
-        options += ["-k", f"not ({' or '.join(LONG)})"]
+        chosen = f"not ({' or '.join(LONG)})" + (f" and ({self.only})" if self.only else "")
+        options += ["-k", chosen]
         pytest.main([*options, *files], plugins=[self])
         kept = self.folder / f"{self.name}.json"
         kept.write_text(json.dumps([self.results, self.there]), encoding="utf-8")
@@ -329,6 +332,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--minutes", type=float, default=5.0, help="of CPU time, each part")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="tests, as pytest's -k names them")
     arguments = parser.parse_args()
     sys.path[:0] = [str(ROOT / "src"), str(UNIT)]
     for library in LIBRARIES:
@@ -337,7 +341,8 @@ def main() -> None:
     totals = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
         for name in arguments.parts or PARTS:
-            part = Part(name, arguments.seed, arguments.minutes, Path(place))
+            told = arguments.seed, arguments.minutes, arguments.only
+            part = Part(name, *told, Path(place))
             child = os.fork()
             if not child:
                 try:

@@ -4,7 +4,7 @@
     python benchmarks/ours.py chest [--pairs 5] [--seed 2009]
     python benchmarks/ours.py abdomen [--pairs 15] [--seed 2020]
     python benchmarks/ours.py field [--pairs 1] [--seed 0] [--size 96]
-    … [--methods warpline,warpline-fast,affine,syn,elastix,convexadam] [--threads 1]
+    … [--methods warpline,warpline-fast,warpline-labels,affine,syn,elastix,convexadam] [--threads 1]
       [--out rows.csv] [--set smoothness=0.02] [--cache /folder/for/generated/chests]
 
 - hippocampus: Learn2Reg 2020's validation pairs that the mirror's archive allows, prepared as the
@@ -15,8 +15,10 @@
 - abdomen: generated subjects of 12 mm voxels, every pair of the six; mean Dice of 13 organs.
 - field: a texture and a known smooth field; mean error in voxels, without the outer eighth.
 
-convexAdam is no dependency: where it cannot be imported its rows are left out. Seconds are those of
-the wall and, as ``cpu``, of the process' threads; on a shared machine the latter are to compare.
+``warpline-labels`` is told by a model of the house what is where (hippocampi, abdomens); its
+seconds hold the segmentation. convexAdam is no dependency: where it cannot be imported its rows
+are left out. Seconds are those of the wall and, as ``cpu``, of the process' threads; on a shared
+machine the latter are to compare.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
 
@@ -43,10 +46,16 @@ from warpline.cases.steps import prepare
 from warpline.fields.physical import DisplacementField
 from warpline.images.files import read_image
 from warpline.images.grid import Grid, Image
+from warpline.networks.weights import trained
 from warpline.phantoms.providers.dirlab import stored_pair
 from warpline.phantoms.providers.learn2reg import stored_scan
 from warpline.plan.catalog import Catalog
+from warpline.plan.models import Models
+from warpline.plan.recipe import NetworkEntry
 from warpline.registration.method import Method, registrar
+from warpline.registration.variational.labels import Segmenter
+from warpline.registration.variational.registrar import VariationalRegistrar
+from warpline.registration.variational.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOG = Catalog({"scale": "cpu"}, ROOT)
@@ -56,7 +65,9 @@ FILES = {
     "elastix": "elastix-bspline",
     "warpline": "warpline",
     "warpline-fast": "warpline",
+    "warpline-labels": "warpline-labels",
 }
+SEGMENTERS = {"hippocampus": "hippocampus-segmenter", "abdomen": "abdomen-generated-segmenter"}
 LUNGS = [{"segment_lungs": {}}]
 Pair = tuple[str, Case, Case, Callable[[DisplacementField], float]]
 
@@ -190,6 +201,16 @@ def convexadam(fixed: Case, moving: Case) -> DisplacementField:
     return DisplacementField.from_voxel(voxel, fixed.grid, moving.grid)
 
 
+@cache
+def segmenter(name: str) -> Segmenter:
+    """A model of the house, for cases that are prepared as those that it learned from."""
+    models, cpu = Models(ROOT), torch.device("cpu")
+    recipe = models.card(name)["recipe"]
+    entry = NetworkEntry.of(recipe)
+    network = trained(entry, models.file(name, "safetensors"), cpu)
+    return Segmenter(network, recipe["training"]["sampling"]["crop"], entry.steps, cpu)
+
+
 def run(name: str, fixed: Case, moving: Case, arguments: argparse.Namespace) -> DisplacementField:
     if name == "convexadam":
         return convexadam(fixed, moving)
@@ -201,6 +222,10 @@ def run(name: str, fixed: Case, moving: Case, arguments: argparse.Namespace) -> 
         own = {key: float(value) if value[0].isdigit() else value for key, value in changes.items()}
         quality = {"quality": "fast"} if name.endswith("fast") else {}
         spec = {**spec, "warpline": {**spec["warpline"], **quality, **own}}
+    if name == "warpline-labels":
+        eyes = segmenter(SEGMENTERS[arguments.set_name])
+        own = Settings(**spec["warpline"])
+        return VariationalRegistrar(own, "cpu", eyes).register(fixed, moving).field
     files = [str(ROOT / path) for path in spec["parameter_files"]]
     method = Method.of(spec, parameter_files=files, threads=arguments.threads)
     with registrar(method, "cpu", "benchmark") as chosen:

@@ -1,7 +1,7 @@
 """Load and faults, one after another: what is lost, what is wrong, how long each recovery takes.
 
-    python benchmarks/soak.py --downloads 200 --processes 8 --kills 50 --moments 10 --minutes 90
-    python benchmarks/soak.py downloads clock --downloads 20
+    python benchmarks/soak.py --downloads 200 --processes 8 --kills 50 --minutes 90
+    python benchmarks/soak.py downloads --downloads 20
 
 Parts, all on this machine:
 
@@ -10,13 +10,6 @@ downloads
     a bit, sends a page instead), each wanted by two of the processes in one folder.
 kills
     A study of two datasets, all of whose processes are killed at random moments, again and again.
-disks
-    The same study while the disk is full (a tmpfs), read-only or the quota used up (`os.fsync`
-    fails in every job), each from a random moment on. Without mounts of one's own, all by it.
-together
-    Two runs in one folder, where the second must be refused; two folders with one data folder.
-clock
-    The clock is set back by a day: all results seem to come from tomorrow when one is made anew.
 
 A study is right if its table without the columns of seconds, its scans and its weights are the same
 bytes as of a run that nothing disturbed, and no half-written file is left. The exit status is 1 if
@@ -27,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import errno
 import hashlib
 import json
 import os
@@ -56,7 +48,6 @@ FAULTS = ("refused", "hung up", "silent", "flipped", "page")
 DATASETS = ("tiny-chest", "tiny-chest-2")
 TABLES = [f"results/soak/tables/table_{name}.csv" for name in DATASETS]
 FILES = ("--configfile", "tiny.yaml", "soak.yaml")
-DAY = 86400
 # A process that fetches files, as a run that is started anew until it has what it wants.
 FETCH = """
 import json, sys, time
@@ -78,18 +69,6 @@ for name, digest in wanted:
         except WarplineError:
             again += 1
 json.dump([done, again], sys.stdout)
-"""
-# What a job's Python imports by itself: from the nth call on, no file is kept any more.
-NO_FSYNC = """
-import os
-kept = os.fsync
-def fsync(handle):
-    with open({count!r}, "a") as stream:
-        stream.write("x")
-    if os.path.getsize({count!r}) > {after}:
-        raise OSError({number}, os.strerror({number}))
-    return kept(handle)
-os.fsync = fsync
 """
 
 
@@ -290,12 +269,12 @@ class Study:
             wrong.append((done.stdout + done.stderr)[-2000:])
         return seconds, lost, wrong
 
-    def start(self, project: Project, **variables: str) -> subprocess.Popen:
+    def start(self, project: Project) -> subprocess.Popen:
         """Begin a run, in a group of processes of its own."""
         return subprocess.Popen(
             project.command(*FILES, "--rerun-incomplete", "--", *TABLES),
             cwd=project.folder,
-            env={**project.environment(), **variables},
+            env=project.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -342,145 +321,19 @@ def kills(
     return account
 
 
-def disks(
-    study: Study, number: int, draw: random.Random, time_is_up: Callable[[], bool]
-) -> Account:
-    """A full, a read-only disk and a used-up quota, in turn, each from a random moment on."""
-    account, mounts = Account("disks"), _mounts()
-    size = sum(p.stat().st_blocks * 512 for p in (study.whole.folder / "results").rglob("*"))
-    for i in range(number):
-        if time_is_up():
-            break
-        project = study.new()
-        results = project.folder / "results"
-        results.mkdir(exist_ok=True)
-        kind, moment = ("full", "read-only", "quota")[i % 3], draw.uniform(0.05, 0.95)
-        if mounts and kind != "quota":
-            room = int(size * moment) if kind == "full" else 1 << 30
-            _mount("-t", "tmpfs", "-o", f"size={room}", "none", results)
-            process = study.start(project)
-            if kind == "read-only":
-                time.sleep(moment * study.seconds)
-                # Not while a file is being written.
-                while process.poll() is None and _mount("-o", "remount,ro", results):
-                    time.sleep(0.05)
-            failed = process.wait() != 0
-            _mount("-o", "remount,rw,size=1g", results)
-        else:
-            number_of = {"full": errno.ENOSPC, "read-only": errno.EROFS, "quota": errno.EDQUOT}
-            failed = _without_fsync(study, project, number_of[kind], moment)
-        told = "" if failed else ", which the run outlived"
-        account.recovered(f"{kind} after {moment:.0%}{told}", *study.finish(project))
-        if mounts and kind != "quota":
-            subprocess.run(["umount", results], check=True)
-        shutil.rmtree(project.folder)
-    account.said = "" if mounts else "; no mounts of one's own: all by os.fsync"
-    return account
-
-
-def _without_fsync(study: Study, project: Project, number: int, moment: float) -> bool:
-    """Run while `os.fsync` fails from some call on; whether the run failed."""
-    folder = project.folder.with_name(f"{project.folder.name}-site")
-    folder.mkdir()
-    count, after = folder / "count", int(moment * _fsyncs(study))
-    code = NO_FSYNC.format(count=str(count), after=after, number=number)
-    (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
-    return study.start(project, PYTHONPATH=str(folder)).wait() != 0
-
-
-def _fsyncs(study: Study) -> int:
-    """At least so many times a study calls `os.fsync`: twice for each file that it keeps."""
-    return 2 * len(study.made)
-
-
-def _mounts() -> bool:
-    """Whether this process may mount; `main` gave it a list of mounts of its own."""
-    return os.environ.get("SOAK_MOUNTS") == "yes"
-
-
-def _mount(*arguments: object) -> int:
-    return subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode
-
-
-def together(study: Study) -> Account:
-    """Two runs in one folder, and two folders with one data folder, at the same time."""
-    account = Account("together")
-    project = study.new()
-    first = study.start(project)
-    locks = project.folder / ".snakemake/locks"
-    while first.poll() is None and not (locks.is_dir() and any(locks.iterdir())):
-        time.sleep(0.02)
-    second = project.run(*FILES, "--", *TABLES)
-    refused = "cannot be locked" in second.stdout + second.stderr
-    first.wait()
-    seconds, lost, wrong = study.finish(project)
-    account.recovered(
-        "two runs in one folder", seconds, lost, wrong + ["not refused"] * (not refused)
-    )
-    shutil.rmtree(project.folder)
-    pair = [study.new() for _ in range(2)]
-    for each in pair:
-        config = yaml.safe_load((each.folder / "soak.yaml").read_text(encoding="utf-8"))
-        each.write("soak.yaml", {**config, "data": str(study.home / "data")})
-    for run in [study.start(each) for each in pair]:
-        run.wait()
-    for each in pair:
-        account.recovered("two folders, one data folder", *study.finish(each))
-        shutil.rmtree(each.folder)
-    return account
-
-
-def clock(study: Study) -> Account:
-    """All results are of tomorrow, one is made anew today; what is named is touched."""
-    account = Account("clock")
-    project = study.copy_of(study.whole, study.home / "clock")
-    results = project.folder / "results"
-    for path in sorted(results.rglob("*"), reverse=True):
-        status = path.stat()
-        os.utime(path, (status.st_atime + DAY, status.st_mtime + DAY))
-    shutil.rmtree(next(results.glob("data/tiny-chest/aligned/*")))
-    start = time.monotonic()
-    output = project.run(*FILES, "--rerun-incomplete", "--", *TABLES)
-    account.said = "; the run went on by itself"
-    if output.returncode:
-        named = "modification time" in output.stdout + output.stderr
-        account.said = "; the run stopped and named the files" if named else "; it stopped"
-        now = time.time()
-        for path in results.rglob("*"):
-            status = path.stat()
-            if status.st_mtime > now:
-                os.utime(path, (now, status.st_mtime - DAY))
-    _, lost, wrong = study.finish(project)
-    account.recovered("set back by a day", time.monotonic() - start, lost, wrong)
-    shutil.rmtree(project.folder)
-    return account
-
-
 def main() -> int:
     """Print what each part lost and how long its recoveries took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ("downloads", "kills", "disks", "together", "clock")
+    parts = ("downloads", "kills")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
     parser.add_argument("--downloads", type=int, default=200)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--moments", type=int, default=10, help="at which a disk fails")
     parser.add_argument("--methods", nargs="+", default=["identity", "tiny-network"])
     parser.add_argument("--minutes", type=float, default=90.0, help="after which none is begun")
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args()
     os.environ.pop("PYTHONPATH", None)
-    if "SOAK_MOUNTS" not in os.environ:
-        own = ["unshare", "--mount"]
-        try:
-            allowed = subprocess.run(
-                [*own, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
-            )
-            if allowed.returncode == 0:
-                os.environ["SOAK_MOUNTS"] = "yes"
-                os.execvp("unshare", [*own, sys.executable, *sys.argv])
-        except FileNotFoundError:
-            pass
     chosen, draw = told.parts or parts, random.Random(told.seed)
     end = time.monotonic() + 60 * told.minutes
     accounts = []
@@ -494,17 +347,9 @@ def main() -> int:
             place.mkdir()
             accounts.append(downloads(told.downloads, told.processes, told.seed, place))
             accounts[-1].tell()
-        study = Study(Path(folder), told.methods) if set(chosen) - {"downloads"} else None
-        steps = {
-            "kills": lambda: kills(study, told.kills, draw, time_is_up),
-            "disks": lambda: disks(study, told.moments, draw, time_is_up),
-            "together": lambda: together(study),
-            "clock": lambda: clock(study),
-        }
-        for name, step in steps.items():
-            if name in chosen and not time_is_up():
-                accounts.append(step())
-                accounts[-1].tell()
+        if "kills" in chosen and not time_is_up():
+            accounts.append(kills(Study(Path(folder), told.methods), told.kills, draw, time_is_up))
+            accounts[-1].tell()
     used = os.times()
     print(
         f"CPU: {(used.user + used.system + used.children_user + used.children_system) / 60:.1f} min"

@@ -120,6 +120,7 @@ def test_one_test_in_twenty_finds_what_is_not_there(pairs):
         (to_an_atlas(9), 9, 8),
         (all_pairs(10), 10, 9),
         (both_directions(10), 10, 9),
+        (to_an_atlas(2), 2, 1),
         ([("a", "b"), ("b", "a")], 1, 0),
         ([("a", "b")], 1, 0),
     ],
@@ -170,7 +171,8 @@ def test_a_pair_comes_as_often_as_both_of_its_cases():
 
 
 @pytest.mark.parametrize(
-    ("statistic", "q"), [("mean", None), ("median", None), ("std", None), ("quantile", 0.3)]
+    ("statistic", "q"),
+    [("mean", None), ("median", None), ("std", None), ("quantile", 0.3), ("quantile", 0.97)],
 )
 def test_a_weighted_statistic_is_that_of_repeated_values(statistic, q):
     rng = np.random.default_rng(0)
@@ -227,6 +229,15 @@ def test_no_interval_from_fewer_than_two(values):
     assert all(math.isnan(bound) for bound in case_interval(Sample.of(values, fixed, moving)))
 
 
+def test_of_two_pairs_an_interval_is_wide():
+    """One degree of freedom: t is 12.7, of draws that are at either value or between."""
+    low, high = case_interval(sample([0.4, 0.6], apart(2)))
+    assert 0.0 <= low < 0.1
+    assert 0.9 < high < 3.0
+    mean, low, high = paired_interval(sample([0.4, 0.6], apart(2)), sample([0.1, 0.2], apart(2)))
+    assert (mean, low, high) == pytest.approx((0.35, 0.35 - 0.05 * 12.7062, 0.35 + 0.05 * 12.7062))
+
+
 def test_no_interval_from_one_pair_in_both_directions():
     values = sample([0.4, 0.6], [("a", "b"), ("b", "a")])
     assert all(math.isnan(bound) for bound in case_interval(values))
@@ -237,6 +248,8 @@ def test_equal_values_have_an_interval_of_no_width():
     equal = sample([0.7] * 5, apart(5))
     assert case_interval(equal) == (0.7, 0.7)
     assert case_interval(equal, "std") == (0.0, 0.0)
+    low, high = case_interval(sample([0.0, 1.0, 0.5, 0.25], apart(4)))  # those differ by just one
+    assert low < 0.3 < 0.6 < high
 
 
 def test_nearly_equal_values_have_an_interval():
@@ -334,13 +347,41 @@ def test_variances_are_joined_by_hand():
     assert intervals._joined([(0.0, 4.0)], [(0.0, 0.0, 0)]) == (0.0, math.inf)
 
 
-def test_linked_pairs_have_at_least_the_variance_of_pairs_alone():
-    """Three pairs of three cases whose residuals cancel: the form of cases would be negative."""
+def test_the_variance_of_linked_pairs_by_hand():
+    """All pairs of three cases: every two share one, so that residuals meet as 1 + I / 4.
+
+    They sum to nothing, so (1, -1, 0) give 2 / 4. The form's trace over effects of cases, I + 1, is
+    2 / 4 too, their sum 12, hence the factor 24; as its eigenvalues are alike, two of freedom.
+    """
     structure = structure_of(*zip(*all_pairs(3), strict=True))
-    residuals = np.array([1.0, -1.0, 0.0])
-    # Every two pairs share one case: the form is (sum)² = 0, and .25 of each square is left.
-    alone = 3 / 2 * (1 + 1) / 9
-    assert structure.variance(residuals, 3.0) >= alone
-    shared = structure.membership @ structure.membership.T
-    assert shared.tolist() == [[2, 1, 1], [1, 2, 1], [1, 1, 2]]
     assert structure._together.tolist() == [[1.25, 1, 1], [1, 1.25, 1], [1, 1, 1.25]]
+    assert structure.variance(np.array([1.0, -1.0, 0.0]), 3.0) == pytest.approx(24 * 0.5 / 9)
+    assert structure.freedom == pytest.approx(2)
+
+
+def test_linked_pairs_have_at_least_the_variance_of_pairs_alone():
+    """Pairs of four cases that share none rise together: the form of cases falls below zero."""
+    structure = structure_of(*zip(*all_pairs(4), strict=True))  # ab ac ad bc bd cd
+    residuals = np.array([1.0, -1.0, 0.0, 0.0, -1.0, 1.0])
+    assert residuals @ structure._together @ residuals == pytest.approx(-4 + 4 / 4)
+    assert structure.variance(residuals, 6.0) == pytest.approx(6 / 5 * 4 / 36)
+
+
+def test_what_is_drawn_comes_as_often_as_its_pair_and_its_seed():
+    structure = structure_of(*zip(*apart(4), strict=True))
+    weights = intervals._weights(structure, 3, 200, 0)
+    assert weights.shape == (200, 4, 3)
+    assert (weights.sum(axis=(1, 2)) == 4 * 3).all()
+    pairs, trainings = weights.sum(axis=2) / 3, weights.sum(axis=1) / 4
+    np.testing.assert_array_equal(weights, pairs[:, :, None] * trainings[:, None, :])
+    assert trainings.max() > 1
+
+
+def test_the_variance_of_a_mean_over_trainings_is_that_of_their_means():
+    """Pairs do not differ, three seeds do: two degrees of freedom, all of them the seeds'."""
+    trainings = np.tile([0, 1, 2], 4)
+    values = np.array([0.3, 0.1, -0.1])[trainings]
+    names = [pair for pair in apart(4) for _ in range(3)]
+    variance, freedom = sample(values, names, trainings).variance(values)
+    assert variance == pytest.approx(np.var([0.3, 0.1, -0.1], ddof=1) / 3)
+    assert freedom == pytest.approx(2)

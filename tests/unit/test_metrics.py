@@ -49,10 +49,12 @@ def test_dice_agrees_with_monai(label_maps):
 
 def test_shapes_must_agree():
     a, b = np.ones((3, 3, 3), int), np.ones((3, 3, 4), int)
-    with pytest.raises(ValueError, match="shapes"):
-        metrics.dice(a, b, [1])
-    with pytest.raises(ValueError, match="shapes"):
-        metrics.surface_distances(a, b, [1])
+    refused = pytest.raises(ValueError, match="label maps of shapes")
+    for metric in (metrics.dice, metrics.surface_distances):
+        with refused:
+            metric(a, b, [1])
+    with refused:
+        metrics.agreement(a, b[:1, :1, :1])
 
 
 def test_a_shifted_cube_is_one_shift_away():
@@ -122,11 +124,25 @@ def test_how_far_the_lattice_is_looked_at_changes_no_distance(monkeypatch, spaci
             np.testing.assert_allclose(distances, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [0.25, 4.0])
+def test_the_nearest_is_found_whatever_the_voxels_size(size):
+    """One voxel and two others: six to one side, and farther among the places looked up."""
+    fixed, warped = np.zeros((2, 14, 14, 14), int)
+    fixed[3, 3, 3] = warped[9, 3, 3] = warped[7, 7, 7] = 1
+    found = metrics.surface_distances(fixed, warped, [1], (size,) * 3)[1]
+    corners = np.array(list(np.ndindex(2, 2, 2)))
+    one, others = corners + 3, np.concatenate([corners + np.array([9, 3, 3]), corners + 7])
+    between = cdist(one, others)
+    for way, axis in enumerate((1, 0)):
+        expected = size * np.sort(between.min(axis=axis))
+        np.testing.assert_allclose(found.distances[way], expected)
+
+
 def test_scaling_distances_is_scaling_voxels(label_maps):
     in_voxels = metrics.surface_distances(*label_maps, [1])[1]
-    in_mm = metrics.surface_distances(*label_maps, [1], (2.0, 2.0, 2.0))[1]
-    assert in_voxels.scaled(2.0).robust_hausdorff() == pytest.approx(in_mm.robust_hausdorff())
-    assert in_voxels.scaled(2.0).areas[0].sum() == pytest.approx(in_mm.areas[0].sum())
+    in_mm = metrics.surface_distances(*label_maps, [1], (3.0, 3.0, 3.0))[1]
+    assert in_voxels.scaled(3.0).robust_hausdorff() == pytest.approx(in_mm.robust_hausdorff())
+    assert in_voxels.scaled(3.0).areas[0].sum() == pytest.approx(in_mm.areas[0].sum())
 
 
 def test_no_distance_to_an_absent_label(label_maps):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schema_tools import sampling_of
+from schema_tools import augmentation_of, sampling_of
 from training_tools import course
 
 from warpline import networks
@@ -19,6 +19,7 @@ from warpline.plan import trainings
 from warpline.plan.catalog import Catalog
 from warpline.segmentation.windows import segment
 from warpline.training import objectives
+from warpline.training.augmentation import Augmentation
 from warpline.training.loop import train
 from warpline.training.losses import partial_dice, soft_dice
 from warpline.training.material import Material
@@ -29,6 +30,8 @@ SHAPE = (20, 24, 18)
 NOTHING = Material({}, [], [], {})
 FEW = Sampling(**sampling_of("segmentation", crop=8, crops=6, centred=0.5, in_memory=2))
 LIVER, SPLEEN = 6, 1
+BOTH = {"liver": LIVER, "spleen": SPLEEN}
+STILL = Augmentation(**augmentation_of())
 
 
 # The loss ---------------------------------------------------------------------------------------
@@ -82,9 +85,9 @@ def case(name: str, seed: int = 0, annotated=(LIVER,), shape=SHAPE) -> Case:
 
 
 def objective(cases: int = 3, **changes) -> SegmentationObjective:
-    arguments = {"batch_size": 4, "sampling": FEW, "seed": 5} | changes
+    arguments = {"batch_size": 4, "sampling": FEW, "augmentation": STILL, "seed": 5} | changes
     training = [case(f"t{i}", i) for i in range(cases)]
-    return SegmentationObjective(training, [], [LIVER, SPLEEN], **arguments)
+    return SegmentationObjective(training, [], BOTH, **arguments)
 
 
 def test_a_batch_is_a_function_of_seed_and_step():
@@ -142,7 +145,7 @@ def test_organs_are_equally_likely_however_large():
     both = [case("a", annotated=None)]
     sampling = replace(FEW, crop=2, crops=300, centred=1.0)
     one = SegmentationObjective(
-        both, [], [LIVER, SPLEEN], batch_size=300, sampling=sampling, seed=0
+        both, [], BOTH, batch_size=300, sampling=sampling, augmentation=STILL, seed=0
     )
     middle = one.batch(0).labels[:, 1, 1, 1]
     assert 0.4 < float((middle == SPLEEN).float().mean()) < 0.6
@@ -151,7 +154,9 @@ def test_organs_are_equally_likely_however_large():
 
 def test_small_images_go_on_with_their_ends():
     thin = case("t", shape=(5, 30, 30), annotated=None)
-    one = SegmentationObjective([thin], [], [LIVER], batch_size=6, sampling=FEW, seed=0)
+    one = SegmentationObjective(
+        [thin], [], {"liver": LIVER}, batch_size=6, sampling=FEW, augmentation=STILL, seed=0
+    )
     batch = one.batch(0)
     assert batch.images.shape == (6, 1, 8, 8, 8)
     assert torch.equal(batch.images[:, 0, 5:], batch.images[:, 0, 4:5].expand(-1, 3, -1, -1))
@@ -162,14 +167,47 @@ def test_which_organs_are_annotated():
     training = [case("a", annotated=(LIVER, 9)), case("b", annotated=None)]
     sampling = replace(FEW, crops=1)
     one = SegmentationObjective(
-        training, [], [LIVER, SPLEEN], batch_size=2, sampling=sampling, seed=0
+        training, [], BOTH, batch_size=2, sampling=sampling, augmentation=STILL, seed=0
     )
     assert sorted(one.batch(0).annotated.tolist()) == [[True, False], [True, True]]
 
 
+def test_whole_images_are_moved_with_their_labels():
+    """Seen whole, and turned and zoomed as their labels are; anew in every epoch."""
+    sampling = replace(FEW, crop=None, crops=1)
+    cases = [case("a", annotated=None), case("b", annotated=None)]
+    cases = [
+        replace(c, image=c.image.with_array((c.labels.array == LIVER).astype(np.float32)))
+        for c in cases
+    ]
+
+    def first(augmentation, step=0):
+        one = SegmentationObjective(
+            cases, [], BOTH, batch_size=2, sampling=sampling, augmentation=augmentation, seed=0
+        )
+        return one.batch(step)
+
+    still = first(STILL)
+    assert still.images.shape == (2, 1, *SHAPE)
+    assert torch.equal(still.labels[0], torch.from_numpy(cases[0].labels.array))
+    moving = Augmentation(**augmentation_of(rotation=20, zoom=0.1, translation=1.5))
+    moved = first(moving)
+    assert not torch.equal(moved.labels, still.labels)
+    assert not torch.equal(moved.labels[0], moved.labels[1])
+    assert not torch.equal(moved.labels, first(moving, step=1).labels)
+    assert torch.equal(moved.labels, first(moving).labels)
+    # Where the image of the liver is far from one half, its label says the same.
+    image, liver = moved.images[:, 0], moved.labels == LIVER
+    assert set(moved.labels.unique().tolist()) == {0, SPLEEN, LIVER}
+    assert liver[image > 0.9].all()
+    assert not liver[image < 0.1].any()
+
+
 def test_a_case_without_known_organs_is_refused_by_name():
     for bad in (case("c9", annotated=(9,)), replace(case("c9", annotated=None), labels=None)):
-        one = SegmentationObjective([bad], [], [LIVER], batch_size=1, sampling=FEW, seed=0)
+        one = SegmentationObjective(
+            [bad], [], {"liver": LIVER}, batch_size=1, sampling=FEW, augmentation=STILL, seed=0
+        )
         with pytest.raises(WarplineError, match="None of the organs") as error:
             one.batch(0)
         assert error.value.where == "case c9"
@@ -200,7 +238,7 @@ def test_validation_is_the_dice_of_what_is_annotated_and_drawn():
     none = replace(one, labels=Image(np.zeros_like(labels), grid))
     both = replace(one, annotated=None)
     build = lambda *cases: SegmentationObjective(  # noqa: E731
-        [one], cases, [LIVER, SPLEEN], batch_size=1, sampling=FEW, seed=0
+        [one], cases, BOTH, batch_size=1, sampling=FEW, augmentation=STILL, seed=0
     )
     # Half of the liver is found, and as much elsewhere.
     assert build(one).validate(Everywhere()) == pytest.approx(
@@ -224,6 +262,7 @@ def recipe(**changes) -> dict:
             "objective": "segmentation",
             "batch_size": 4,
             "sampling": sampling_of("segmentation", crop=16, crops=2, in_memory=4),
+            "augmentation": augmentation_of(),
         },
     } | changes
 
@@ -293,7 +332,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
         network = networks.build("estienne2020_segmenter", NARROW | {"channels": [4, 4]})
         sampling = Sampling(**sampling_of("segmentation", crop=8, crops=2, in_memory=2))
         return network, SegmentationObjective(
-            cases, cases[:1], [LIVER, SPLEEN], batch_size=2, sampling=sampling, seed=3
+            cases, cases[:1], BOTH, batch_size=2, sampling=sampling, augmentation=STILL, seed=3
         )
 
     options = course(epochs=3, learning_rate=1e-2, checkpoint_seconds=0, seed=3)

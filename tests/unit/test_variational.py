@@ -25,8 +25,10 @@ from warpline.registration.variational.call import register as call
 from warpline.registration.variational.features import Features
 from warpline.registration.variational.frame import frame_of, read_scan
 from warpline.registration.variational.guard import Map, along_axes, unfolded
+from warpline.registration.variational.labels import Segmenter
 from warpline.registration.variational.normal import equations, solve, stiffness
 from warpline.registration.variational.pipeline import register
+from warpline.registration.variational.registrar import VariationalRegistrar
 from warpline.registration.variational.search import search
 from warpline.registration.variational.settings import Settings
 from warpline.registration.variational.shifts import displaced, likeness
@@ -380,10 +382,10 @@ def test_a_displacement_of_many_voxels_is_searched():
     known = torch.ones(1, 1, 20, 20, 20)
     fixed = Features(whole[:, :, 4:24, :, 4:24].contiguous(), known)
     moving = Features(whole[:, :, 2:22, :, 6:26].contiguous(), known)
-    velocity = search(fixed, moving, (2.0, 2.0, 2.0), 3)
+    velocity = search(fixed, moving, (2.0, 2.0, 2.0), 3, 27_000)
     inner = velocity[0, :, 5:-5, 5:-5, 5:-5].flatten(1)
     assert inner.mean(1).numpy() == pytest.approx([4.0, 0.0, -4.0], abs=0.3)
-    back = search(moving, fixed, (2.0, 2.0, 2.0), 3)
+    back = search(moving, fixed, (2.0, 2.0, 2.0), 3, 27_000)
     assert torch.allclose(back, -velocity, atol=1e-4)
 
 
@@ -440,3 +442,63 @@ def test_it_is_a_method_like_any_other():
         found = chosen.register(fixed, moving)
     assert error(found.field, truth) < 0.6
     assert 0.9 < found.diagnostics.values["confidence"] <= 1
+
+
+class Bright(torch.nn.Module):
+    """Says that what is brighter than one half of the image's range is the label."""
+
+    organs, numbers = ("bright",), (1,)
+
+    def forward(self, image):
+        low, high = image.amin(), image.amax()
+        found = torch.sigmoid(8 * ((image - low) / (high - low).clamp_min(1e-6) - 0.5))
+        return torch.cat([1 - found, found], dim=1)
+
+
+def test_a_segmenter_says_its_probabilities_on_the_image_of_the_scanner():
+    """Whatever grid its own preparation leads to, which is undone."""
+    fixed, _, _ = pair()
+    cpu = torch.device("cpu")
+    plain = Segmenter(Bright().eval(), None, [], cpu)(fixed)
+    assert plain.shape == (1, *fixed.grid.shape)
+    steps = [{"pad_crop": {"shape": [40, 40, 40], "fill": "minimum"}}, {"rescale": {}}]
+    padded = Segmenter(Bright().eval(), None, steps, cpu)(fixed)
+    np.testing.assert_allclose(padded, plain, atol=1e-4)
+    windows = Segmenter(Bright().eval(), 64, [], cpu)(fixed)
+    np.testing.assert_allclose(windows, plain, atol=1e-6)
+
+
+def test_a_registrar_compares_what_its_segmenter_says():
+    """Images that are flat but for a ball each, in shades that alone say little."""
+    grid = Grid((24, 24, 24), (2.0, 2.0, 2.0))
+    index = grid.indices()
+
+    def ball(name, middle):
+        inside = 1 / (1 + np.exp(np.linalg.norm(index - np.asarray(middle), axis=-1) - 6))
+        return Case(name, Image(inside.astype(np.float32), grid))
+
+    fixed, moving = ball("f", (12, 12, 12)), ball("m", (12, 13.5, 11))
+    options = Settings(**warpline_of(quality="balanced", start="none", local=0, whole=1e-6))
+    apart = {}
+    for name, segmenter in (
+        ("alone", None),
+        ("with", Segmenter(Bright().eval(), None, [], torch.device("cpu"))),
+    ):
+        found = VariationalRegistrar(options, "cpu", segmenter).register(fixed, moving)
+        warped = found.field.warp_image(moving.image).array
+        apart[name] = float(np.abs(warped - fixed.image.array).mean())
+    assert apart["with"] < 0.5 * apart["alone"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("abdomen-generated-sym", "segments nothing"),
+        ("abdomen-generated-segmenter", "does not say how its cases were prepared"),
+        ("abdomen-segmenter", "no model 'abdomen-segmenter'"),
+    ],
+)
+def test_models_that_cannot_segment_images_are_refused(name, says):
+    image = Image(np.zeros((4, 4, 4), np.float32), Grid((4, 4, 4)))
+    with pytest.raises(WarplineError, match=says):
+        warpline.register(image, image, segmenter=name)

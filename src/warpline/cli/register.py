@@ -63,6 +63,7 @@ LISTED = 5  # landmarks that are named
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
+@click.option("--segmenter", help="A model that segments both, for the method warpline.")
 @click.option("--threads", type=click.IntRange(min=1), help="All that there are, if not given.")
 @options.json_option
 @options.verbose_option
@@ -82,6 +83,7 @@ def register(
     quality: str | None,
     smoothness: float | None,
     start: str | None,
+    segmenter: str | None,
     device: str,
     threads: int | None,
     machine: bool,
@@ -114,6 +116,7 @@ def register(
             "smoothness": smoothness,
             "start": start,
             "appearance": MODALITIES[modality],
+            "segmenter": segmenter,
         }
         own = {"landmarks": points} if method == "warpline" else {}
         found = find(

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from warpline.cases.case import Case
-from warpline.cases.organs import ORGANS
 from warpline.errors import WarplineError
 from warpline.evaluation.metrics.overlap import dice
 from warpline.evaluation.records import records, row
@@ -23,7 +22,7 @@ def segmentation_records(
     network: nn.Module,
     cases: Iterable[Case],
     *,
-    window: int,
+    window: int | None,
     dataset: str,
     method: str,
     split: str,
@@ -36,9 +35,9 @@ def segmentation_records(
     network
         In evaluation mode, on `device`; see `warpline.segmentation.windows.segment`.
     cases
-        With label maps in common numbers.
+        With label maps in the network's numbers.
     window
-        Side of the windows, voxels.
+        Side of the windows, voxels; None: whole images.
     dataset, method, split
         Of the records.
 
@@ -54,6 +53,7 @@ def segmentation_records(
         If no case has any of the organs.
     """
     organs = organ_numbers(network)
+    names = dict(zip(organs, network.organs, strict=True))
     found = []
     for case in cases:
         began = time.perf_counter()
@@ -62,7 +62,7 @@ def segmentation_records(
         known = known_organs(case, organs)
         drawn = np.unique(case.labels.array) if known else []
         overlap = dice(case.labels.array, labels.array, known) if known else {}
-        rows += [row("dice", overlap[n], label=ORGANS[n - 1]) for n in known if n in drawn]
+        rows += [row("dice", overlap[n], label=names[n]) for n in known if n in drawn]
         found.append(records(rows, dataset, method, split, case.id, case.id))
     frame = pd.concat(found, ignore_index=True)
     if not (frame["metric"] == "dice").any():

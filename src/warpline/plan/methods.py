@@ -79,6 +79,9 @@ class Methods:
                     f"The method '{spec['method']}' is no trained network.",
                     where=f"{self.files.told('methods', name)}, key 'method'",
                 )
+            if "method" in spec and spec["kind"] == "warpline":
+                where = f"config/methods/{name}.yaml, key 'method'"
+                self.check_objective(spec["method"], "segmentation", where)
             self._check_weights(spec, name)
             self._check_initial(spec, name)
             self._check_learned_by(spec, name)

@@ -53,8 +53,9 @@ def register(
     options
         Of the method ``warpline``: ``quality`` (fast, balanced, best), ``smoothness``, ``start``
         (none, translation, rigid, affine, or a matrix (4, 4)), ``landmarks`` (two arrays (n, 3) of
-        corresponding points, mm, LPS), ``probabilities`` (two arrays (C, z, y, x)), ``appearance``
-        (auto, like, unlike). See `warpline.registration.variational.call.register`.
+        corresponding points, mm, LPS), ``probabilities`` (two arrays (C, z, y, x)) or
+        ``segmenter`` (a model that finds them), ``appearance`` (auto, like, unlike). See
+        `warpline.registration.variational.call.register`.
 
     Returns
     -------

@@ -35,6 +35,8 @@ class Method:
         Of the project's own method (`warpline.registration.variational.settings.Settings`).
     network, weights
         What the method runs, and its weights' file.
+    window
+        Side in voxels of the windows of a network that segments; None: it sees whole images.
     embedding
         The file of the learned embedding.
     atlas
@@ -54,6 +56,7 @@ class Method:
     warpline: Mapping[str, Any] | None
     network: NetworkEntry | None
     weights: str | None
+    window: int | None
     embedding: str | None
     atlas: str | None
     aligned: bool
@@ -86,6 +89,7 @@ class Method:
             warpline=spec.get("warpline"),
             network=None if recipe is None else NetworkEntry.of(recipe),
             weights=weights,
+            window=((recipe or {}).get("training", {}).get("sampling") or {}).get("crop"),
             embedding=embedding,
             atlas=atlas,
             aligned=aligned,

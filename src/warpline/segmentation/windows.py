@@ -23,13 +23,17 @@ LEAST_WEIGHT = 1e-3  # corners, too, are said by someone
 
 
 def organ_numbers(network: nn.Module) -> list[int]:
-    """Common numbers of a segmenter's organs, in the order of its channels after the background.
+    """Label values of a segmenter's organs, in the order of its channels after the background.
+
+    The network's own, if it has any (``numbers``); else the common numbers of its organs' names.
 
     Raises
     ------
     WarplineError
-        If one of its names is no common organ.
+        If it has none of its own and one of its names is no common organ.
     """
+    if hasattr(network, "numbers"):
+        return list(network.numbers)
     for name in network.organs:
         if name not in NUMBER:
             raise WarplineError(
@@ -45,7 +49,7 @@ def segment(
     network: nn.Module,
     image: Image,
     *,
-    window: int,
+    window: int | None,
     overlap: float = 0.5,
     batch: int = 1,
     device: torch.device | str = "cpu",
@@ -58,27 +62,58 @@ def segment(
         (B, 1, z, y, x) → probabilities (B, 1 + organs, z, y, x), with the names ``organs``; see
         `warpline.networks.estienne2020_segmenter`.
     window
-        Side of the windows in voxels, as that of the crops in training.
+        Side of the windows in voxels, as that of the crops in training; None: the whole image.
     overlap, batch
         See `sliding_window`.
 
     Returns
     -------
     Image
-        uint8, in common numbers.
+        uint8, in the numbers of `organ_numbers`.
     """
     numbers = torch.tensor([0, *organ_numbers(network)], dtype=torch.uint8)
     labels = np.empty(image.grid.shape, np.uint8)
+    for start, values in _slabs(network, image, window, overlap, batch, device):
+        labels[start : start + values.shape[1]] = numbers[values.argmax(0)].numpy()
+    return image.with_array(labels)
+
+
+@torch.inference_mode()
+def probabilities(
+    network: nn.Module,
+    image: Image,
+    *,
+    window: int | None,
+    overlap: float = 0.5,
+    batch: int = 1,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """What a network says of a scan: (organs, z, y, x) float32, without the background.
+
+    Parameters are those of `segment`.
+    """
+    found = np.empty((len(network.organs), *image.grid.shape), np.float32)
+    for start, values in _slabs(network, image, window, overlap, batch, device):
+        found[:, start : start + values.shape[1]] = values[1:].numpy()
+    return found
+
+
+def _slabs(
+    network: nn.Module,
+    image: Image,
+    window: int | None,
+    overlap: float,
+    batch: int,
+    device: torch.device | str,
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """What `sliding_window` gives of a scan."""
     volume = torch.from_numpy(image.array.astype(np.float32))[None]
+    size = volume.shape[1:] if window is None else [window] * 3
 
     def predict(windows: torch.Tensor) -> torch.Tensor:
         return network(windows.to(device)).cpu()
 
-    for start, values in sliding_window(
-        predict, volume, [window] * 3, overlap=overlap, batch=batch
-    ):
-        labels[start : start + values.shape[1]] = numbers[values.argmax(0)].numpy()
-    return image.with_array(labels)
+    return sliding_window(predict, volume, size, overlap=overlap, batch=batch)
 
 
 def sliding_window(

@@ -1,10 +1,11 @@
-"""Random spatial augmentation, the same for both images of a pair.
+"""Random spatial augmentation, the same for both images of a pair, or for an image and its labels.
 
 Source: Estienne et al. 2020, section 2.1; ranges after its authors' practice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -82,16 +83,40 @@ class Augmentation:
         if not self.moves:
             return images, labels
         shape = tuple(images.shape[2:])
-        matrices = np.stack([self.draw(rng, shape) for _ in range(pairs)] * 2)
-        matrices = torch.as_tensor(matrices, device=images.device, dtype=images.dtype)
-        centre = (torch.tensor(shape, device=images.device, dtype=images.dtype) - 1) / 2
-        grid = identity_grid(shape, images.device) - centre.view(1, 3, 1, 1, 1)
-        moved = torch.einsum("nij,jzyx->nizyx", matrices[:, :, :3], grid[0])
-        coordinates = moved + (matrices[:, :, 3] + centre).view(-1, 3, 1, 1, 1)
+        coordinates = _places(np.stack([self.draw(rng, shape) for _ in range(pairs)] * 2), images)
         images = sample(images, coordinates)
         if labels is not None:
             labels = (sample(labels, coordinates) > 0.5).float()
         return images, labels
+
+    def of_each(
+        self, rngs: Sequence[np.random.Generator], images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augment single volumes, each by its own generator.
+
+        Parameters
+        ----------
+        images
+            (B, C, z, y, x).
+        labels
+            (B, z, y, x) uint8, read at the nearest voxel.
+        """
+        if not self.moves:
+            return images, labels
+        shape = tuple(images.shape[2:])
+        coordinates = _places(np.stack([self.draw(rng, shape) for rng in rngs]), images)
+        nearest = sample(labels[:, None].float(), coordinates.round())
+        return sample(images, coordinates), nearest[:, 0].round().to(labels.dtype)
+
+
+def _places(matrices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
+    """Where (n, 3, 4) matrices read images, (n, 3, z, y, x), indices."""
+    shape = tuple(images.shape[2:])
+    matrices = torch.as_tensor(matrices, device=images.device, dtype=images.dtype)
+    centre = (torch.tensor(shape, device=images.device, dtype=images.dtype) - 1) / 2
+    grid = identity_grid(shape, images.device) - centre.view(1, 3, 1, 1, 1)
+    moved = torch.einsum("nij,jzyx->nizyx", matrices[:, :, :3], grid[0])
+    return moved + (matrices[:, :, 3] + centre).view(-1, 3, 1, 1, 1)
 
 
 def _rotation(a: int, b: int, angle: float) -> np.ndarray:

@@ -6,7 +6,7 @@ trained on together, with the Dice of the organs that each has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +15,17 @@ from torch import nn
 
 from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
-from warpline.cases.organs import ORGANS
 from warpline.errors import WarplineError
 from warpline.plan.recipe import Recipe
 from warpline.segmentation.windows import organ_numbers, segment
+from warpline.training.augmentation import Augmentation
 from warpline.training.losses import partial_dice
 from warpline.training.material import Material
 from warpline.training.room import KeptCases
 from warpline.training.sampler import BlockSampler, HeldCases, crop
 
 # What the random generators are for; each gets the seed, its purpose and its place.
-ORDER, MIX, CROP = range(3)
+ORDER, MIX, CROP, MOVE = range(4)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Sampling:
     Attributes
     ----------
     crop
-        Side of a crop, voxels; also of the windows in validation.
+        Side of a crop, voxels; also of the windows in validation. None: whole images, which then
+        have one shape.
     crops
         Crops of each case in an epoch, drawn anew in every one.
     centred
@@ -45,7 +46,7 @@ class Sampling:
         Cases in memory at a time, among which a batch is mixed.
     """
 
-    crop: int
+    crop: int | None
     crops: int
     centred: float
     in_memory: int
@@ -60,7 +61,7 @@ class Batch:
     images
         (B, 1, n, n, n).
     labels
-        (B, n, n, n) uint8, common numbers.
+        (B, n, n, n) uint8, the numbers of the label maps.
     annotated
         (B, organs) bool, in the order of the network's organs.
     """
@@ -78,19 +79,22 @@ class SegmentationObjective:
     Parameters
     ----------
     training, validation
-        Cases with label maps in common numbers, of any shape; validation may be empty.
+        Cases with label maps in the network's numbers, of any shape; validation may be empty.
     organs
-        Common numbers of the network's organs, in the order of its channels.
+        Numbers of the network's organs, by name, in the order of its channels.
+    augmentation
+        How each crop and its labels are moved in an epoch.
     """
 
     def __init__(
         self,
         training: Sequence[Case],
         validation: Sequence[Case],
-        organs: Sequence[int],
+        organs: Mapping[str, int],
         *,
         batch_size: int,
         sampling: Sampling,
+        augmentation: Augmentation,
         seed: int,
         device: torch.device | str = "cpu",
     ):
@@ -103,7 +107,8 @@ class SegmentationObjective:
             purposes=(ORDER, MIX),
         )
         self.training, self.validation = training, validation
-        self.organs = tuple(organs)
+        self.organs, self.names = tuple(organs.values()), tuple(organs)
+        self.augmentation = augmentation
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device = device
         self.steps_per_epoch = self.sampler.steps_per_epoch
@@ -121,9 +126,15 @@ class SegmentationObjective:
             for place, k in chosen
         ]
         images, labels, annotated = (torch.stack(part) for part in zip(*parts, strict=True))
-        return Batch(
-            images[:, None].to(self.device), labels.to(self.device), annotated.to(self.device)
+        images, labels = self.augmentation.of_each(
+            [
+                np.random.default_rng((self.seed, MOVE, epoch, int(members[place]), int(k)))
+                for place, k in chosen
+            ],
+            images[:, None].to(self.device),
+            labels.to(self.device),
         )
+        return Batch(images, labels, annotated.to(self.device))
 
     def loss(
         self, network: nn.Module, batch: Batch
@@ -151,7 +162,8 @@ class SegmentationObjective:
                     scores[number].append(2 * both / size)
         means = {number: float(np.mean(values)) for number, values in scores.items() if values}
         mean = float(np.mean(list(means.values())))
-        named = {f"dice {ORGANS[number - 1]}": value for number, value in means.items()}
+        names = dict(zip(self.organs, self.names, strict=True))
+        named = {f"dice {names[number]}": value for number, value in means.items()}
         return {"loss": 1.0 - mean, "dice": mean, **named}
 
     def _known(self, case: Case) -> list[int]:
@@ -171,9 +183,13 @@ class SegmentationObjective:
         """Image and labels (n, n, n) of a crop, and which organs are annotated, (organs,)."""
         shape = case.grid.shape
         known = self._known(case)
+        flags = torch.tensor([number in known for number in self.organs])
+        if self.sampling.crop is None:
+            whole = case.image.array.astype(np.float32), case.labels.array.astype(np.uint8)
+            return *(torch.from_numpy(array) for array in whole), flags
         middle = np.array([rng.integers(n) for n in shape])
         if rng.random() < self.sampling.centred:
-            counts = np.bincount(case.labels.array.ravel(), minlength=len(ORGANS) + 1)
+            counts = np.bincount(case.labels.array.ravel(), minlength=max(self.organs) + 1)
             drawn = [number for number in known if counts[number]]
             if drawn:
                 inside = np.flatnonzero(case.labels.array == rng.choice(drawn))
@@ -183,7 +199,7 @@ class SegmentationObjective:
         return (
             torch.from_numpy(case.image.array[box].astype(np.float32)),
             torch.from_numpy(case.labels.array[box].astype(np.uint8)),
-            torch.tensor([number in known for number in self.organs]),
+            flags,
         )
 
 
@@ -214,15 +230,16 @@ def from_recipe(
         raise WarplineError(
             f"The network '{recipe['network']['name']}' segments no organs.",
             where="training.objective, network.name of the recipe",
-            do="Use the network estienne2020_segmenter, or another objective.",
+            do="Use estienne2020_segmenter or label_segmenter, or another objective.",
         )
     training, steps = recipe["training"], recipe.get("prepare", [])
     return SegmentationObjective(
         KeptCases(CaseFolders(material.folders, material.cases, steps), material.room),
         KeptCases(CaseFolders(material.folders, material.validation_cases, steps), material.room),
-        organ_numbers(network),
+        dict(zip(network.organs, organ_numbers(network), strict=True)),
         batch_size=training["batch_size"],
         sampling=Sampling(**training["sampling"]),
+        augmentation=Augmentation(**training["augmentation"]),
         seed=recipe["seed"],
         device=device,
     )

@@ -13,6 +13,7 @@ from warpline.plan.config import validate
 from warpline.plan.loading import schema
 from warpline.registration.result import Registration
 from warpline.registration.variational import pipeline
+from warpline.registration.variational.labels import Segmenter
 from warpline.registration.variational.settings import Settings
 
 # What the call does not offer, since the masks that are given are those to look in.
@@ -28,6 +29,7 @@ def register(
     start: str | np.ndarray | None = None,
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,
     probabilities: tuple[np.ndarray, np.ndarray] | None = None,
+    segmenter: str | None = None,
     appearance: str | None = None,
     device: str = "cpu",
 ) -> Registration:
@@ -52,6 +54,8 @@ def register(
         Corresponding points, (n, 3) each, mm, LPS.
     probabilities
         What a segmenter says of both images, (C, z, y, x) each, on their grids.
+    segmenter
+        A model of the house (``warpline models``) that says the probabilities.
     appearance
         Whether both show tissues in ``like`` shades or in ``unlike`` ones, or ``auto``.
     device
@@ -71,6 +75,15 @@ def register(
         start=start if given is None else None,
         appearance=appearance,
     )
+    if segmenter is not None:
+        if probabilities is not None:
+            raise WarplineError(
+                "Probabilities are given, and a segmenter that is to find them.",
+                where="probabilities, segmenter",
+                do="Give one of them.",
+            )
+        of = Segmenter.of_model(segmenter, device)
+        probabilities = of(fixed), of(moving)
     found = pipeline.register(
         fixed,
         moving,

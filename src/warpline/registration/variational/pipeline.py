@@ -126,8 +126,9 @@ def register(
     clock.mark("features")
     spacing = frame.spacing[::-1]
     velocity = None
-    if effort.search:
-        velocity = _better(search(*pair, spacing, effort.search), *pair, spacing, settings)
+    if effort.search and np.prod(frame.shape) <= effort.searched:
+        found = search(*pair, spacing, effort.search, effort.nodes)
+        velocity = _better(found, *pair, spacing, settings)
     clock.mark("search")
     marks = None if landmarks is None else _marks(landmarks, frame, start, settings, device)
     velocity, told = refine(*pair, spacing, settings, effort, velocity, marks)

@@ -20,14 +20,15 @@ from warpline.registration.variational.velocity import (
     spacing_of,
 )
 
-NODES = 27_000  # in which displacements are searched; with 8000 large ones are missed
 TIGHTNESS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 PULL = 0.1  # squared difference of features that weighs as much as a voxel squared
 UNKNOWN = 0.1  # squared difference of features where one of them is not known
 LOGARITHM = 8  # corrections of the velocity of a displacement
 
 
-def search(fixed: Features, moving: Features, spacing: Sequence[float], reach: int) -> torch.Tensor:
+def search(
+    fixed: Features, moving: Features, spacing: Sequence[float], reach: int, most: int
+) -> torch.Tensor:
     """A velocity that brings two images roughly to each other.
 
     Parameters
@@ -38,6 +39,9 @@ def search(fixed: Features, moving: Features, spacing: Sequence[float], reach: i
         Of its grid, (z, y, x) in mm.
     reach
         Nodes of a cube of displacements from its middle to its faces.
+    most
+        Nodes in which displacements are searched; with 8000 of a full-size chest large ones are
+        missed.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def search(fixed: Features, moving: Features, spacing: Sequence[float], reach: i
         (1, 3, z, y, x) in mm, on a coarse grid.
     """
     box = fixed.channels.shape[2:]
-    nodes = coarser(box, max(1.0, (box.numel() / NODES) ** (1 / 3)))
+    nodes = coarser(box, max(1.0, (box.numel() / most) ** (1 / 3)))
     a, b = fixed.at(nodes), moving.at(nodes)
     ahead, back = _displacements(a, b, reach), _displacements(b, a, reach)
     for _ in range(10):  # each takes half of what it misses of the other's inverse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -20,6 +21,11 @@ class Effort:
         Steps of conjugate gradients in each.
     search
         Nodes along each side of the discrete search, from its middle; 0 for none.
+    nodes
+        In which displacements are searched, at most about so many.
+    searched
+        Voxels of the largest frame that is searched: a small one shows few voxels of a structure,
+        which then lies far from its like for its size.
     thorough
         Whether turned starts are tried in any case.
     """
@@ -28,13 +34,39 @@ class Effort:
     steps: tuple[int, ...]
     inner: int
     search: int
+    nodes: int
+    searched: float
     thorough: bool
 
 
 QUALITIES = {
-    "fast": Effort(voxels=500_000, steps=(0, 4, 6), inner=12, search=0, thorough=False),
-    "balanced": Effort(voxels=1_500_000, steps=(4, 8, 8), inner=20, search=0, thorough=False),
-    "best": Effort(voxels=4_000_000, steps=(8, 8, 8), inner=25, search=4, thorough=True),
+    "fast": Effort(
+        voxels=500_000,
+        steps=(0, 4, 6),
+        inner=12,
+        search=0,
+        nodes=0,
+        searched=0,
+        thorough=False,
+    ),
+    "balanced": Effort(
+        voxels=1_500_000,
+        steps=(4, 8, 8),
+        inner=20,
+        search=3,
+        nodes=8_000,
+        searched=60_000,
+        thorough=False,
+    ),
+    "best": Effort(
+        voxels=4_000_000,
+        steps=(8, 8, 8),
+        inner=25,
+        search=4,
+        nodes=27_000,
+        searched=math.inf,
+        thorough=True,
+    ),
 }
 
 
