@@ -11,7 +11,7 @@ from warpline.cli import options
 
 @click.command()
 @click.argument(
-    "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default="results"
+    "folder", type=click.Path(path_type=Path, file_okay=False), default="results"
 )
 @click.option("--port", type=int, default=0, help="Of the small server; any free one by itself.")
 @click.option("--no-browser", is_flag=True, help="Only say the address.")
@@ -27,7 +27,7 @@ def view(folder: Path, port: int, no_browser: bool) -> None:
     \b
     Examples:
       warpline view
-      warpline register fixed.nii.gz moving.nii.gz -o out; warpline view out
+      warpline view out  # of 'warpline register … -o out'
     """
     import webbrowser
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.image import imsave
+from matplotlib.figure import Figure
+from matplotlib.image import imread, imsave
 
 from warpline.fields.physical import DisplacementField
 from warpline.figures import style
+from warpline.files import atomic_path
 from warpline.images.grid import Image
 from warpline.images.views import View
 
@@ -80,6 +83,35 @@ def panels(
         }
         for kind, png in made.items():
             yield Panel(plane, kind, png, width / height)
+
+
+def draw_row(
+    fixed: Image,
+    before: Image,
+    after: Image,
+    field: DisplacementField,
+    determinant: np.ndarray,
+    path: str | os.PathLike,
+) -> None:
+    """Fixed, before, after and the determinant beside each other, a row a plane, as a PNG.
+
+    Parameters as of `panels`.
+    """
+    shown = {"fixed": "fixed", "before": "moving, before", "after": "moving, after"}
+    shown["jacobian"] = "Jacobian determinant"
+    figure = Figure(figsize=(2.4 * len(shown), 2.4 * len(PLANES)), layout="constrained")
+    axes = figure.subplots(len(PLANES), len(shown), squeeze=False)
+    for panel in panels(fixed, before, after, field, determinant):
+        if panel.kind not in shown:
+            continue
+        axis = axes[PLANES.index(panel.plane), [*shown].index(panel.kind)]
+        picture = imread(io.BytesIO(panel.png))
+        axis.imshow(picture, aspect=picture.shape[1] / picture.shape[0] / panel.aspect)
+        axis.set_axis_off()
+        if panel.plane == PLANES[0]:
+            axis.set_title(shown[panel.kind], fontsize=9)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _range(array: np.ndarray) -> tuple[float, float]:

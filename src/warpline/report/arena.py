@@ -139,7 +139,7 @@ class Comparison:
         from warpline.cases.case import read_case
         from warpline.fields.io import read_field
         from warpline.fields.physical import DisplacementField
-        from warpline.figures.overview import draw_overview
+        from warpline.figures.pair import draw_row
         from warpline.plan.pairs import pair_name
 
         kept = self.contest["fields"].get(f"{dataset}/{method}")
@@ -148,15 +148,10 @@ class Comparison:
             return
         cases = [read_case(self.contest["folders"][dataset][case]) for case in (fixed, moving)]
         field = read_field(file)
-        before = DisplacementField.identity(field.grid).warp_image(cases[1].image).array
-        draw_overview(
-            cases[0].image.array,
-            before,
-            field.warp_image(cases[1].image).array,
-            field.jacobian_determinant(),
-            field.grid.spacing,
-            folder / f"worst-{dataset}-{method}.png",
-        )
+        before = DisplacementField.identity(field.grid).warp_image(cases[1].image)
+        determinant = np.pad(field.jacobian_determinant(), 1, mode="edge")
+        images = (cases[0].image, before, field.warp_image(cases[1].image))
+        draw_row(*images, field, determinant, folder / f"worst-{dataset}-{method}.png")
 
     def export(self, outputs: Mapping[str, str], references: str) -> None:
         """Write the records twice, what is in them, whom to cite, and submissions.

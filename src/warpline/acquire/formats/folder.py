@@ -59,8 +59,13 @@ def paths_in(folder: Path, case: Mapping[str, str]) -> dict[str, str]:
     placed = dict(case)
     for column in COLUMNS:
         path = case.get(column)
-        if path and not (folder / path).exists():
-            within = [found for found in sorted(folder.glob("*/")) if (found / path).exists()]
-            if len(within) == 1:
-                placed[column] = str((within[0] / path).relative_to(folder))
+        if not path or (folder / path).is_file():
+            continue
+        # An archive's own folder may be called as the file in it.
+        parts = [found / path for found in sorted(folder.glob("*/"))]
+        within = [part for part in parts if part.is_file()]
+        if not within and not (folder / path).is_dir():
+            within = [part for part in parts if part.is_dir()]
+        if len(within) == 1:
+            placed[column] = str(within[0].relative_to(folder))
     return placed
