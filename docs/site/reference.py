@@ -1,13 +1,17 @@
-"""The reference of all keys, made from what the program itself reads: its schemas.
+"""The reference of all keys, made from the schemas, and of the library, made from its docstrings.
 
     python docs/site/reference.py
 
-Writes docs/reference/configuration.md, which tests/unit/test_docs.py holds against the schemas.
+Writes docs/reference/configuration.md and library.md, which tests/unit/test_docs.py holds against
+the sources.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,9 +110,85 @@ def meaning(entry: Mapping[str, Any]) -> str:
     return " ".join(str(entry.get("description", "")).split())
 
 
+# What the page of the library shows: the name to write, the module, whether its methods too.
+LIBRARY = (
+    ("warpline.register", "registration/call.py", False),
+    ("warpline.apply", "registration/call.py", False),
+    ("warpline.evaluate", "evaluation/call.py", False),
+    ("warpline.read_transform", "registration/call.py", False),
+    ("warpline.Registration", "registration/result.py", True),
+    ("warpline.Grid", "images/grid.py", True),
+    ("warpline.images.grid.Image", "images/grid.py", True),
+    ("warpline.fields.physical.DisplacementField", "fields/physical.py", True),
+    ("warpline.registration.registrar.Registrar", "registration/registrar.py", True),
+)
+Definition = ast.FunctionDef | ast.ClassDef
+HIDDEN = ("@staticmethod", "@abstractmethod")
+
+
+def library() -> str:
+    """The public calls and classes with their docstrings."""
+    text = MADE.replace("change the schemas", "change the docstrings") + "# The library\n\n"
+    text += (
+        "What Python code may call. Arrays are `(z, y, x)`; points and vectors are `(x, y, z)` in "
+        "mm, LPS. [Two scans](../../examples/two-scans.ipynb) shows the calls at work.\n"
+    )
+    for name, module, methods in LIBRARY:
+        path = ROOT / "src" / "warpline" / module
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        last = name.rpartition(".")[2]
+        (node,) = (n for n in tree.body if isinstance(n, Definition) and n.name == last)
+        text += f"\n## {name}\n{told(node)}"
+        if methods:
+            for below in node.body:
+                if isinstance(below, ast.FunctionDef) and not below.name.startswith("_"):
+                    text += f"\n### {last}.{below.name}\n{told(below)}"
+    return text
+
+
+def told(node: Definition) -> str:
+    """A definition's signature and docstring as Markdown."""
+    source = inspect.cleandoc(ast.get_docstring(node) or "")
+    shown = signature(node).replace("'", '"')
+    return f"\n```python\n{shown}\n```\n\n{markdown(source)}\n"
+
+
+def signature(node: Definition) -> str:
+    """As one writes it, without a body."""
+    if isinstance(node, ast.ClassDef):
+        fields = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+        lines = [f"    {ast.unparse(n)}" for n in fields if not ast.unparse(n).startswith("_")]
+        return "\n".join([f"class {node.name}:", *lines]) if lines else f"class {node.name}"
+    marks = [f"@{ast.unparse(each)}" for each in node.decorator_list]
+    arguments = ast.unparse(node.args)
+    if len(arguments) > 70:
+        arguments = "\n    " + re.sub(r", (?=[\w*]+(: |$|, |=))", ",\n    ", arguments) + ",\n"
+    given = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    shown = [mark for mark in marks if mark not in HIDDEN]
+    return "\n".join([*shown, f"def {node.name}({arguments}){given}"])
+
+
+def markdown(docstring: str) -> str:
+    """numpydoc as Markdown: headings in bold, entries as a list."""
+    text = re.sub(r"^(\w[\w ]*)\n-{3,}$", r"\n**\1**\n", docstring, flags=re.M)
+    lines, entries = [], False
+    for line in text.split("\n"):
+        if re.fullmatch(r"\*\*\w[\w ]*\*\*", line):
+            entries = line.strip("*") in ("Parameters", "Attributes", "Returns", "Raises")
+        if entries and line.startswith("    "):
+            lines.append("  " + line.strip())
+        elif entries and line and not line.startswith("**"):
+            lines.append(f"- `{line}`:" if re.fullmatch(r"[\w., *]+", line) else line)
+        elif line.startswith(">>> "):
+            lines.append(f"    {line}")
+        else:
+            lines.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
 def pages() -> dict[Path, str]:
     """Path of each page to its text."""
-    return {PAGES / "configuration.md": configuration()}
+    return {PAGES / "configuration.md": configuration(), PAGES / "library.md": library()}
 
 
 if __name__ == "__main__":

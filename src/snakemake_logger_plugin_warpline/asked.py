@@ -20,10 +20,14 @@ from snakemake.utils import update_config
 
 
 class Asked(NamedTuple):
-    """The targets of a run, and what names its scale."""
+    """The targets of a run, what names its scale, and who says what.
+
+    `sources`: how one names a place of the configuration, and what it says, the most explicit last.
+    """
 
     targets: list[str]
     origin: str
+    sources: dict[str, Mapping[str, Any]]
 
 
 def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> Asked:
@@ -44,9 +48,17 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
     files: dict[str, Any] = {}
     for file in settings.configfiles:
         update_config(files, load_configfile(file))
+    (own,) = _short([Path(workflow.configfiles[-1])])
+    named = zip(_short(settings.configfiles), settings.configfiles, strict=True)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     typed = cli.parse_config(given.config)
     profile, place = _of_profiles(given, workflow.main_snakefile)
+    sources = {
+        str(own): load_configfile(workflow.configfiles[-1]),
+        **({f"the profile {place}": profile} if profile else {}),
+        **{str(name): load_configfile(file) for name, file in named},
+        "--config": typed or (settings.config if not profile else {}),
+    }
     told = set(settings.config)
     if profile and told <= {*profile, *typed}:  # else another program than snakemake asks
         for words in (profile, files, typed):
@@ -59,9 +71,8 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         (profile, f"the profile {place}"),
     ):
         if "scale" in words:
-            return Asked(list(given.targets), origin)
-    (own,) = _short([Path(workflow.configfiles[-1])])
-    return Asked(list(given.targets), str(own))
+            return Asked(list(given.targets), origin, sources)
+    return Asked(list(given.targets), str(own), sources)
 
 
 def _of_profiles(given: Any, snakefile: str) -> tuple[Mapping[str, Any], Path | None]:

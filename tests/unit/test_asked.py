@@ -27,6 +27,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
     (tmp_path / "Snakefile").touch()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("scale: demo\n", encoding="utf-8")
     for name, config in {
         "site": ["scale=paper", "memory_mb=24000"],
         "mapped": {"scale": "paper", "memory_mb": 24000},
@@ -101,6 +103,14 @@ def test_the_scale_asked_for_last_and_most_explicitly_holds(
 def test_the_seed_of_the_last_file_and_of_the_command_line_holds(folder):
     assert asked(folder, *PROFILE, *FILE, "seed.yaml")[0]["seed"] == 4
     assert asked(folder, *PROFILE, *FILE, "seed.yaml", "--config", "seed=5")[0]["seed"] == 5
+
+
+def test_each_source_of_a_configuration_is_named_with_what_it_says(folder):
+    sources = asked(folder, *PROFILE, *FILE, "seed.yaml", "--config", "seed=5")[2].sources
+    names = ["config/config.yaml", "the profile profiles/site", "study.yaml", "seed.yaml"]
+    assert list(sources) == [*names, "--config"]
+    assert sources["seed.yaml"] == {"seed": 4}
+    assert sources["--config"] == {"seed": 5}
 
 
 # What is said ---------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def test_all_violations_are_told_at_once(root):
     assert "training.bach_size: unknown key; did you mean 'batch_size'?" in message
     assert "loss.similarity.name: 'local_nc' is not one of" in message
     assert "did you mean 'local_ncc'?" in message
-    assert "config/README.md" in message
+    assert "docs/reference/configuration.md" in message
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "0", "one"])
@@ -289,3 +289,36 @@ def test_merge_keys_may_be_overridden(tmp_path):
     text = "z: &z {p: 1}\na: &a {<<: *z, p: 2, q: 0}\nb: {<<: *a, q: 3}\n"
     value = read_yaml(write(tmp_path, text))
     assert value == {"z": {"p": 1}, "a": {"p": 2, "q": 0}, "b": {"p": 2, "q": 3}}
+
+
+def test_a_typo_is_told_of_the_file_where_it_stands():
+    """Not of the file that an override is laid over, nor of the whole configuration."""
+    override = {"methods": {"affine": {"titel": "A"}}}
+    sources = {"config/config.yaml": {"papers": []}, "mine.yaml": {"override": override}}
+    own = {"papers": [], "override": override}
+    catalog = Catalog(own, ROOT, sources)
+    text = refusal(catalog.method, "affine")
+    assert "titel: unknown key; did you mean 'title'?" in text
+    assert "where: key 'override.methods.affine' of mine.yaml, over config/methods/affine.y" in text
+    sources = {"config/config.yaml": {"papers": []}, "mine.yaml": {"sceds": 3}, "--config": {}}
+    text = refusal(Catalog, {"papers": [], "sceds": 3}, ROOT, sources)
+    assert "where: mine.yaml" in text
+
+
+def test_a_file_s_own_typo_is_not_told_of_an_override_over_it(root):
+    file = root / "config" / "methods" / "affine.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "titel: A\n", encoding="utf-8")
+    override = {"methods": {"affine": {"title": "B"}}}
+    sources = {"mine.yaml": {"override": override}}
+    text = refusal(Catalog({"override": override}, root, sources).method, "affine")
+    assert "titel: unknown key" in text
+    assert "where: config/methods/affine.yaml" in text
+
+
+def test_a_typo_in_an_extended_file_is_told_of_that_file(root):
+    (root / "config" / "methods" / "one.yaml").write_text("extends: affine\n", encoding="utf-8")
+    file = root / "config" / "methods" / "affine.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "titel: A\n", encoding="utf-8")
+    override = {"methods": {"one": {"title": "B"}}}
+    text = refusal(Catalog({"override": override}, root).method, "one")
+    assert "where: config/methods/affine.yaml" in text

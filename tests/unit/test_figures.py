@@ -18,7 +18,7 @@ from warpline.evaluation.records import row
 from warpline.fields.physical import DisplacementField
 from warpline.figures import learning
 from warpline.figures.boxplots import metric_boxplots
-from warpline.figures.learning import learning_curves
+from warpline.figures.learning import Training, learning_curves
 from warpline.figures.pairs import OfPairs
 from warpline.figures.panels import draw_grid
 from warpline.figures.registration import registration_figure
@@ -198,51 +198,84 @@ def write_log(path, steps):
     pd.DataFrame(lines, columns=columns).to_csv(path, index=False)
 
 
+def training(*logs, folds=(), title="A", dataset="Chests", place=0):
+    return Training(dataset, title, place, logs, folds)
+
+
+def drawn_curves(monkeypatch, trainings, against="epoch"):
+    drawn = []
+    monkeypatch.setattr(learning, "save", lambda figure, stem: drawn.append(figure))
+    learning_curves(trainings, "curves", against=against)
+    (figure,) = drawn
+    return figure
+
+
 @pytest.mark.parametrize("against", ["step", "epoch", "seconds"])
 def test_learning_curves(tmp_path, against):
     write_log(tmp_path / "a.csv", 100)
     write_log(tmp_path / "b.csv", 30)
-    logs = {"Baseline": [tmp_path / "a.csv"], "With symmetry": [tmp_path / "b.csv"]}
-    assert_picture(learning_curves(logs, tmp_path / "curves", against=against))
+    trainings = [training(tmp_path / "a.csv"), training(tmp_path / "b.csv", title="B", place=1)]
+    assert_picture(learning_curves(trainings, tmp_path / "curves", against=against))
 
 
-def test_labels_have_no_panel_each(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(learning, "save", lambda figure, stem: drawn.append(figure))
+def test_panels_are_named_in_words_and_labels_and_axes_have_none(tmp_path, monkeypatch):
     write_log(tmp_path / "a.csv", 30)
     with (tmp_path / "a.csv").open("a") as log:
-        log.write("30,3,3.0,val,dice liver,0.5\n")
-    learning_curves({"A": [tmp_path / "a.csv"]}, tmp_path / "curves", against="epoch")
-    titles = {axes.get_title(loc="left") for axes in drawn[0].axes}
-    assert "validation: dice" in titles
-    assert "validation: dice liver" not in titles
+        for split, name in (("val", "dice liver"), ("val", "mae_x"), ("train", "dice")):
+            log.write(f"30,3,3.0,{split},{name},0.5\n")
+    figure = drawn_curves(monkeypatch, [training(tmp_path / "a.csv")])
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[0] == "training: loss"
+    assert {"validation: Dice", "training: Dice loss"} <= set(titles)
+    assert not any("liver" in title or "mae" in title for title in titles)
 
 
-def test_the_folds_of_a_model_share_its_colour_and_its_place_in_the_legend(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(learning, "save", lambda figure, stem: drawn.append(figure))
-    for name in "abc":
+def test_a_dataset_has_a_row_with_its_trainings_and_folds_are_dashed(tmp_path, monkeypatch):
+    for name in "abcd":
         write_log(tmp_path / f"{name}.csv", 30)
-    logs = {"Folds": [tmp_path / "a.csv", tmp_path / "b.csv"], "Other": [tmp_path / "c.csv"]}
-    learning_curves(logs, tmp_path / "curves", against="epoch")
-    (figure,) = drawn
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Folds", "Other"]
-    for axes in figure.axes:
-        colours = [line.get_color() for line in axes.lines if len(line.get_xdata())]
-        assert colours == [colour(0), colour(0), colour(1)]
+    a, b, c, d = (tmp_path / f"{name}.csv" for name in "abcd")
+    trainings = [
+        training(folds=[a, b], title="Folds"),
+        training(c, title="Other", place=4),
+        training(d, dataset="Heads", place=-1),
+    ]
+    figure = drawn_curves(monkeypatch, trainings)
+    rows = len({axes.get_subplotspec().rowspan.start for axes in figure.axes})
+    columns = len(figure.axes) // rows
+    assert rows == 2
+    assert [figure.axes[k * columns].get_ylabel() for k in range(rows)] == ["Chests", "Heads"]
+    legends = [figure.axes[(k + 1) * columns - 1].get_legend() for k in range(rows)]
+    texts = [[text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert texts == [["Folds", "Other", "without one fold"], ["A"]]
+    for axes in figure.axes[:columns]:
+        lines = [line for line in axes.lines if len(line.get_xdata())]
+        assert [line.get_color() for line in lines] == [colour(0), colour(0), colour(4)]
+        assert [line.is_dashed() for line in lines] == [True, True, False]
+    assert figure.axes[columns].lines[0].get_color() == colour(-1)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_epochs_are_whole_numbers(tmp_path, monkeypatch, epochs):
+    rows = [(k, k, 1.0 * k, "train", "loss", 1 / k) for k in range(1, epochs + 1)]
+    columns = ["step", "epoch", "seconds", "split", "name", "value"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "a.csv", index=False)
+    figure = drawn_curves(monkeypatch, [training(tmp_path / "a.csv")])
+    ticks = figure.axes[0].get_xticks()
+    assert len(ticks) >= 2
+    assert np.allclose(ticks, np.round(ticks))
 
 
 def test_logs_that_cannot_be_drawn(tmp_path):
     with pytest.raises(WarplineError, match="cannot be read"):
-        learning_curves({"a": [tmp_path / "none.csv"]}, tmp_path / "f")
+        learning_curves([training(tmp_path / "none.csv")], tmp_path / "f")
     (tmp_path / "short.csv").write_text("step,epoch,value\n1,1,1\n")
     with pytest.raises(WarplineError, match="lacks seconds, split, name"):
-        learning_curves({"a": [tmp_path / "short.csv"]}, tmp_path / "f")
+        learning_curves([training(tmp_path / "short.csv")], tmp_path / "f")
     (tmp_path / "empty.csv").write_text("step,epoch,seconds,split,name,value\n")
     with pytest.raises(WarplineError, match="no line"):
-        learning_curves({"a": [tmp_path / "empty.csv"]}, tmp_path / "f")
+        learning_curves([training(tmp_path / "empty.csv")], tmp_path / "f")
     with pytest.raises(ValueError, match="none of"):
-        learning_curves({"a": [tmp_path / "empty.csv"]}, tmp_path / "f", against="days")
+        learning_curves([training(tmp_path / "empty.csv")], tmp_path / "f", against="days")
 
 
 def test_the_same_figure_twice_is_the_same_file(records, tmp_path):

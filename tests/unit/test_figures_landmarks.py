@@ -212,13 +212,14 @@ def test_the_difference_figure_of_files(tmp_path, monkeypatch):
         "folders": folders,
         "fields": fields,
         "unit": "mm",
+        "intensity": "HU",
     }
     written = []
     monkeypatch.setattr(differences, "write", lambda axes, text: written.append(text))
     differences.draw(FigureEntry.of(spec), tmp_path / "figure2_5", **sources)
     assert written == ["Moving", "TRE 2.0 mm", "TRE 0.0 mm"]
     text = (tmp_path / "figure2_5.svg").read_text()
-    for part in ("Fixed", "Affine", "RegNet", "median"):
+    for part in ("Fixed", "Affine", "RegNet", "median TRE by", "deformed − fixed (HU)"):
         assert f"<!-- {part} -->" in text
-    assert "<!-- worst -->" not in text  # the same pair
+    assert "<!-- worst" not in text  # the same pair
     assert matplotlib.image.imread(tmp_path / "figure2_5.png")[..., :3].std() > 0.05

@@ -169,5 +169,5 @@ def test_figures_of_fields_show_the_first_training():
     folders = set(register.fields_of_row(run, entry).values())
     assert len(folders) == 1
     assert "~" not in folders.pop()
-    curves = figures.learning_curve_logs(run, "own")
-    assert [len(logs) for logs in curves.values()] == [3]  # one title, one colour
+    curves = figures.trainings_shown(run, "own")
+    assert [len(each["logs"]) for each in curves] == [3]  # one title, one colour

@@ -29,14 +29,15 @@ places = Places.here(installed(HERE.parents[1]))
 configfile: str(places.config_file)
 
 
+asked = None
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
     asked = settle(workflow, config, arguments())
 try:
     export_environment(library(), places.networks())
-    run = Run(config, places)
+    run = Run(config, places, asked and asked.sources)
     if workflow.is_main_process and workflow.output_settings:
-        logger.info(outlook(run, *asked))
+        logger.info(outlook(run, asked.targets, asked.origin))
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 

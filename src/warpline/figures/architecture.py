@@ -258,7 +258,7 @@ def _edges(
 
 
 def _line(axes: Axes, start: Place, end: Place) -> None:
-    axes.plot([start.x + BAR, end.x], [start.y, end.y], color="#999999", linewidth=0.8, zorder=1)
+    axes.plot([start.x + BAR, end.x], [start.y, end.y], color="#808080", linewidth=0.8, zorder=1)
 
 
 def _arc(
@@ -282,7 +282,7 @@ def _tail(axes: Axes, last: Place, ends: Sequence[str]) -> None:
         x = last.x + BAR + END_STEP * (number + 1) - END
         place = Place(x, last.y, END_HEIGHT)
         axes.plot(
-            [before.x + (END if number else BAR), x], [last.y] * 2, color="#999999", linewidth=0.8,
+            [before.x + (END if number else BAR), x], [last.y] * 2, color="#808080", linewidth=0.8,
             zorder=1,
         )  # fmt: skip
         _bar(axes, place, name, "#DDDDDD", width=END)

@@ -98,7 +98,7 @@ def draw_time(
             here = table[table["dataset"] == dataset]
             before = here.loc[here["method"] == "identity", "value"]
             for value in before:
-                place.axhline(value, color="#BBBBBB", linewidth=0.8, linestyle=":")
+                place.axhline(value, color="#8C8C8C", linewidth=0.8, linestyle=":")
             here = here[(here["method"] != "identity") & (here[time] > 0)]
             for row in here.itertuples():
                 shade, marker = _look(row.method, titles)

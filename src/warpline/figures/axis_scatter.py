@@ -14,7 +14,7 @@ from warpline.figures.boxplots import methods_legend
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
 from warpline.figures.residuals import REFERENCE_LINE, boxes, by_landmark, points
-from warpline.figures.style import colour, new_figure, save, style
+from warpline.figures.style import new_figure, save, shades, style
 
 
 def draw(
@@ -22,6 +22,7 @@ def draw(
     stem: str | os.PathLike,
     *,
     records: str,
+    colours: Mapping[str, int],
     published: Mapping[str, Mapping[str, float]],
 ) -> None:
     """The figure of a paper file; `records` is a file, `published` see below."""
@@ -32,6 +33,7 @@ def draw(
         before=figure.before,
         capture_range=figure.capture_range,
         published=published,
+        colours=colours,
     )
 
 
@@ -43,6 +45,7 @@ def axis_scatter(
     before: str,
     capture_range: float,
     published: Mapping[str, Mapping[str, float]] | None = None,
+    colours: Mapping[str, int] | None = None,
 ) -> list[Path]:
     """Landmarks within a capture range: boxes, and the last method's displacements by axis.
 
@@ -63,6 +66,8 @@ def axis_scatter(
         Only landmarks whose TRE under `before` is at most so many mm.
     published
         Metric (``tre``, ``tre_x``, …) → method id → published mean.
+    colours
+        Method id → its place among the colours; in the order of drawing, if None.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def axis_scatter(
     WarplineError
         If no landmark lies within the range or a method has none.
     """
-    published = published or {}
+    published, own_shades = published or {}, shades(methods, colours)
     distances = by_landmark(records, "tre", list(methods))
     distances = distances[distances[before] <= capture_range]
     if distances.empty:
@@ -88,7 +93,7 @@ def axis_scatter(
         figure = new_figure(2.2 + 0.35 * len(methods) + 2.5 * 3, 3.1)
         widths = [1.2 + 0.35 * len(methods), *[2.5] * 3]
         panels = figure.subplots(1, 4, width_ratios=widths)
-        boxes(panels[0], distances, published.get("tre", {}))
+        boxes(panels[0], distances, published.get("tre", {}), own_shades)
         panels[0].set_title(f"≤ {capture_range:g} mm, n = {len(distances)}", loc="left")
         found = {axis: displacements(records, axis, before, last) for axis in "xyz"}
         found = {axis: frame.loc[distances.index] for axis, frame in found.items()}
@@ -96,7 +101,7 @@ def axis_scatter(
         for axes, (axis, frame) in zip(panels[1:], found.items(), strict=True):
             axes.plot([-limit, limit], [-limit, limit], **REFERENCE_LINE)
             true, estimated = frame["true"].to_numpy(), frame["estimated"].to_numpy()
-            points(axes, true, estimated, colour(len(methods) - 1))
+            points(axes, true, estimated, own_shades[last])
             axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
             axes.set(xlabel=f"true {axis} (mm)", ylabel=f"estimated {axis} (mm)")
             axes.set_title(f"{methods[last]}, {axis}", loc="left")
@@ -104,7 +109,7 @@ def axis_scatter(
             if last in published.get(f"tre_{axis}", {}):
                 text += f"\npublished {published[f'tre_{axis}'][last]:.2f} mm"
             axes.text(0.04, 0.97, text, transform=axes.transAxes, va="top", size=8)
-        methods_legend(figure, list(methods.values()), bool(published.get("tre")))
+        methods_legend(figure, methods, own_shades, bool(published.get("tre")))
         return save(figure, stem)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from warpline.errors import WarplineError
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
-from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
+from warpline.figures.style import in_words, legend_columns, new_figure, save, shades, style
 
 PAIR = ["dataset", "split", "fixed", "moving"]
 EVERY = "mean of labels"
@@ -24,7 +24,12 @@ ALL = "all"
 
 
 def draw(
-    figure: FigureEntry, stem: str | os.PathLike, *, records: str, published: Mapping[str, float]
+    figure: FigureEntry,
+    stem: str | os.PathLike,
+    *,
+    records: str,
+    colours: Mapping[str, int],
+    published: Mapping[str, float],
 ) -> None:
     """The figure of a paper file; `records` is a file, `published` has means by method."""
     metric_boxplots(
@@ -35,6 +40,7 @@ def draw(
         axis_title=figure.axis,
         published=published,
         by=figure.by or "label",
+        colours=colours,
     )
 
 
@@ -48,6 +54,7 @@ def metric_boxplots(
     axis_title: str | None = None,
     published: Mapping[str, float] | None = None,
     by: str = "label",
+    colours: Mapping[str, int] | None = None,
 ) -> list[Path]:
     """Draw a box and its points for every method, label by label or pair by pair.
 
@@ -69,6 +76,8 @@ def metric_boxplots(
         ``label``: a box holds the pairs' values of one label; the last group their means over
         labels. ``pair``: a box holds one pair's values, of all its landmarks; the last group those
         of all pairs.
+    colours
+        Method id → its place among the colours; in the order of drawing, if None.
 
     Returns
     -------
@@ -97,6 +106,7 @@ def metric_boxplots(
     groups = [*names, every] if len(names) > 1 else [every]
     unit = chosen["unit"].iloc[0]
 
+    own_shades = shades(methods, colours)
     with style():
         slots = len(groups) * (len(methods) + 1)
         figure = new_figure(max(3.6, min(12.0, 1.4 + 0.34 * slots)), 3.6)
@@ -115,9 +125,9 @@ def metric_boxplots(
                     continue
                 place = g * (len(methods) + 1) + m
                 if by == "pair":  # hundreds of points are a blot
-                    _box(axes, values, place, colour(m))
+                    _box(axes, values, place, own_shades[method])
                 else:
-                    box_with_points(axes, values, place, colour(m), rng)
+                    box_with_points(axes, values, place, own_shades[method], rng)
                 if group == every and published and published.get(method) is not None:
                     published_mark(axes, place, published[method])
         centres = [g * (len(methods) + 1) + (len(methods) - 1) / 2 for g in range(len(groups))]
@@ -133,7 +143,7 @@ def metric_boxplots(
         axes.set_ylabel(axis_title or (f"{metric} ({unit})" if unit else metric))
         if title:
             axes.set_title(title, loc="left")
-        methods_legend(figure, list(methods.values()), bool(published))
+        methods_legend(figure, methods, own_shades, bool(published))
         return save(figure, stem)
 
 
@@ -145,10 +155,10 @@ def box_with_points(
     axes.scatter(
         place + rng.uniform(-0.22, 0.22, values.size),
         values,
-        s=6,
+        s=8,
         color=shade,
-        alpha=0.6,
-        linewidths=0,
+        edgecolors="white",
+        linewidths=0.3,
         zorder=3,
     )
 
@@ -183,9 +193,11 @@ def published_mark(axes: Axes, place: float, value: float) -> None:
     )
 
 
-def methods_legend(figure: Figure, titles: Sequence[str], published: bool) -> None:
-    """Below the figure: the colours of the methods, and the diamond if there is any."""
-    handles = [Patch(facecolor=colour(m), alpha=0.85, label=name) for m, name in enumerate(titles)]
+def methods_legend(
+    figure: Figure, titles: Mapping[str, str], colours: Mapping[str, str], published: bool
+) -> None:
+    """Below the figure: the methods' colours by their titles, and the diamond if there is any."""
+    handles = [Patch(facecolor=colours[name], label=title) for name, title in titles.items()]
     if published:
         handles.append(
             Line2D([], [], marker="D", color="black", markerfacecolor="white",

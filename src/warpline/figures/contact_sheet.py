@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from warpline.cases.organs import ORGANS
 from warpline.figures.panels import Window, frame, orient, place, scale_bar, size_of, stroke
-from warpline.figures.style import PALETTE, in_words, legend_columns, new_figure
+from warpline.figures.style import PALETTE, area, in_words, legend_columns, new_figure
 from warpline.images.views import View
 from warpline.segmentation.noisy_labels import ANNOTATED, PREDICTED
 
@@ -162,9 +162,7 @@ def draw_case(axes: Axes, panel: CasePanel) -> None:
 def _handles(panels: Sequence[CasePanel]) -> list[Patch | Line2D]:
     """Organs in their order, then the kinds of lines, as far as there are any."""
     organs = set().union(*(panel.organs() | set(panel.dropped) for panel in panels))
-    handles = [
-        Patch(color=_shade(number), label=in_words(ORGANS[number - 1])) for number in sorted(organs)
-    ]
+    handles = [area(_shade(number), in_words(ORGANS[number - 1])) for number in sorted(organs)]
     sources = {panel.sources[number] for panel in panels for number in panel.organs()}
     handles += [
         Line2D([], [], color="black", linewidth=1.2, linestyle=line, label=source)

@@ -18,10 +18,12 @@ from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
+    METRICS,
     OfPairs,
     announce,
     choose_pairs,
     records_of_figure,
+    scores,
     view_and_window,
 )
 from warpline.figures.panels import (
@@ -40,7 +42,7 @@ from warpline.figures.style import new_figure, save, style
 from warpline.images.views import View
 
 PANEL = 1.75  # inches, the width of a panel
-GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.05, 0.3, 0.28, 0.12, 0.85
+GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.05, 0.46, 0.28, 0.12, 0.85
 BETWEEN = 0.14  # two pairs
 
 
@@ -75,8 +77,8 @@ class Example:
         return (image - self.fixed for image in self.deformed.values())
 
 
-def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
-    """The figure of a paper file; `sources`: the fields of `OfPairs`."""
+def draw(figure: FigureEntry, stem: str | os.PathLike, *, intensity: str, **sources: Any) -> None:
+    """The figure of a paper file; `intensity`: the images' unit, `sources`: those of `OfPairs`."""
     given, titles = OfPairs(**sources), figure.titles
     records = records_of_figure(figure, given.records)
     examples = []
@@ -87,15 +89,11 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
             title: read_field(given.file(method, pair, ".nii.gz"))
             for method, title in titles.items()
         }
-        own = records[(records["fixed"] == pair[0]) & (records["moving"] == pair[1])]
-        means = own[own["metric"] == "tre"].groupby("method")["value"].mean()
-        notes = {
-            title: f"TRE {means[method]:.1f} mm"
-            for method, title in titles.items()
-            if method in means
-        }
-        examples.append(example(rule, fixed, moving, fields, plane=figure.plane, notes=notes))
-    difference_figure(examples, stem, unit=given.unit)
+        said = scores(records, pair, ["tre"])
+        notes = {title: said[method] for method, title in titles.items() if method in said}
+        name = rule if rule == "first" else f"{rule} {METRICS['tre']} by\n{titles[figure.last]}"
+        examples.append(example(name, fixed, moving, fields, plane=figure.plane, notes=notes))
+    difference_figure(examples, stem, unit=given.unit, intensity=intensity)
 
 
 def example(
@@ -139,7 +137,7 @@ def example(
 
 
 def difference_figure(
-    examples: Sequence[Example], stem: str | os.PathLike, *, unit: str = "mm"
+    examples: Sequence[Example], stem: str | os.PathLike, *, unit: str = "mm", intensity: str = ""
 ) -> list[Path]:
     """Draw two rows a pair: fixed and deformed images; moving image and differences.
 
@@ -155,6 +153,8 @@ def difference_figure(
         The files' path without suffix.
     unit
         What a length of 1 on the cases' grids is.
+    intensity
+        The unit of the images' values, if they have one.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def difference_figure(
         The PNG and the SVG.
     """
     with style():
-        return save(_compose(examples, unit), stem)
+        return save(_compose(examples, unit, intensity), stem)
 
 
 def difference_range(examples: Sequence[Example]) -> float:
@@ -175,7 +175,7 @@ def difference_range(examples: Sequence[Example]) -> float:
     return max(float(np.percentile(np.concatenate(first), 99)), float(least))
 
 
-def _compose(examples: Sequence[Example], unit: str) -> Figure:
+def _compose(examples: Sequence[Example], unit: str, intensity: str) -> Figure:
     """Panels edge to edge, in inches: every pair has its window's own proportions."""
     titles = list(examples[0].deformed)
     sizes = [size_of(e.window) for e in examples]
@@ -211,5 +211,6 @@ def _compose(examples: Sequence[Example], unit: str) -> Figure:
     left = LEFT + (1 + len(titles)) * (PANEL + GAP) + 0.03
     first = heights[0]
     within = place(figure, left, HEADING + first + GAP, 0.1, first)
-    bar_within(figure, ScalarMappable(norm, "gray"), within, "deformed − fixed", extend="both")
+    label = "deformed − fixed" + (f" ({intensity})" if intensity else "")
+    bar_within(figure, ScalarMappable(norm, "gray"), within, label, extend="both")
     return figure

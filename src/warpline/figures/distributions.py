@@ -13,7 +13,7 @@ from warpline.errors import WarplineError
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
-from warpline.figures.style import colour, new_figure, save, style
+from warpline.figures.style import new_figure, save, shades, style
 
 
 def draw(
@@ -21,6 +21,7 @@ def draw(
     stem: str | os.PathLike,
     *,
     records: str,
+    colours: Mapping[str, int],
     published: Mapping[str, Mapping[str, float]],
 ) -> None:
     """The figure of a paper file; `records` is a file, `published` see below."""
@@ -30,6 +31,7 @@ def draw(
         figure.titles,
         stem,
         published=published,
+        colours=colours,
     )
 
 
@@ -40,6 +42,7 @@ def score_distributions(
     stem: str | os.PathLike,
     *,
     published: Mapping[str, Mapping[str, float]] | None = None,
+    colours: Mapping[str, int] | None = None,
 ) -> list[Path]:
     """A panel a metric, in it a box and the pairs' points for every method.
 
@@ -55,6 +58,8 @@ def score_distributions(
         The files' path without suffix.
     published
         Metric → method id → published mean.
+    colours
+        Method id → its place among the colours; in the order of drawing, if None.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def score_distributions(
     WarplineError
         If no record has one of the metrics for any of the methods.
     """
-    published = published or {}
+    published, own_shades = published or {}, shades(methods, colours)
     with style():
         width = max(0.9, 0.34 * len(methods)) + 1.0
         figure = new_figure(max(5.0, width * len(metrics)), 3.2)
@@ -84,7 +89,7 @@ def score_distributions(
             for place, method in enumerate(methods):
                 values = chosen[chosen["method"] == method].groupby(PAIR)["value"].mean()
                 if len(values):
-                    box_with_points(axes, values.to_numpy(float), place, colour(place), rng)
+                    box_with_points(axes, values.to_numpy(float), place, own_shades[method], rng)
             for place, method in enumerate(methods):
                 if method in published.get(metric, {}):
                     published_mark(axes, place, published[metric][method])
@@ -92,5 +97,5 @@ def score_distributions(
             axes.set_xlim(-0.7, len(methods) - 0.3)
             axes.grid(axis="y", color="#E2E2E2", linewidth=0.7)
             axes.set_title(title)
-        methods_legend(figure, list(methods.values()), any(map(bool, published.values())))
+        methods_legend(figure, methods, own_shades, any(map(bool, published.values())))
         return save(figure, stem)

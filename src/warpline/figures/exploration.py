@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,9 @@ from scipy.stats import spearmanr
 
 from warpline.cases.exploration import Slice, of_cases, read_slices, shown
 from warpline.figures.entry import FigureEntry
+from warpline.figures.sheet import WINDOW, Row, sheet, words
 from warpline.figures.style import colour, new_figure, save, style
 
-WINDOW = (-1000.0, 400.0)  # HU: air black, bone white
-PANEL, WIDEST = 1.9, 7.6  # inches: a panel's longer side, a sheet's width
-GAP, MARGIN, ROW_TITLE, LINE = 0.08, 0.08, 0.75, 0.15
 STAGES = {"before": "Before", "clipped": "After clipping"}
 PLANES = ("axial", "coronal", "sagittal")
 
@@ -120,44 +117,35 @@ def _scans(number: int) -> str:
 # Slices -----------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Row:
-    """Panels beside each other; `notes` stand below each of them."""
-
-    title: str
-    panels: list[Slice]
-    notes: list[str] = field(default_factory=list)
-
-
 def _examples(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
     cases = shown(records)["examples"]
     levels = {"high": "70 %", "axial": "50 %", "low": "30 %"}
     rows = [
-        _Row(f"{part}\nof height", [slices[f"{case}/before/{level}"] for case in cases])
+        Row(f"{part}\nof height", [slices[f"{case}/before/{level}"] for case in cases])
         for level, part in levels.items()
     ]
-    return _sheet(rows, [_short(case) for case in cases])
+    return sheet(rows, [_short(case) for case in cases], planes=["axial"])
 
 
 def _axes(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
     rows = [
-        _Row(_short(case), [slices[f"{case}/before/{plane}"] for plane in PLANES])
+        Row(_short(case), [slices[f"{case}/before/{plane}"] for plane in PLANES])
         for case in shown(records)["axes"]
     ]
-    return _sheet(rows, ["z (axial)", "y (coronal)", "x (sagittal)"])
+    return sheet(rows, ["z (axial)", "y (coronal)", "x (sagittal)"], planes=PLANES)
 
 
 def _extremes(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
     cases, norms = shown(records)["extremes"], of_cases(records, "frobenius")
     names = ("Least\nintense", "Most\nintense") if len(cases) > 1 else ("The only\nscan",)
     rows = [
-        _Row(
+        Row(
             f"{name}\n{norms[case] / 1000:,.0f}·10³ HU",
             [slices[f"{case}/before/{plane}"] for plane in PLANES],
         )
         for name, case in zip(names, cases, strict=True)
     ]
-    return _sheet(rows, ["Axial", "Coronal", "Sagittal"])
+    return sheet(rows, ["Axial", "Coronal", "Sagittal"], planes=PLANES)
 
 
 def _backgrounds(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
@@ -167,31 +155,32 @@ def _backgrounds(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
         own = [case for case in cases if numbers[case] == number]
         title = f"{number:.0f} value{'' if number == 1 else 's'}\n{_scans(count)}"
         panels = [slices[f"{case}/before/axial"] for case in own]
-        rows.append(_Row(title, panels, [_layout(records, case, "before") for case in own]))
+        rows.append(Row(title, panels, [_layout(records, case, "before") for case in own]))
     absent = [word for k, word in ((1, "one"), (2, "two")) if k not in set(numbers)]
     plural = "value" if absent == ["one"] else "values"
     note = f"No scan has {' or '.join(absent)} background {plural}." if absent else ""
-    return _sheet(rows, [], window=_wide(records), note=note)
+    return sheet(rows, [], planes=["axial"], window=_wide(records), note=note)
 
 
 def _clipping(records: pd.DataFrame, slices: Mapping[str, Slice]) -> Figure:
     chosen = shown(records)["clipping"]
     if not chosen:
-        return _words("No scan has two background values that were clipped to one.")
+        return words("No scan has two background values that were clipped to one.")
     case = chosen[0]
     axial = {stage: slices[f"{case}/{stage}/axial"] for stage in STAGES}
     part = _telling_row(axial["before"], records, case)
     rows = [
-        _Row(
+        Row(
             title.replace(" ", "\n"),
             [slices[f"{case}/{stage}/{plane}"] for plane in PLANES],
             [_layout(records, case, stage)],
         )
         for stage, title in STAGES.items()
     ]
-    figure = _sheet(
+    figure = sheet(
         rows,
         ["Axial", "Coronal", "Sagittal"],
+        planes=PLANES,
         window=_wide(records[records["case"] == case]),
         below=2.3,
     )
@@ -251,84 +240,6 @@ def _wide(records: pd.DataFrame) -> tuple[float, float]:
 def _short(case: str) -> str:
     """The end of an id too long for a heading."""
     return case if len(case) <= 12 else f"…{case[-6:]}"
-
-
-def _sheet(
-    rows: Sequence[_Row],
-    columns: Sequence[str],
-    *,
-    window: tuple[float, float] = WINDOW,
-    note: str = "",
-    below: float = 0.0,
-) -> Figure:
-    """Rows of slices at one scale in mm, each in the middle of its cell.
-
-    Parameters
-    ----------
-    columns
-        Headings, if any.
-    window
-        HU that are black and white.
-    note
-        A sentence below.
-    below
-        Inches left free below.
-    """
-    widths = [
-        max(row.panels[k].size[1] for row in rows if k < len(row.panels))
-        for k in range(max(len(row.panels) for row in rows))
-    ]
-    heights = [max(panel.size[0] for panel in row.panels) for row in rows]
-    room = WIDEST - ROW_TITLE - 2 * MARGIN - GAP * (len(widths) - 1)
-    unit = min(PANEL / max(*widths, *heights), room / sum(widths))
-    notes = [
-        LINE * max([text.count("\n") + 1 for text in row.notes], default=0) + GAP for row in rows
-    ]
-    heading = 0.25 if columns else 0.0
-    width = ROW_TITLE + 2 * MARGIN + GAP * (len(widths) - 1) + unit * sum(widths)
-    width = max(width, 0.075 * len(note) + 2 * MARGIN)
-    height = 2 * MARGIN + heading + unit * sum(heights) + sum(notes) + below + (LINE if note else 0)
-    figure = new_figure(width, height, layout=None)
-    top = MARGIN + heading
-    for row, tallest, text in zip(rows, heights, notes, strict=True):
-        left = MARGIN + ROW_TITLE
-        middle = 1 - (top + tallest * unit / 2) / height
-        figure.text(
-            (MARGIN + ROW_TITLE / 2 - 0.03) / width, middle, row.title,
-            ha="center", va="center", size=8.5, linespacing=1.3,
-        )  # fmt: skip
-        for k, panel in enumerate(row.panels):
-            high, wide = (unit * n for n in panel.size)
-            x, y = left + (unit * widths[k] - wide) / 2, top + (unit * tallest - high) / 2
-            axes = figure.add_axes(
-                (x / width, 1 - (y + high) / height, wide / width, high / height)
-            )
-            axes.imshow(
-                panel.pixels, cmap="gray", clim=window, aspect="auto",
-                extent=(0, panel.size[1], panel.size[0], 0),
-            )  # fmt: skip
-            axes.set_axis_off()
-            centre = (left + unit * widths[k] / 2) / width
-            if k < len(row.notes):
-                figure.text(
-                    centre, 1 - (top + unit * tallest + 0.03) / height, row.notes[k],
-                    ha="center", va="top", size=7.5,
-                )  # fmt: skip
-            if row is rows[0] and columns:
-                figure.text(centre, 1 - (MARGIN + 0.1) / height, columns[k], ha="center",
-                            va="center", size=9)  # fmt: skip
-            left += unit * widths[k] + GAP
-        top += unit * tallest + text
-    if note:
-        figure.text(0.5, MARGIN / height, note, ha="center", va="bottom", size=9)
-    return figure
-
-
-def _words(text: str) -> Figure:
-    """A figure that says why there is nothing to show."""
-    figure = new_figure(5.0, 1.2)
-    figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
-    return figure
 
 
 PLOTS: dict[str, Callable[[pd.DataFrame, Mapping[str, Slice]], Figure]] = {

@@ -46,6 +46,7 @@ from warpline.images.views import View
 
 PANEL = 2.3  # inches
 COLUMNS = ("Landmarks", "Displacement", "Jacobian determinant", "Spread")
+UNITS = ("", "length (mm)", "1: volume kept, black: ≤ 0", "standard deviation (mm)")
 GOAL, FOUND = "#F0E442", "#56B4E9"  # of the moving landmarks, and of where the fixed ones are taken
 
 
@@ -155,7 +156,7 @@ def compose(fixed: Case, moving: Case, rows: Sequence[Registered], plane: str) -
         panel.set_title(name)
     orient(axes[0, 0], view)
     scale_bar(axes[0, 0], window, "mm")
-    for column, (key, unit) in enumerate(zip(keys, ("", "mm", "", "mm"), strict=False)):
+    for column, (key, unit) in enumerate(zip(keys, UNITS, strict=False)):
         if key is not None:
             bar_below(figure, key, list(axes[:, column]), unit, pad=0.02, aspect=16)
     handles = [
@@ -164,7 +165,14 @@ def compose(fixed: Case, moving: Case, rows: Sequence[Registered], plane: str) -
             [], [], s=22, facecolors="none", edgecolors=GOAL, label="moving landmark"
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=2, labelcolor="#333333")
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=2,
+        frameon=True,
+        facecolor="#333333",  # the landmarks' colours are made for grey images
+        labelcolor="white",
+    )
     return figure
 
 

@@ -19,6 +19,7 @@ from warpline.images.views import PLANES, View
 from warpline.plan.pairs import pair_name
 
 METRICS = {"tre": "TRE", "dice": "Dice"}
+WORDS = {"tre": "TRE {:.1f} mm", "dice": "Dice {:.2f}"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,17 @@ def choose_pairs(
             pair = order[{"best": 0, "median": (len(order) - 1) // 2, "worst": -1}[rule]]
         if pair not in found.values():
             found[rule] = pair
+    return found
+
+
+def scores(records: pd.DataFrame, pair: tuple[str, str], metrics: Sequence[str]) -> dict[str, str]:
+    """Method → a pair's mean of the first of the metrics that it has, in words."""
+    own = records[(records["fixed"] == pair[0]) & (records["moving"] == pair[1])]
+    found: dict[str, str] = {}
+    for metric in metrics:
+        means = own[own["metric"] == metric].groupby("method")["value"].mean().dropna()
+        for method, mean in means.items():
+            found.setdefault(str(method), WORDS[metric].format(mean))
     return found
 
 

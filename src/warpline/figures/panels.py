@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from warpline.fields.physical import DisplacementField
+from warpline.figures.style import FRAME
 from warpline.images.views import View
 
-FRAME = "#AAAAAA"
 LINES = 26  # of a deformation grid along the window's longer side
 JACOBIAN_RANGE = (0.0, 2.0)
 FOLD = "#000000"

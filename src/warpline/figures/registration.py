@@ -15,10 +15,27 @@ from warpline.cases.case import Case
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
-from warpline.figures.pairs import OfPairs, announce, choose_pairs, records_of_figure
-from warpline.figures.panels import bar_within, beside, frame, orient, place, scale_bar, size_of
+from warpline.figures.pairs import OfPairs, announce, choose_pairs, records_of_figure, scores
+from warpline.figures.panels import (
+    bar_within,
+    beside,
+    frame,
+    orient,
+    place,
+    scale_bar,
+    size_of,
+    write,
+)
 from warpline.figures.scene import Panel, Scene
-from warpline.figures.style import colour, in_words, legend_columns, new_figure, save, style
+from warpline.figures.style import (
+    area,
+    in_words,
+    label_colour,
+    legend_columns,
+    new_figure,
+    save,
+    style,
+)
 
 PANEL = 2.1  # inches, the longer side of a panel
 GAP, LEFT, HEADING, BOTTOM, RIGHT = 0.06, 0.42, 0.3, 0.4, 0.95
@@ -39,7 +56,10 @@ def draw(
     }
     fixed, moving = given.read(pair)
     names = {int(value): title for value, title in labels.items()}
-    registration_figure(fixed, moving, fields, names, stem, plane=figure.plane, unit=given.unit)
+    said = scores(records, pair, ["dice", "tre"])
+    notes = {each.title: said[each.method] for each in figure.experiments if each.method in said}
+    look = {"plane": figure.plane, "unit": given.unit, "notes": notes}
+    registration_figure(fixed, moving, fields, names, stem, **look)
 
 
 def registration_figure(
@@ -51,6 +71,7 @@ def registration_figure(
     *,
     plane: str = "sagittal",
     unit: str = "mm",
+    notes: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Draw what each method makes of one pair.
 
@@ -75,12 +96,15 @@ def registration_figure(
         mass (of the mask, if there are no labels).
     unit
         What a length of 1 on the cases' grids is.
+    notes
+        Method's title → what is written into its deformed image.
 
     Returns
     -------
     list of Path
         The PNG and the SVG.
     """
+    notes = notes or {}
     scene = Scene(fixed, moving, labels, plane, unit)
     moving_panels, fixed_panels = scene.before(), scene.target()
     if len(fields) == 1:
@@ -92,6 +116,7 @@ def registration_figure(
         ]
         headings = {0: ("Moving", "Fixed", "Deformed", "Deformation grid")}
         names = [title, ""]
+        written = {(0, 2): notes.get(title, "")}
     else:
         rows = [[moving_panels[0], fixed_panels[0], moving_panels[1], fixed_panels[1]]]
         rows += [scene.registered(field) for field in fields.values()]
@@ -100,8 +125,9 @@ def registration_figure(
             1: ("Deformed", "Deformed, labels", "Deformation grid", "Jacobian"),
         }
         names = ["", *fields]
+        written = {(k + 1, 0): notes.get(title, "") for k, title in enumerate(fields)}
     with style():
-        return save(_compose(scene, rows, headings, names), stem)
+        return save(_compose(scene, rows, headings, names, written), stem)
 
 
 def _compose(
@@ -109,6 +135,7 @@ def _compose(
     rows: Sequence[Sequence[Panel]],
     headings: Mapping[int, Sequence[str]],
     names: Sequence[str],
+    written: Mapping[tuple[int, int], str],
 ) -> Figure:
     """Panels edge to edge, in inches: every panel has the window's own proportions."""
     width, height = size_of(scene.window)
@@ -130,6 +157,7 @@ def _compose(
             axes = place(figure, LEFT + column * (w + GAP), tops[position], w, h)
             drawn = draw(axes)
             frame(axes, scene.window)
+            write(axes, written.get((position, column), ""))
             if position in headings:
                 axes.set_title(headings[position][column], pad=5)
             if position == column == 0:
@@ -159,7 +187,7 @@ def _compose(
 
 def _legend(present: Mapping[int, str]) -> list[Patch]:
     """One patch a label, and the outline's; none without labels."""
-    handles = [Patch(color=colour(k), label=in_words(name)) for k, name in present.items()]
+    handles = [area(label_colour(k), in_words(name)) for k, name in present.items()]
     if handles:
         handles.append(Patch(facecolor="none", edgecolor="black", label="outline: fixed"))
     return handles

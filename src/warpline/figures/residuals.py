@@ -14,7 +14,7 @@ from warpline.errors import WarplineError
 from warpline.figures.boxplots import PAIR, box_with_points, methods_legend, published_mark
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import records_of_figure
-from warpline.figures.style import colour, new_figure, save, style
+from warpline.figures.style import new_figure, save, shades, style
 
 GRID = "#E2E2E2"
 REFERENCE_LINE = {"color": "#555555", "linewidth": 0.9, "zorder": 1}
@@ -25,6 +25,7 @@ def draw(
     stem: str | os.PathLike,
     *,
     records: str,
+    colours: Mapping[str, int],
     published: Mapping[str, Mapping[str, float]],
 ) -> None:
     """The figure of a paper file; `records` is a file, `published` has means of ``tre``."""
@@ -35,6 +36,7 @@ def draw(
         before=figure.before,
         capture_range=figure.capture_range,
         published=published.get("tre"),
+        colours=colours,
     )
 
 
@@ -75,6 +77,7 @@ def residual_figure(
     before: str,
     capture_range: float | None = None,
     published: Mapping[str, float] | None = None,
+    colours: Mapping[str, int] | None = None,
 ) -> list[Path]:
     """Boxes of all landmarks' distances, and each method's against the distances before it.
 
@@ -92,6 +95,8 @@ def residual_figure(
         mm; a dashed line where distances before registration pass it.
     published
         Method id → published mean.
+    colours
+        Method id → its place among the colours; in the order of drawing, if None.
 
     Returns
     -------
@@ -105,11 +110,12 @@ def residual_figure(
     """
     table = by_landmark(records, "tre", list(methods))
     others = [method for method in methods if method != before]
+    own_shades = shades(methods, colours)
     with style():
         figure = new_figure(2.2 + 0.35 * len(methods) + 2.3 * len(others), 3.0)
         widths = [1.2 + 0.35 * len(methods), *[2.3] * len(others)]
         panels = np.atleast_1d(figure.subplots(1, 1 + len(others), width_ratios=widths))
-        boxes(panels[0], table, published or {})
+        boxes(panels[0], table, published or {}, own_shades)
         panels[0].set_title(f"n = {len(table)} landmarks", loc="left")
         start, end = table[before].to_numpy(float), table[others].to_numpy(float)
         right, top = 1.04 * start.max(), 1.04 * max(end.max(initial=0.0), start.max())
@@ -117,22 +123,27 @@ def residual_figure(
             axes.plot([0, max(right, top)], [0, max(right, top)], **REFERENCE_LINE)
             if capture_range is not None:
                 axes.axvline(capture_range, linestyle="--", **REFERENCE_LINE)
-            points(axes, start, table[method].to_numpy(float), colour([*methods].index(method)))
+            points(axes, start, table[method].to_numpy(float), own_shades[method])
             axes.set(xlim=(0, right), ylim=(0, top), xlabel=f"before: {methods[before]} (mm)")
             axes.set_title(methods[method], loc="left")
             if position:
                 axes.tick_params(labelleft=False)
             else:
                 axes.set_ylabel("distance after registration (mm)")
-        methods_legend(figure, list(methods.values()), bool(published))
+        methods_legend(figure, methods, own_shades, bool(published))
         return save(figure, stem)
 
 
-def boxes(axes: Axes, table: pd.DataFrame, published: Mapping[str, float]) -> None:
+def boxes(
+    axes: Axes,
+    table: pd.DataFrame,
+    published: Mapping[str, float],
+    colours: Mapping[str, str],
+) -> None:
     """A box and all landmarks for every column of `by_landmark`, and the published means."""
     rng = np.random.default_rng(0)
     for place, method in enumerate(table.columns):
-        box_with_points(axes, table[method].to_numpy(float), place, colour(place), rng)
+        box_with_points(axes, table[method].to_numpy(float), place, colours[method], rng)
     for place, method in enumerate(table.columns):
         if method in published:
             published_mark(axes, place, published[method])
@@ -145,5 +156,5 @@ def boxes(axes: Axes, table: pd.DataFrame, published: Mapping[str, float]) -> No
 
 def points(axes: Axes, x: np.ndarray, y: np.ndarray, shade: str) -> None:
     """One point a landmark."""
-    axes.scatter(x, y, s=8, color=shade, alpha=0.55, linewidths=0, zorder=3)
+    axes.scatter(x, y, s=10, color=shade, edgecolors="white", linewidths=0.3, zorder=3)
     axes.grid(color=GRID, linewidth=0.7)

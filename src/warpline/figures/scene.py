@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from warpline.cases.case import Case
 from warpline.fields.physical import DisplacementField
 from warpline.figures.panels import Window, draw_grid, draw_jacobian, limits
-from warpline.figures.style import colour
+from warpline.figures.style import label_colour
 from warpline.images.views import View
 
 Panel = Callable[[Axes], ScalarMappable | None]
@@ -138,7 +138,7 @@ def _draw_labels(
     x, y = np.arange(plane.shape[1]) * width, np.arange(plane.shape[0]) * height
     shade = np.zeros((*plane.shape, 4))
     for k, value in enumerate(labels):
-        shade[plane == value] = (*to_rgb(colour(k)), 0.55)
+        shade[plane == value] = (*to_rgb(label_colour(k)), 0.55)
         if outlines is not None and (outlines == value).any():
             inside = (outlines == value).astype(float)
             axes.contour(x, y, inside, [0.5], colors="white", linewidths=1.6)

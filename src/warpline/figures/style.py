@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from warpline.files import atomic_path
 
 DPI = 200
-# Okabe and Ito 2008, then Tol's muted scheme: told apart with any colour vision.
+# Methods, and all else that is a line or a point on white: at least 3:1 against it, and told apart
+# with any colour vision by the first eight, which few figures go beyond.
+METHODS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#C46A9C",
+    "#332288",
+    "#8A6D00",
+    "#882255",
+    "#3A96B4",
+    "#5A1E00",
+    "#7A7AFF",
+    "#117733",
+    "#AA4499",
+)
+UNREGISTERED = "#6E6E6E"
+FRAME = "#8C8C8C"
+# Labels over images, where areas are told apart on grey: Okabe and Ito 2008, then Tol's muted
+# scheme.
 PALETTE = (
     "#0072B2",
     "#E69F00",
@@ -55,8 +76,23 @@ def style() -> Iterator[None]:
 
 
 def colour(position: int) -> str:
-    """The palette's colours, over and over."""
+    """The colours of methods, over and over; grey at -1."""
+    return UNREGISTERED if position < 0 else METHODS[position % len(METHODS)]
+
+
+def shades(methods: Iterable[str], places: Mapping[str, int] | None = None) -> dict[str, str]:
+    """Method → colour, by its place of `warpline.plan.colours`, or in the order given."""
+    return {name: colour(places[name] if places else k) for k, name in enumerate(methods)}
+
+
+def label_colour(position: int) -> str:
+    """The colours of labels, over and over."""
     return PALETTE[position % len(PALETTE)]
+
+
+def area(shade: str, label: str, **more: Any) -> Patch:
+    """A legend's patch of a colour that may be pale: with a dark rim."""
+    return Patch(facecolor=shade, edgecolor="#444444", linewidth=0.5, label=label, **more)
 
 
 def legend_columns(names: Sequence[str], width: float) -> int:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from warpline.cases.case import read_case
 from warpline.figures.entry import FigureEntry
+from warpline.figures.panels import orient, scale_bar
 from warpline.figures.style import colour, new_figure, save, style
 from warpline.images.grid import Grid, Image
 from warpline.images.views import View
@@ -86,6 +87,9 @@ def _compose(
         drawn = _map(place, image, view, magnitudes[name], limit)
         place.set_title(f"{name} frequency")
         if position == 0:
+            orient(place, view)
+            scale_bar(place, view.extent, "mm")
+            place.set(xlim=view.extent[:2], ylim=view.extent[2:])
             place.set_ylabel(f"{view.plane} slice")
     bar = top.colorbar(drawn, ax=list(axes), shrink=0.9, pad=0.01)
     bar.set_label("|u| in mm")

@@ -31,6 +31,8 @@ class Catalog:
     root
         The project's folder, with ``config/`` and ``workflow/schemas/``; or with it a folder of
         one's own.
+    sources
+        What the configuration was merged from, for errors; see `ConfigFiles`.
 
     Raises
     ------
@@ -38,9 +40,14 @@ class Catalog:
         If the configuration is not valid; when a file is asked for, if that is not.
     """
 
-    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike | Places = "."):
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        root: str | os.PathLike | Places = ".",
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         self.places = root if isinstance(root, Places) else Places(Path(root))
-        self._files = ConfigFiles(config, self.places)
+        self._files = ConfigFiles(config, self.places, sources)
         self._methods = Methods(self._files)
         self._datasets = Datasets(self._files, self._methods)
         self._papers = Papers(self._files, self._datasets, self._methods)

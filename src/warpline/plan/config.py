@@ -108,19 +108,21 @@ def validate(value: Mapping[str, Any], schema: Mapping[str, Any], where: object)
         known one.
     """
     result = copy.deepcopy(dict(value))
-    validator = _DefaultingValidator(schema)
-    problems = [
-        line
-        for error in sorted(validator.iter_errors(result), key=lambda e: list(map(str, e.path)))
-        for line in _explain(error)
-    ]
-    if problems:
+    found = problems(result, schema)
+    if found:
         raise WarplineError(
-            "The configuration is not valid:\n    " + "\n    ".join(problems),
+            "The configuration is not valid:\n    " + "\n    ".join(found),
             where=where,
-            do="Correct the keys above; config/README.md lists them all.",
+            do="Correct the keys above; docs/reference/configuration.md lists them all.",
         )
     return result
+
+
+def problems(value: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Every violation of a schema in a line; its defaults are filled into `value`."""
+    errors = _DefaultingValidator(schema).iter_errors(value)
+    order = sorted(errors, key=lambda error: list(map(str, error.path)))
+    return [line for error in order for line in _explain(error)]
 
 
 def _explain(error: jsonschema.ValidationError) -> Iterator[str]:

@@ -108,6 +108,7 @@ def _figure(module: str, **sources: str) -> Figure:
     return Figure(f"warpline.figures.{module}:draw", sources)
 
 
+_OF_RECORDS = {"records": "records", "colours": "colours"}
 _OF_FIELDS = {
     "records": "records",
     "folders": "case folders",
@@ -116,12 +117,10 @@ _OF_FIELDS = {
 }
 FIGURES = {
     "architecture": _figure("architecture", network="network", shape="grid shape"),
-    "axis_scatter": _figure("axis_scatter", records="records", published="published, each axis"),
-    "boxplot": _figure("boxplots", records="records", published="published"),
-    "differences": _figure("differences", **_OF_FIELDS),
-    "distributions": _figure(
-        "distributions", records="records", published="published, each metric"
-    ),
+    "axis_scatter": _figure("axis_scatter", **_OF_RECORDS, published="published, each axis"),
+    "boxplot": _figure("boxplots", **_OF_RECORDS, published="published"),
+    "differences": _figure("differences", **_OF_FIELDS, intensity="intensity"),
+    "distributions": _figure("distributions", **_OF_RECORDS, published="published, each metric"),
     "embedding": _figure("embedding", **_OF_FIELDS),
     "exploration": _figure("exploration", exploration="exploration", slices="slices"),
     "landmarks": _figure("landmarks", **_OF_FIELDS),
@@ -132,7 +131,7 @@ FIGURES = {
         limits="limits of organs",
     ),
     "registration": _figure("registration", **_OF_FIELDS, labels="labels"),
-    "residuals": _figure("residuals", records="records", published="published, landmarks"),
+    "residuals": _figure("residuals", **_OF_RECORDS, published="published, landmarks"),
     "synthetic": _figure("synthetic", folder="case folder"),
 }
 # Beside them each paper with a training has its learning curves.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
-from warpline.plan.config import at_scale, merge, read_yaml, validate
+from warpline.plan.config import at_scale, merge, problems, read_yaml, validate
 from warpline.plan.places import Places, project_folder
 from warpline.plan.rehearsal import rehearsed
 from warpline.registry import suggestion
@@ -23,6 +24,9 @@ class ConfigFiles:
         The merged configuration (files and command line).
     places
         The project's folder, with ``config/`` and ``workflow/schemas/``, and one's own.
+    sources
+        What the configuration was merged from, the most explicit last: how one names it, and what
+        it says; for errors.
 
     Raises
     ------
@@ -30,8 +34,13 @@ class ConfigFiles:
         If the configuration is not valid, or overrides what is not there.
     """
 
-    def __init__(self, config: Mapping[str, Any], places: Places):
-        self.places = places
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        places: Places,
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
+        self.places, self._sources = places, sources or {}
         self._schemas: dict[str, dict[str, Any]] = {}
         words = {"true": True, "false": False}  # as --config gives them
         switches = [
@@ -41,8 +50,7 @@ class ConfigFiles:
         ]
         config = {k: words.get(v, v) if k in switches else v for k, v in config.items()}
         self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
-        told = f"{places.told(places.config_file)} and --config"
-        self.config = validate(config, self.schema("config"), told)
+        self.config = validate(config, self.schema("config"), self._blamed(config))
         self.config["studies"] = {**self._own_studies(), **self.config["studies"]}
         self.scale: str = self.config["scale"]
         if self.config["rehearse"]:
@@ -57,6 +65,26 @@ class ConfigFiles:
                     where="key 'studies' of the configuration",
                     do="Give it another name.",
                 )
+
+    def _blamed(self, config: Mapping[str, Any]) -> str:
+        """Which of the sources has what is wrong with the configuration; all, if none has."""
+        schema = self.schema("config")
+        wrong = set(problems(copy.deepcopy(dict(config)), schema))
+        names = [
+            name
+            for name, said in self._sources.items()
+            if wrong & set(problems(copy.deepcopy(dict(said)), schema))
+        ]
+        return " and ".join(names) or f"{self.places.told(self.places.config_file)} and --config"
+
+    def _overrides(self, kind: str, name: str) -> str:
+        """Where an override stands that is laid over a file."""
+        named = [
+            source
+            for source, said in self._sources.items()
+            if name in ((said.get("override") or {}).get(kind) or {})
+        ]
+        return f"key 'override.{kind}.{name}' of {' and '.join(named) or 'the configuration'}"
 
     def schema(self, name: str) -> dict[str, Any]:
         """The JSON schema of a kind of file."""
@@ -87,7 +115,9 @@ class ConfigFiles:
         """The file of a kind with this name, as errors name it."""
         return self.places.told(self.path(kind, name))
 
-    def raw(self, kind: str, name: str, children: tuple[str, ...] = ()) -> dict[str, Any]:
+    def raw(
+        self, kind: str, name: str, children: tuple[str, ...] = (), overridden: bool = True
+    ) -> dict[str, Any]:
         """A file of config/<kind> laid over the one that it extends, under this run's override."""
         if name in children:
             raise WarplineError(
@@ -98,7 +128,8 @@ class ConfigFiles:
         raw = read_yaml(self.path(kind, name, where=child))
         if "extends" in raw:
             raw = merge(self.raw(kind, raw["extends"], (*children, name)), raw)
-        return _overridden(raw, self.config["override"][kind].get(name) or {})
+        override = self.config["override"][kind].get(name)
+        return _overridden(raw, override) if override and overridden else raw
 
     def load(self, kind: str, name: str, schema: str) -> dict[str, Any]:
         """A file of config/<kind> validated as it is at this run's scale."""
@@ -106,6 +137,16 @@ class ConfigFiles:
         if "extends" in raw:
             # So that its own file is blamed for its errors.
             self.load(kind, raw["extends"], schema)
+        try:
+            return self._checked(kind, name, schema, raw)
+        except WarplineError as error:
+            if not self.config["override"][kind].get(name):
+                raise
+            self._checked(kind, name, schema, self.raw(kind, name, overridden=False))
+            place = f"{self._overrides(kind, name)}, over {self.told(kind, name)}"
+            raise WarplineError(error.what, where=place, do=error.do) from None
+
+    def _checked(self, kind: str, name: str, schema: str, raw: dict[str, Any]) -> dict[str, Any]:
         file = self.told(kind, name)
         where = f"{file} (scale {self.scale})"
         checked = validate(raw, self.schema(schema), where)

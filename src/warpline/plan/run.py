@@ -23,6 +23,8 @@ class Run:
         The merged configuration (files and command line).
     root
         The project's folder, or with it a folder of one's own.
+    sources
+        What the configuration was merged from, for errors; see `warpline.plan.loading`.
 
     Raises
     ------
@@ -30,8 +32,13 @@ class Run:
         If anything that the run names is not there or not valid: before any job.
     """
 
-    def __init__(self, config: Mapping[str, Any], root: str | os.PathLike | Places):
-        self.catalog = Catalog(config, root)
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        root: str | os.PathLike | Places,
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
+        self.catalog = Catalog(config, root, sources)
         self.places, self.root = self.catalog.places, self.catalog.places.root
         self.layout = Layout(self.catalog.config["results"])
         self._versions: dict[tuple[str | None, ...], str] = {}

@@ -16,7 +16,7 @@ METHODS = ("identity", "affine", "syn", "warpline")
 
 CONFIG = """\
 # What is run here: the studies of the folder 'studies', on the datasets of the folder 'datasets'.
-# What is not said here has its default; config/README.md of the project lists every key.
+# What is not said here has its default: docs/reference/configuration.md of the project.
 scale: cpu
 papers: []          # papers to reproduce as well, such as estienne2020
 threads: 1          # CPU threads of one registration; several run side by side

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from warpline.plan.colours import colours
 from warpline.plan.experiments import networks_of
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.register import fields_of_row
 from warpline.plan.inputs.weights import history_of
 from warpline.plan.kinds import FIGURE_ENTRY, FIGURES, LEARNING
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
+from warpline.plan.methods import unmarked
 from warpline.plan.run import Run
+
+AIR = -500  # HU; who clips at so low a value has CT
 
 
 def figure_pieces(run: Run, paper: str, explored: bool = False) -> dict[str, dict[str, Any]]:
@@ -34,7 +38,7 @@ def figure_pieces(run: Run, paper: str, explored: bool = False) -> dict[str, dic
     if not explored and networks_of(run.catalog, paper):
         pieces[LEARNING_CURVES] = {
             "spec": {"kind": LEARNING_CURVES},
-            "sources": learning_curve_logs(run, paper),
+            "sources": {"trainings": trainings_shown(run, paper)},
             "inputs": histories(run, paper),
             "draw": LEARNING,
         }
@@ -82,16 +86,31 @@ def drawing_code(run: Run, paper: str, explored: bool = False) -> list[str]:
     return [run.code("figures.py"), *sorted(own)]
 
 
-def learning_curve_logs(run: Run, paper: str) -> dict[str, list[str]]:
-    """Logs of the trainings by the recipe's title, and the dataset's where there are several."""
-    trainings = networks_of(run.catalog, paper)
-    several = len({dataset for dataset, _ in trainings}) > 1
-    found: dict[str, list[str]] = {}
-    for dataset, method in trainings:
-        place = f", {run.catalog.dataset(dataset).spec['title']}" if several else ""
-        title = f"{run.catalog.method(method)['title']}{place}"
-        found.setdefault(title, []).append(history_of(run, dataset, method))
-    return found
+def trainings_shown(run: Run, paper: str) -> list[dict[str, Any]]:
+    """The trainings behind a paper, of one recipe on one dataset each.
+
+    With ``dataset`` (its title), ``title`` (as the paper's rows have it), ``colour``, ``logs`` (one
+    a seed) and ``folds`` (logs of trainings that leave out a fold).
+    """
+    spec = run.catalog.paper(paper)
+    rows = [row for table in spec["tables"].values() for row in table["rows"]]
+    rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
+    titles = {row["method"]: row["title"] for row in reversed(rows) if "method" in row}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for dataset, method in networks_of(run.catalog, paper):
+        name, fold, _ = unmarked(method)
+        training = found.setdefault(
+            (dataset, name),
+            {
+                "dataset": run.catalog.dataset(dataset).spec["title"],
+                "title": titles.get(name) or run.catalog.method(name)["title"],
+                "colour": colours(run.catalog)[name],
+                "logs": [],
+                "folds": [],
+            },
+        )
+        training["folds" if fold else "logs"].append(history_of(run, dataset, method))
+    return list(found.values())
 
 
 def histories(run: Run, paper: str) -> list[str]:
@@ -136,6 +155,27 @@ def frame_unit(run: Run, dataset: str) -> str:
     """What a length of 1 on a dataset's prepared grids is: ``mm`` or ``voxels``."""
     steps = run.catalog.dataset(dataset).spec["prepare"]
     return "voxels" if {"unit_frame": {}} in steps else "mm"
+
+
+def _colours(run: Run, paper: str, spec: dict[str, Any]) -> dict[str, int]:
+    known = colours(run.catalog)
+    return {row["method"]: known[unmarked(row["method"])[0]] for row in spec["experiments"]}
+
+
+def _intensity(run: Run, paper: str, spec: dict[str, Any]) -> str:
+    return intensity_unit(run, _figure_cases(run, spec)[0])
+
+
+def intensity_unit(run: Run, dataset: str) -> str:
+    """``HU`` of a dataset that is prepared as only CT is, and keeps its values; else nothing."""
+    steps = {
+        name: settings or {}
+        for step in run.catalog.dataset(dataset).spec["prepare"]
+        for name, settings in step.items()
+    }
+    low = steps.get("clip", {}).get("low")
+    is_ct = {"segment_lungs", "clip_background"} & set(steps) or (low is not None and low <= AIR)
+    return "HU" if is_ct and not {"rescale", "window", "zscore"} & set(steps) else ""
 
 
 def _exploration(run: Run, paper: str, spec: dict[str, Any]) -> str:
@@ -234,9 +274,11 @@ def _first_training_case(run: Run, spec: dict[str, Any]) -> tuple[str, list[str]
 SOURCES: dict[str, Callable[[Run, str, dict[str, Any]], Any]] = {
     "case folder": _folder,
     "case folders": _folders,
+    "colours": _colours,
     "exploration": _exploration,
     "fields": _fields,
     "grid shape": _shape,
+    "intensity": _intensity,
     "labels": _labels,
     "limits of organs": _limits,
     "network": _network,

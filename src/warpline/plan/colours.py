@@ -1,0 +1,41 @@
+"""Which colour a method has: one, in every figure of all papers and studies of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from warpline.plan.catalog import Catalog, remembered
+from warpline.plan.experiments import networks_of
+from warpline.plan.methods import unmarked
+
+UNREGISTERED = "identity"
+
+
+@remembered
+def colours(catalog: Catalog) -> dict[str, int]:
+    """Each method's place among the colours of methods (`warpline.figures.style.METHODS`).
+
+    Methods that a paper or study shows on one dataset have different places, the first to come the
+    lower ones; those that never meet may share one. Unregistered pairs are place -1, which is grey.
+    """
+    groups = [group for paper in catalog.papers for group in _shown(catalog, paper)]
+    found = {UNREGISTERED: -1}
+    for group in groups:
+        for method in group:
+            if method not in found:
+                beside = {other for own in groups if method in own for other in own}
+                taken = {found[other] for other in beside if other in found}
+                found[method] = next(k for k in range(len(found)) if k not in taken)
+    return found
+
+
+def _shown(catalog: Catalog, paper: str) -> Iterable[list[str]]:
+    """The methods of a paper, of its rows and then the networks behind them, by dataset."""
+    spec = catalog.paper(paper)
+    rows = [row for table in spec["tables"].values() for row in table["rows"]]
+    rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
+    names = [(row["dataset"], row["method"]) for row in rows if "method" in row]
+    found: dict[str, dict[str, None]] = {}
+    for dataset, name in (*names, *networks_of(catalog, paper)):
+        found.setdefault(dataset, {})[unmarked(name)[0]] = None
+    return map(list, found.values())
