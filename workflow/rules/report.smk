@@ -138,7 +138,8 @@ rule explorer:
         "../../scripts/explorer.py"
 
 
-if workflow.is_main_process:
+# As a module, the targets are those of the workflow that uses it.
+if workflow.is_main_process and not workflow.modifier.is_module:
     try:
         check_targets(run, targets(), [rule.name for rule in workflow.rules])
     except WarplineError as error:
