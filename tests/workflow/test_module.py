@@ -25,7 +25,7 @@ rule summary:
     output: "results/summary.txt"
     shell: "wc -l {{input}} > {{output}}"
 """
-PLAN = {"phantom", "fetch", "prepare", "register_and_evaluate", "mine_tables", "summary"}
+PLAN = {"phantom", "prepare", "register_and_evaluate", "mine_tables", "summary"}
 
 
 def planned(folder: Path, place: str, **variables: str) -> set[str]:
