@@ -120,6 +120,7 @@ OWN = {
 }
 
 
+@pytest.mark.long
 def test_own_data_get_every_method_with_prealignment_and_a_table(project):
     write_own_data(project.folder / "mydata")
     project.write("config/datasets/mydata.yaml", {**OWN, "cases_per_job": 4})

@@ -28,6 +28,7 @@ def test_unregistered_dice_of_the_real_validation_pairs(project):
     assert dice.quantile(0.3) == pytest.approx(0.4832, abs=1e-3)
 
 
+@pytest.mark.long
 def test_three_real_chest_scans_are_explored(project):
     mirror = Path(os.environ.get("WARPLINE_REAL_DATA", ""), "mirror")
     if not (mirror / "seg-lungs-LUNA16.zip").is_file():
