@@ -48,6 +48,7 @@ def main(results: str, target: str) -> None:
     program = browser.found()
     if program is None:
         sys.exit("no Chromium on this machine")
+    Path(target).mkdir(parents=True, exist_ok=True)
     page = (Path(results) / "explorer" / "index.html").absolute().as_uri()
     with tempfile.TemporaryDirectory() as folder, browser.browser(program, Path(folder)) as seen:
         for name, (where, ready, width, height, dark) in VIEWS.items():
