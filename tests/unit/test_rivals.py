@@ -22,6 +22,7 @@ from warpline.images.grid import Grid
 from warpline.plan import rivals
 from warpline.plan.catalog import Catalog
 from warpline.plan.kinds import REGISTRARS, tool_definitions
+from warpline.provenance.record import peak_memory
 from warpline.registration.method import Method, registrar
 
 ROOT = Path(__file__).parents[2]
@@ -246,8 +247,20 @@ def test_unigradicon_and_impact_by_their_commands(with_fakes, pair, tmp_path):
     points = GRID.index_to_physical(GRID.indices())
     np.testing.assert_allclose(mapped(field), points @ MATRIX[:3, :3].T + MATRIX[:3, 3], atol=1e-3)
     assert told["seconds"] > 0
+    assert "start_up" not in told  # it counts in the seconds
     field, _ = by("impact", pair, {"preset": "Generic_Rigid", "device": ["--cpu", "1"]})
     assert np.abs(field.vectors - WARP).max() < 1e-5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system counts it otherwise")
+def test_the_memory_of_a_program_is_not_that_of_who_starts_it(with_fakes, pair):
+    """This process has held 1.5 GB, which a program that it starts has never seen."""
+    np.ones(190_000_000)
+    assert peak_memory() > 1400
+    _, of_a_driver = by("greedy", pair, GREEDY)
+    _, of_a_command = by("impact", pair, {"preset": "Generic_Rigid", "device": ["--cpu", "1"]})
+    for told in (of_a_driver, of_a_command):
+        assert 30 < told["peak_memory"] < 1000  # NumPy and SimpleITK
 
 
 def test_a_program_that_fails_says_its_last_lines_and_the_pair(with_fakes, pair):

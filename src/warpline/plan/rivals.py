@@ -101,7 +101,8 @@ def _has_module(name: str) -> bool:
 def definitions(kind: str) -> list[str]:
     """What registers by a kind of rival: its module here, and what it runs elsewhere."""
     own = [f"warpline.registration.rivals.{kind}"]
-    if kind in PROGRAMS and PROGRAMS[kind].module:
+    if kind in PROGRAMS:
         folder = "warpline.registration.rivals.drivers"
-        own += [f"{folder}.run_{kind}", f"{folder}.measured"]
+        driver = f"run_{kind}" if PROGRAMS[kind].module else "run_command"
+        own += [f"{folder}.{driver}", f"{folder}.measured"]
     return own

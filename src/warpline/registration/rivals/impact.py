@@ -38,7 +38,7 @@ def register(
     target = place / "out"
     arguments = ["register", own["preset"], "-f", files["fixed"], "-m", files["moving"]]
     arguments += ["-o", os.fspath(target), *map(str, own["device"])]
-    cost = call("impact", arguments, threads)
+    cost = call("impact", place, arguments, threads)
     for file in sorted(target.rglob("DVF.*")):
         return DisplacementField(read_field(file).resample(fixed.grid).vectors, fixed.grid), cost
     for file in sorted(target.rglob("Transform.*")):

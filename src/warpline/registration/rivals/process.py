@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -48,18 +47,10 @@ def drive(kind: str, place: Path, request: Mapping[str, Any], threads: int) -> d
     WarplineError
         If it fails, with its last lines of output.
     """
-    write_json(place / REQUEST, {**request, "threads": threads})
-    started = time.time()
-    _run([python(), os.fspath(DRIVERS / f"run_{kind}.py"), os.fspath(place)], kind, threads)
-    cost = json.loads((place / COST).read_text(encoding="utf-8"))
-    return {
-        "seconds": cost["seconds"],
-        "start_up": cost["began"] - started,
-        "peak_memory": cost["peak_memory"],
-    }
+    return _run(kind, [python(), os.fspath(DRIVERS / f"run_{kind}.py")], place, request, threads)
 
 
-def call(kind: str, arguments: Sequence[str], threads: int) -> dict[str, float]:
+def call(kind: str, place: Path, arguments: Sequence[str], threads: int) -> dict[str, float]:
     """Run the program of a rival that is called as a command; its start counts in its seconds.
 
     Raises
@@ -67,23 +58,27 @@ def call(kind: str, arguments: Sequence[str], threads: int) -> dict[str, float]:
     WarplineError
         If it fails, with its last lines of output.
     """
-    program = command(PROGRAMS[kind].command)
-    started = time.perf_counter()
-    _run([str(program), *arguments], kind, threads)
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return {
-        "seconds": seconds,
-        "peak_memory": peak / (1024**2 if sys.platform == "darwin" else 1024),
-    }
+    program = [sys.executable, os.fspath(DRIVERS / "run_command.py")]
+    request = {"arguments": [str(command(PROGRAMS[kind].command)), *arguments]}
+    cost = _run(kind, program, place, request, threads)
+    return {key: cost[key] for key in ("seconds", "peak_memory")}
 
 
-def _run(arguments: Sequence[str], kind: str, threads: int) -> None:
+def _run(
+    kind: str, program: list[str], place: Path, request: Mapping[str, Any], threads: int
+) -> dict[str, float]:
     environment = {**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)}
     for library in ("OMP", "MKL", "OPENBLAS"):
         environment[f"{library}_NUM_THREADS"] = str(threads)
+    write_json(place / REQUEST, {**request, "threads": threads})
+    started = time.time()
     done = subprocess.run(
-        arguments, env=environment, capture_output=True, text=True, errors="replace", check=False
+        [*program, os.fspath(place)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
@@ -91,6 +86,9 @@ def _run(arguments: Sequence[str], kind: str, threads: int) -> None:
             f"{kind} failed with status {done.returncode}.",
             do="Read the program's last lines:\n    " + "\n    ".join(lines[-TAIL:]),
         )
+    cost = json.loads((place / COST).read_text(encoding="utf-8"))
+    cost["start_up"] = cost.pop("began") - started
+    return cost
 
 
 def on_fixed_grid(fixed: Case, moving: Case) -> Case:

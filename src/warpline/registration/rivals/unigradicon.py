@@ -34,5 +34,6 @@ def register(
     arguments = ["--fixed", files["fixed"], "--moving", files["moving"]]
     arguments += ["--fixed_modality", own["modality"], "--moving_modality", own["modality"]]
     arguments += ["--transform_out", target, "--network_weights", str(own["weights"])]
-    cost = call("unigradicon", [*arguments, "--io_iterations", str(own["io_iterations"])], threads)
+    arguments += ["--io_iterations", str(own["io_iterations"])]
+    cost = call("unigradicon", place, arguments, threads)
     return from_sitk_transform(sitk.ReadTransform(target), fixed.grid), cost
