@@ -104,7 +104,7 @@ def test_strengths_are_methods_with_one_value_changed():
         marked = {
             c.method for c in arena.cells(catalog) if c.dataset == "abdomen" and c.name == name
         }
-        own = arena.own_strength(catalog, name, part["strength"]["key"])
+        own = arena.strength(catalog, name, part["strength"]["key"])
         expected = {f"{name}+{v:g}" for v in part["strength"]["values"] if v != own} | {name}
         assert marked == expected, name
     changed = catalog.method("warpline+0.03")

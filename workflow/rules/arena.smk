@@ -5,7 +5,7 @@ rule arena_cell:
     input:
         batches=ask(arena.cell_batches),
         weights=ask(arena.cell_weights),
-        embedding=ask(arena.cell_embedding),
+        embedding=ask(register.learned_embedding),
         parameters=ask(register.parameter_files),
         initial=ask(arena.initial_files),
     output:

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-TIMED_OUT, CRASHED = "time-out", "crash"
+# What is told of a failure: the last two by `attempt_all`.
+REASONS = ERROR, CRASHED, TIMED_OUT = "error", "crash", "time-out"
 AFTERWARDS = 3600.0  # s that may pass, beside the limit, after the part that is timed
 Say = Callable[[], None]
 Work = Callable[[Any, str, Say], None]
@@ -78,19 +79,16 @@ class _Process:
     def work(self, item: Any, reason: str, limit: float) -> str:
         """An empty word, or what became of the process instead."""
         self.pipe.send((item, reason))
-        if self._hear(limit) == "timed":
-            limit += AFTERWARDS
-            heard = self._hear(limit)
-        else:
-            heard = self.heard
+        heard = self._hear(limit)
+        if heard == "timed":
+            heard = self._hear(limit + AFTERWARDS)
         return "" if heard == "done" else heard
 
     def _hear(self, limit: float | None) -> str:
         try:
-            self.heard = self.pipe.recv() if self.pipe.poll(limit) else TIMED_OUT
+            return self.pipe.recv() if self.pipe.poll(limit) else TIMED_OUT
         except (EOFError, OSError):
-            self.heard = CRASHED
-        return self.heard
+            return CRASHED
 
     def end(self) -> None:
         """End the process and all that it has started."""

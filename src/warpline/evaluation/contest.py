@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +17,26 @@ from typing import Any
 import pandas as pd
 
 from warpline.cases.case import Case, read_case
-from warpline.evaluation.attempts import Say, Work, attempt_all, stopwatch
+from warpline.evaluation.attempts import ERROR, Say, Work, attempt_all, stopwatch
 from warpline.evaluation.experiment import UNITS
 from warpline.evaluation.pairs import evaluate_pair
-from warpline.evaluation.records import read_records, records, row, write_records
+from warpline.evaluation.records import (
+    FAILED,
+    SKIPPED,
+    read_records,
+    records,
+    row,
+    write_records,
+)
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
-from warpline.plan.pairs import ATLAS, Pair, pair_name
+from warpline.plan.pairs import Pair, pair_name
 from warpline.provenance.record import peak_memory
 from warpline.registration.initial import resample_moving
+from warpline.registration.job import Job
 from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Registrar
 
-# Metrics of the arena beside those of `warpline.evaluation.pairs`. The label of a failure or of
-# what was skipped is its reason.
-FAILED, SKIPPED, ERROR = "failed", "skipped", "error"
 BACK = "-back"
 OWN_UNITS = {**UNITS, "cpu_seconds": "s", "start_up": "s"}
 
@@ -59,24 +64,10 @@ class Contest:
         cls, settings: Mapping[str, Any], files: Mapping[str, Any], threads: int, state: Path
     ) -> Contest:
         """The cell of a rule's parameters and its inputs by name."""
-
-        def listed(name: str) -> Sequence[str]:
-            found = files.get(name) or []
-            return [found] if isinstance(found, str) else list(found)
-
-        method = Method.of(
-            settings["method"],
-            recipe=settings["network"],
-            weights=files.get("weights") or None,
-            embedding=files.get("embedding") or None,
-            parameter_files=listed("parameters"),
-            atlas=settings["folders"].get(ATLAS),
-            aligned=settings["initial"] is not None,
-            threads=threads,
-        )
-        initial = settings["initial"] and Method.of(
-            settings["initial"], parameter_files=listed("initial"), threads=threads
-        )
+        method = Job.of(settings, files, threads).method
+        first = {**settings, "method": settings["initial"], "network": None, "initial": None}
+        own = {"parameters": files.get("initial")}
+        initial = settings["initial"] and Job.of(first, own, threads).method
         text = json.dumps([settings, threads], sort_keys=True, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         return cls(settings, method, initial, state / key)
@@ -149,7 +140,8 @@ class Contest:
                     _register(chosen, first, fixed, moving)
                 start_up, warm = start_up + cost["seconds"], True
             field, rows = self._attempt(chosen, first, fixed, moving, reason, timed)
-            rows += [row("start_up", start_up, "s")] if not _has(rows, "start_up") else []
+            if not any(entry["metric"] == "start_up" for entry in rows):
+                rows.append(row("start_up", start_up, "s"))
             rows += evaluate_pair(
                 fixed,
                 moving,
@@ -210,10 +202,6 @@ class Contest:
             print(traceback.format_exc(), flush=True)
             return
         write_field(self._field((fixed.id, moving.id), BACK), back)
-
-
-def _has(rows: Sequence[Mapping[str, Any]], metric: str) -> bool:
-    return any(entry["metric"] == metric for entry in rows)
 
 
 def _register(

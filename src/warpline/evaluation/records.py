@@ -19,6 +19,9 @@ TEXT_COLUMNS = ("dataset", "method", "split", "fixed", "moving", "metric", "labe
 COLUMNS = (*TEXT_COLUMNS[:7], "value", "unit")
 # Of several trainings in one table, which one a record is of; 0 where nothing is trained.
 SEED = "seed"
+# Metrics of the arena beside those of `warpline.evaluation.pairs`: 1 for a pair that failed, and
+# for a cell that was not run. Their label is the reason.
+FAILED, SKIPPED = "failed", "skipped"
 
 
 def row(metric: str, value: float, unit: str = "", label: str = "") -> dict[str, Any]:

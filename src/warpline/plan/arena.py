@@ -77,21 +77,17 @@ def cells(catalog: Catalog) -> list[Cell]:
             found.append(Cell(dataset, method, place["split"]))
             asked = settings["strengths"]
             if "strength" in part and (method in asked if isinstance(asked, list) else asked):
+                own = strength(catalog, method, part["strength"]["key"])
                 found += [
                     Cell(dataset, f"{method}{STRENGTH}{value:g}", place["split"])
                     for value in part["strength"]["values"]
-                    if not _is_own(catalog, method, part["strength"]["key"], value)
+                    if value != own
                 ]
     return found
 
 
-def _is_own(catalog: Catalog, method: str, key: str, value: float) -> bool:
-    """Whether a strength is the one that the method has anyway."""
-    return own_strength(catalog, method, key) == value
-
-
-def own_strength(catalog: Catalog, method: str, key: str) -> float | None:
-    """The strength in a method's file; None where its tool has a default that is not said."""
+def strength(catalog: Catalog, method: str, key: str) -> float | None:
+    """The strength of a method; None where its tool has a default that is not said."""
     value: Any = catalog.method(method)
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from warpline.files import atomic_path, write_text
 from warpline.report.dictionary import citations, data_dictionary
 from warpline.tables import arena, ranking
 from warpline.tables.arena import NAMES, Ring
+from warpline.tables.claims import signed
+from warpline.tables.ranking import Scores
 from warpline.tables.render import write_all
 
 ALWAYS_CITED = ("demsar2006", "hering2023")
@@ -59,6 +62,11 @@ class Comparison:
         """What methods' time is told by: of the CPU where all compute there."""
         return "cpu_seconds" if self.contest["device"] == "cpu" else "seconds"
 
+    @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """Of each dataset."""
+        return {ring.dataset: arena.scores(self.records, ring) for ring in self.rings}
+
     def write_tables(self, folder: Path) -> dict[str, pd.DataFrame]:
         """Write all tables, and give back those that figures show."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,18 +74,17 @@ class Comparison:
         made = {r.dataset: (r, arena.table(self.records, r, values)) for r in self.rings}
         for name, (_, table) in made.items():
             write_all(table, folder, f"dataset-{name}")
-        scores = {ring.dataset: arena.scores(self.records, ring) for ring in self.rings}
         metric, most = (self.contest["regularity"][key] for key in ("metric", "most"))
-        wins = {name: ranking.wins(each) for name, each in scores.items()}
+        wins = {name: ranking.wins(each) for name, each in self.scores.items()}
         points = arena.curve_points(self.records, self.rings, metric)
-        apart = {name: ranking.told_apart(each) for name, each in scores.items()}
+        apart = {name: ranking.told_apart(each) for name, each in self.scores.items()}
         frames = {
             "arena": arena.overview(made, self.time),
             "failures": arena.failures(self.records, self.rings),
             "worst": arena.worst_pairs(self.records, self.rings),
             "parts": arena.by_part(self.records, self.rings),
-            "ranks": ranking.rank_intervals(scores, resamples=self.contest["resamples"]),
-            "stability": ranking.without_each(scores).rename_axis("method").reset_index(),
+            "ranks": ranking.rank_intervals(self.scores, resamples=self.contest["resamples"]),
+            "stability": ranking.without_each(self.scores).rename_axis("method").reset_index(),
             "wins": _stacked(wins),
             "score": ranking.overall_score(wins).rename_axis("method").reset_index(),
             "decided": self._decided(apart),
@@ -122,7 +129,7 @@ class Comparison:
         figures.draw_ranks(tables["ranks"], titles, names, folder / "ranks")
         diagrams = []
         for ring in self.rings:
-            found = ranking.critical_difference(arena.scores(self.records, ring))
+            found = ranking.critical_difference(self.scores[ring.dataset])
             heading = f"{ring.title}: critical difference {found.critical:.2f} "
             heading += f"({found.independent} independent observations)"
             diagrams.append(figures.Diagram(heading, dict(found.ranks), found.groups))
@@ -205,9 +212,6 @@ def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _interval(row: Any, decimals: int, unit: str) -> str:
-    values = [
-        f"{value:+.{decimals}f}".replace("-", "−") for value in (row.difference, row.low, row.high)
-    ]
-    if not np.isfinite(row.low):
-        return f"{values[0]} {unit}".strip()
-    return f"{values[0]} [{values[1]}, {values[2]}] {unit}".strip()
+    found, low, high = (signed(value, decimals) for value in (row.difference, row.low, row.high))
+    bounds = f" [{low}, {high}]" if np.isfinite(row.low) else ""
+    return f"{found}{bounds} {unit}".strip()

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warpline.tables.build import PAIR, build, pair_values
+from warpline.evaluation.attempts import REASONS
+from warpline.evaluation.records import FAILED, SKIPPED
+from warpline.tables.build import LABEL, build, pair_values
 from warpline.tables.curves import area, frontier, pareto
 from warpline.tables.entry import Column, RowEntry, TableEntry
 from warpline.tables.ranking import Scores
 from warpline.tables.table import Table
 
 UNREGISTERED = "identity"
-FAILED, SKIPPED, FAILURE = "failed", "skipped", "failure"
-REASONS = ("error", "crash", "time-out")
+FAILURE = "failure"  # beside `FAILED`: worse than unregistered, too
 NAMES = {"dice": ("Dice", 3, ""), "tre": ("TRE", 2, "mm")}
 # Columns of the table of all datasets, by those of the tables of one.
 SHOWN = {
@@ -66,6 +67,12 @@ class Ring:
         return [each for each in self.contestants if each.own]
 
     @property
+    def unregistered(self) -> Contestant:
+        """Who moves nothing."""
+        (each,) = [one for one in self.contestants if one.method == UNREGISTERED]
+        return each
+
+    @property
     def sign(self) -> float:
         """What makes more of the metric better."""
         return 1.0 if self.better == "higher" else -1.0
@@ -80,11 +87,19 @@ class Ring:
         place = contestant.dataset, contestant.method, contestant.split
         return RowEntry(contestant.method, contestant.title, "", *place, None, None, {})
 
-    def means(self, records: pd.DataFrame, contestant: Contestant, metric: str) -> pd.Series:
-        """The mean over labels of every pair, by (fixed, moving)."""
+    def among(self, records: pd.DataFrame) -> pd.DataFrame:
+        """The records of the dataset: they are searched for every contestant and metric."""
+        return records[records["dataset"] == self.dataset]
+
+    def values(self, records: pd.DataFrame, contestant: Contestant, metric: str) -> pd.Series:
+        """The values that are not gaps, indexed as by `warpline.tables.build.pair_values`."""
         column = _column("", metric, "none", 3)
         values = pair_values(records, self.row(contestant), column)
-        values = values[np.isfinite(values)]
+        return values[np.isfinite(values)]
+
+    def means(self, records: pd.DataFrame, contestant: Contestant, metric: str) -> pd.Series:
+        """The mean over labels of every pair, by (fixed, moving)."""
+        values = self.values(records, contestant, metric)
         return values.groupby(level=["fixed", "moving"]).mean()
 
 
@@ -107,11 +122,12 @@ def with_failures(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
     """The records and, as metric `FAILURE`, which pairs failed or are worse than unregistered."""
     frames = [records]
     for ring in found:
-        before = ring.means(records, Contestant(*_unregistered(ring)), ring.metric)
+        here = ring.among(records)
+        before = ring.means(here, ring.unregistered, ring.metric)
         for each in ring.contestants:
-            after = ring.means(records, each, ring.metric)
+            after = ring.means(here, each, ring.metric)
             worse = ring.sign * (after - before.reindex(after.index)) < 0
-            failed = ring.means(records, each, FAILED).reindex(after.index) > 0
+            failed = ring.means(here, each, FAILED).reindex(after.index) > 0
             rows = pd.DataFrame(index=after.index).reset_index()
             rows = rows.assign(
                 dataset=each.dataset, method=each.method, split=each.split, metric=FAILURE
@@ -122,7 +138,8 @@ def with_failures(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
 
 def scores(records: pd.DataFrame, ring: Ring) -> Scores:
     """The methods of a ring on its pairs, so that more is better."""
-    values = {each.method: ring.sign * ring.means(records, each, ring.metric) for each in ring.own}
+    here = ring.among(records)
+    values = {each.method: ring.sign * ring.means(here, each, ring.metric) for each in ring.own}
     return Scores(pd.DataFrame(values).dropna())
 
 
@@ -146,7 +163,7 @@ def table(records: pd.DataFrame, ring: Ring, values: Mapping[str, str]) -> Table
         columns=columns,
         rows=tuple(ring.row(each) for each in ring.own),
     )
-    return Table(build(records, entry), entry, values)
+    return Table(build(ring.among(records), entry), entry, values)
 
 
 def overview(found: Mapping[str, tuple[Ring, Table]], time: str) -> pd.DataFrame:
@@ -172,14 +189,12 @@ def failures(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
     """How many pairs of each method failed, and why; what was skipped, with its reason."""
     rows = []
     for ring in found:
+        here = ring.among(records)
         for each in ring.own:
-            here = _of(records, each)
-            own = here[(here["metric"] == FAILED) & (here["value"] > 0)]
-            reasons = own["label"].value_counts()
-            bad = here[here["metric"] == FAILURE]["value"].sum()
-            counts = {
-                reason: int(reasons.get(reason, 0)) for reason in ("error", "crash", "time-out")
-            }
+            failed = ring.values(here, each, FAILED)
+            reasons = failed[failed > 0].index.get_level_values("label").value_counts()
+            bad = ring.values(here, each, FAILURE).sum()
+            counts = {reason: int(reasons.get(reason, 0)) for reason in REASONS}
             rows.append(
                 {"dataset": ring.dataset, "method": each.method, **counts}
                 | {"worse": int(bad) - sum(counts.values()), "skipped": ""}
@@ -189,7 +204,7 @@ def failures(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
         rows.append(
             {"dataset": entry["dataset"], "method": entry["method"]} | {"skipped": entry["label"]}
         )
-    columns = ["dataset", "method", "error", "crash", "time-out", "worse", "skipped"]
+    columns = ["dataset", "method", *REASONS, "worse", "skipped"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -197,8 +212,9 @@ def worst_pairs(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
     """Of each method the pair on which it does worst."""
     rows = []
     for ring in found:
+        here = ring.among(records)
         for each in ring.own:
-            means = ring.means(records, each, ring.metric)
+            means = ring.means(here, each, ring.metric)
             fixed, moving = (ring.sign * means).idxmin()
             rows.append([ring.dataset, each.method, fixed, moving, means[fixed, moving]])
     return pd.DataFrame(rows, columns=["dataset", "method", "fixed", "moving", "value"])
@@ -208,8 +224,9 @@ def curve_points(records: pd.DataFrame, found: Sequence[Ring], metric: str) -> p
     """Of every method and strength the mean alignment and irregularity."""
     rows = []
     for ring in found:
+        here = ring.among(records)
         for each in ring.contestants:
-            values = [ring.means(records, each, m).mean() for m in (metric, ring.metric)]
+            values = [ring.means(here, each, m).mean() for m in (metric, ring.metric)]
             rows.append([ring.dataset, each.name, each.method, each.strength, *values])
     columns = ["dataset", "name", "method", "strength", "irregularity", "value"]
     return pd.DataFrame(rows, columns=columns)
@@ -248,12 +265,11 @@ def by_part(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
     """Where methods differ: the metric by label, or by how far landmarks were apart before (mm)."""
     frames = []
     for ring in found:
-        column = _column("", ring.metric, "none", 3)
-        before = pair_values(records, ring.row(Contestant(*_unregistered(ring))), column)
-        before = before.groupby(level=[*PAIR, "label"]).mean()
+        here = ring.among(records)
+        before = ring.values(here, ring.unregistered, ring.metric)
+        before = before.groupby(level=LABEL).mean()
         for each in ring.own:
-            values = pair_values(records, ring.row(each), column)
-            values = values[np.isfinite(values)].groupby(level=[*PAIR, "label"]).mean()
+            values = ring.values(here, each, ring.metric).groupby(level=LABEL).mean()
             if ring.metric == "tre":
                 part = pd.cut(before.reindex(values.index), DISTANCES, right=False).astype(str)
             else:
@@ -263,16 +279,6 @@ def by_part(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
             frames.append(frame.assign(dataset=ring.dataset, method=each.method))
     found_columns = ["dataset", "method", "part", "mean", "std", "size"]
     return pd.concat(frames, ignore_index=True)[found_columns]
-
-
-def _unregistered(ring: Ring) -> tuple[str, str, str, str, str, None]:
-    (each,) = [one for one in ring.contestants if one.method == UNREGISTERED]
-    return each.dataset, each.method, each.split, each.name, each.title, None
-
-
-def _of(records: pd.DataFrame, each: Contestant) -> pd.DataFrame:
-    place = {"dataset": each.dataset, "method": each.method, "split": each.split}
-    return records[np.logical_and.reduce([records[key] == value for key, value in place.items()])]
 
 
 def _column(

@@ -108,9 +108,14 @@ class Finding:
         return f"{value:.{self.decimals}f}"
 
     def _signed(self, value: float) -> str:
-        if not np.isfinite(value):
-            return "–"
-        return f"{value:+.{self.decimals}f}".replace("-", "−")
+        return signed(value, self.decimals)
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference as it is printed."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def check_claim(claim: Claim, table: TableEntry, records: pd.DataFrame) -> Finding:

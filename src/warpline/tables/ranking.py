@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -90,12 +91,11 @@ def told_apart(scores: Scores) -> pd.DataFrame:
         cases), ``p`` (Student's t with the same variance), ``p_holm`` over all rows.
     """
     order = list(scores.values.mean().sort_values(ascending=False, kind="stable").index)
+    samples = {method: scores.sample(method) for method in order}
     rows = []
-    for k, first in enumerate(order):
-        for second in order[k + 1 :]:
-            both = scores.sample(first), scores.sample(second)
-            difference, low, high = paired_interval(*both)
-            rows.append([first, second, difference, low, high, paired_test(*both)])
+    for first, second in combinations(order, 2):
+        both = samples[first], samples[second]
+        rows.append([first, second, *paired_interval(*both), paired_test(*both)])
     found = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p"])
     return found.assign(p_holm=holm(found["p"]))
 

@@ -9,24 +9,21 @@ from warpline.plan.arena import Cell
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.evaluate import labels, labels_outside
 from warpline.plan.inputs.register import (
-    learned_embedding,
+    cases_read,
     method_device,
     network_recipe,
     parameter_files,
     registration_code,
+    trained_weights,
 )
-from warpline.plan.inputs.weights import weights_of
 from warpline.plan.kinds import REGISTRARS
-from warpline.plan.pairs import ATLAS
 from warpline.plan.rivals import missing
 from warpline.plan.run import Run
-from warpline.plan.trainings import network_method
 
 
 def cell_cases(run: Run, dataset: str, method: str, split: str) -> list[str]:
     """The cases that a cell reads."""
-    found = cases_of(arena.pairs(run.catalog, dataset, split))
-    return [*found, ATLAS] if run.catalog.method(method)["kind"] == "through_atlas" else found
+    return cases_read(run, method, arena.pairs(run.catalog, dataset, split))
 
 
 def cell_batches(run: Run, dataset: str, method: str, split: str) -> list[str]:
@@ -36,15 +33,7 @@ def cell_batches(run: Run, dataset: str, method: str, split: str) -> list[str]:
 
 def cell_weights(run: Run, dataset: str, method: str, split: str) -> str | list[str]:
     """The weights of a cell's network, of the dataset that it was trained on."""
-    network = network_method(run.catalog, method)
-    if network is None:
-        return []
-    return weights_of(run, arena.trained_on(run.catalog, Cell(dataset, method, split)), network)
-
-
-def cell_embedding(run: Run, dataset: str, method: str) -> str | list[str]:
-    """The learned embedding of a cell's method, if it has one."""
-    return learned_embedding(run, dataset, method)
+    return trained_weights(run, arena.trained_on(run.catalog, Cell(dataset, method, split)), method)
 
 
 def initial_files(run: Run, method: str) -> list[str]:
@@ -129,10 +118,7 @@ def contest(run: Run) -> dict[str, Any]:
 
 def _strength(run: Run, cell: Cell) -> float | None:
     part = arena.methods(run.catalog)[cell.name].get("strength")
-    if part is None:
-        return None
-    _, marked, value = cell.method.partition("+")
-    return float(value) if marked else arena.own_strength(run.catalog, cell.name, part["key"])
+    return None if part is None else arena.strength(run.catalog, cell.method, part["key"])
 
 
 def case_batches(run: Run) -> list[str]:

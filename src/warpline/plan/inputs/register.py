@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from warpline.plan.experiments import (
@@ -49,9 +49,13 @@ def pairs_in_batch(run: Run, dataset: str, method: str, split: str, batch: str) 
 
 
 def _cases_to_register(run: Run, dataset: str, method: str, split: str, batch: str) -> list[str]:
-    cases = cases_of(pairs_in_batch(run, dataset, method, split, batch))
+    return cases_read(run, method, pairs_in_batch(run, dataset, method, split, batch))
+
+
+def cases_read(run: Run, method: str, pairs: Iterable[Pair]) -> list[str]:
+    """The cases that a method reads to register pairs."""
     through = run.catalog.method(method)["kind"] == "through_atlas"
-    return [*cases, ATLAS] if through else cases
+    return [*cases_of(pairs), ATLAS] if through else cases_of(pairs)
 
 
 def registration_inputs(run: Run, dataset: str, method: str, split: str, batch: str) -> list[str]:

@@ -10,6 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from warpline.cases.case import Case
+from warpline.fields.exchange.worlds import (
+    field_of_targets,
+    ras_matrix,
+    targets_of_field,
+    transformed,
+)
 from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.plan.recipe import Parameters
@@ -17,8 +23,6 @@ from warpline.registration import rivals
 from warpline.registration.rivals.process import drive, write_images
 
 KEYS = ("metric", "affine_iterations", "iterations", "update_sigma", "field_sigma")
-# greedy's matrices are of points in RAS.
-FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def register(
@@ -38,12 +42,9 @@ def register(
     own = rivals.settings(parameters, KEYS, "greedy")
     files = write_images(place, fixed, moving)
     cost = drive("greedy", place, {**own, **files}, threads)
-    warp = read_field(place / "warp.nii.gz")
-    matrix = np.eye(4)
-    if own["affine_iterations"]:
-        matrix = FLIP @ np.loadtxt(place / "affine.mat") @ FLIP
-    # The deformation comes first to points of the fixed image, then the affine map.
-    grid = fixed.grid
-    points = grid.index_to_physical(grid.indices())
-    moved = points + warp.vectors
-    return DisplacementField(moved @ matrix[:3, :3].T + matrix[:3, 3] - points, grid), cost
+    warp = DisplacementField(read_field(place / "warp.nii.gz").vectors, fixed.grid)
+    if not own["affine_iterations"]:
+        return warp, cost
+    # The deformation comes first to points of the fixed image, then the affine map, in RAS.
+    matrix = ras_matrix(np.loadtxt(place / "affine.mat"))
+    return field_of_targets(transformed(matrix, targets_of_field(warp)), fixed.grid), cost
