@@ -385,8 +385,15 @@ def entries(tmp_path) -> dict:
             for dataset in VALUES
             for method, strength in names
         ],
-        "cite": {"identity": [], "good": ["klein2010"], "bad": ["avants2008"]}
-        | {"gone": ["jena2024"]},
+        "methods": {
+            name: {"title": name, "cite": cite, "colour": place}
+            for name, cite, place in (
+                ("identity", [], -1),
+                ("good", ["klein2010"], 0),
+                ("bad", ["avants2008"], 1),
+                ("gone", ["jena2024"], 2),
+            )
+        },
         "regularity": {"metric": "sdlogj", "most": 0.2},
         "resamples": 200,
         "scale": "cpu",

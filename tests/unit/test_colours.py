@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from warpline.figures.arena import looks
 from warpline.figures.style import FRAME, METHODS, UNREGISTERED, colour, shades
-from warpline.plan.colours import colours
+from warpline.plan.colours import arena_colours, colours
 from warpline.plan.inputs import figures
 from warpline.plan.run import Run
 
@@ -59,6 +60,19 @@ def test_a_study_of_methods_that_had_one_colour_gives_them_two():
     after = colours(run.catalog)
     assert len({before[name] for name in methods}) == 1
     assert len({after[name] for name in methods}) == 2
+
+
+@pytest.mark.parametrize("papers", [PAPERS, []])
+def test_the_arena_s_methods_have_the_colours_of_papers_and_look_apart(papers):
+    catalog = Run({"papers": papers, "scale": "cpu"}, ROOT).catalog
+    places, known = arena_colours(catalog), colours(catalog)
+    assert len(places) > len(METHODS)
+    assert {n: p for n, p in places.items() if n in known} == {
+        n: p for n, p in known.items() if n in places
+    }
+    assert list(places.values()).count(-1) == 1
+    shown = looks({name: name for name in places}, places).values()
+    assert len({(look.shade, look.marker) for look in shown}) == len(places)
 
 
 def test_a_place_beyond_the_last_begins_anew_and_without_places_the_order_counts():

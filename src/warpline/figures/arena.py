@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from warpline.figures.style import colour, legend_columns, new_figure, save, style
+from warpline.figures.style import FRAME, legend_columns, new_figure, save, shades, style
+from warpline.plan.arena import UNREGISTERED
 
-MARKERS = "osD^vP*X<>ph"
+# One more than colours, so that methods whose places differ by their number look different.
+MARKERS = "osD^vP*X<>phd"
 AXES = {"seconds": "time of a pair (s)", "cpu_seconds": "CPU time of a pair (s)"}
 WIDTH, HEIGHT = 4.6, 3.6
 
@@ -30,6 +32,15 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Look:
+    """How a method is shown."""
+
+    title: str
+    shade: str
+    marker: str
+
+
+@dataclass(frozen=True)
 class Diagram:
     """Mean ranks of methods, the best first, and groups of them that are not told apart."""
 
@@ -38,10 +49,19 @@ class Diagram:
     groups: Sequence[Sequence[str]]
 
 
+def looks(titles: Mapping[str, str], places: Mapping[str, int]) -> dict[str, Look]:
+    """Of methods: their titles, colours by their places, and markers in their order."""
+    colours = shades(titles, places)
+    return {
+        name: Look(title, colours[name], MARKERS[k % len(MARKERS)])
+        for k, (name, title) in enumerate(titles.items())
+    }
+
+
 def draw_curves(
     points: pd.DataFrame,
     lines: pd.DataFrame,
-    titles: Mapping[str, str],
+    known: Mapping[str, Look],
     panels: Mapping[str, Panel],
     most: float,
     stem: str | os.PathLike,
@@ -52,8 +72,8 @@ def draw_curves(
     ----------
     points, lines
         From `warpline.tables.arena.curve_points` and `curve_lines`.
-    titles
-        Of the methods, in the order of their colours.
+    known
+        How each method looks.
     panels
         By dataset.
     most
@@ -65,25 +85,25 @@ def draw_curves(
             here = points[points["dataset"] == dataset]
             end = max(most, here["irregularity"].max())
             for name, own in here.groupby("name", sort=False):
-                shade, marker = _look(name, titles)
+                look = known[name]
                 x, y = own["irregularity"], own["value"]
-                place.plot(x, y, marker, color=shade, markersize=5, markeredgewidth=0)
+                place.plot(x, y, look.marker, color=look.shade, markersize=5, markeredgewidth=0)
                 line = lines[(lines["dataset"] == dataset) & (lines["name"] == name)]
                 if len(line):
                     x, y = [*line["x"], end], [*line["y"], line["y"].iloc[-1]]
-                    place.step(x, y, where="post", color=shade, linewidth=1)
+                    place.step(x, y, where="post", color=look.shade, linewidth=1)
             place.axvspan(0, most, color="#F2F2F2", zorder=0)
             place.set_title(panel.title, loc="left")
             place.set_xlabel("irregularity (SD log J)")
             place.set_ylabel(panel.axis)
-        _legend(figure, titles, set(points["name"]))
+        _legend(figure, known, set(points["name"]))
         return save(figure, stem)
 
 
 def draw_time(
     table: pd.DataFrame,
     time: str,
-    titles: Mapping[str, str],
+    known: Mapping[str, Look],
     panels: Mapping[str, Panel],
     stem: str | os.PathLike,
 ) -> list[Path]:
@@ -96,17 +116,17 @@ def draw_time(
         figure, axes = _panels(len(panels))
         for place, (dataset, panel) in zip(axes, panels.items(), strict=True):
             here = table[table["dataset"] == dataset]
-            before = here.loc[here["method"] == "identity", "value"]
+            before = here.loc[here["method"] == UNREGISTERED, "value"]
             for value in before:
-                place.axhline(value, color="#8C8C8C", linewidth=0.8, linestyle=":")
-            here = here[(here["method"] != "identity") & (here[time] > 0)]
+                place.axhline(value, color=FRAME, linewidth=0.8, linestyle=":")
+            here = here[(here["method"] != UNREGISTERED) & (here[time] > 0)]
             for row in here.itertuples():
-                shade, marker = _look(row.method, titles)
+                look = known[row.method]
                 error = [[max(row.value - row.low, 0)], [max(row.high - row.value, 0)]]
                 error = None if np.isnan(error).any() else error
-                look = {"fmt": marker, "color": shade, "markersize": 6, "markeredgewidth": 0}
-                at = getattr(row, time)
-                place.errorbar(at, row.value, yerr=error, elinewidth=0.8, **look)
+                drawn = {"fmt": look.marker, "color": look.shade, "markersize": 6}
+                drawn |= {"markeredgewidth": 0, "elinewidth": 0.8}
+                place.errorbar(getattr(row, time), row.value, yerr=error, **drawn)
             front = here[here["front"]].sort_values(time)
             line = {"color": "#888888", "linewidth": 1, "zorder": 1}
             place.step(front[time], front["value"], where="post", **line)
@@ -114,13 +134,13 @@ def draw_time(
             place.set_title(panel.title, loc="left")
             place.set_xlabel(AXES[time])
             place.set_ylabel(panel.axis)
-        _legend(figure, titles, set(table["method"]) - {"identity"})
+        _legend(figure, known, set(table["method"]) - {UNREGISTERED})
         return save(figure, stem)
 
 
 def draw_ranks(
     ranks: pd.DataFrame,
-    titles: Mapping[str, str],
+    known: Mapping[str, Look],
     names: Mapping[str, str],
     stem: str | os.PathLike,
 ) -> list[Path]:
@@ -132,10 +152,10 @@ def draw_ranks(
         for place, dataset in zip(axes, datasets, strict=True):
             here = ranks[ranks["dataset"] == dataset].sort_values("rank", ascending=False)
             for y, row in enumerate(here.itertuples()):
-                shade, _ = _look(row.method, titles)
+                shade = known[row.method].shade
                 place.plot([row.low, row.high], [y, y], color=shade, linewidth=2)
                 place.plot(row.rank, y, "o", color=shade, markersize=5)
-            place.set_yticks(range(len(here)), [titles[name] for name in here["method"]])
+            place.set_yticks(range(len(here)), [known[name].title for name in here["method"]])
             place.set_xlim(0.7, rows + 0.3)
             place.set_xticks(range(1, rows + 1))
             place.set_xlabel("rank")
@@ -187,17 +207,11 @@ def _panels(number: int, width: float = WIDTH, height: float = HEIGHT) -> tuple[
     return figure, axes[:number]
 
 
-def _look(name: str, titles: Mapping[str, str]) -> tuple[str, str]:
-    position = list(titles).index(name)
-    return colour(position), MARKERS[position % len(MARKERS)]
-
-
-def _legend(figure: Figure, titles: Mapping[str, str], shown: set[str]) -> None:
+def _legend(figure: Figure, known: Mapping[str, Look], shown: set[str]) -> None:
     handles = []
-    for name, title in titles.items():
+    for name, look in known.items():
         if name in shown:
-            shade, marker = _look(name, titles)
-            look = {"linestyle": "none", "marker": marker, "color": shade, "markeredgewidth": 0}
-            handles.append(Line2D([], [], label=title, **look))
+            drawn = {"linestyle": "none", "marker": look.marker, "markeredgewidth": 0}
+            handles.append(Line2D([], [], label=look.title, color=look.shade, **drawn))
     columns = legend_columns([handle.get_label() for handle in handles], figure.get_figwidth())
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)

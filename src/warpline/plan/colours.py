@@ -1,14 +1,13 @@
-"""Which colour a method has: one, in every figure of all papers and studies of a run."""
+"""Which colour a method has: one, in every figure of all papers, studies and the arena of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from warpline.plan.arena import UNREGISTERED, methods
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import networks_of
 from warpline.plan.methods import unmarked
-
-UNREGISTERED = "identity"
 
 
 @remembered
@@ -19,7 +18,22 @@ def colours(catalog: Catalog) -> dict[str, int]:
     lower ones; those that never meet may share one. Unregistered pairs are place -1, which is grey.
     """
     groups = [group for paper in catalog.papers for group in _shown(catalog, paper)]
-    found = {UNREGISTERED: -1}
+    return _placed(groups, {UNREGISTERED: -1})
+
+
+@remembered
+def arena_colours(catalog: Catalog) -> dict[str, int]:
+    """The places of the arena's methods: of papers and studies, or one that no other there has.
+
+    They are more than colours, and some of papers have met nowhere: markers tell these apart.
+    """
+    found = _placed([list(methods(catalog))], colours(catalog))
+    return {method: found[method] for method in methods(catalog)}
+
+
+def _placed(groups: list[list[str]], known: Mapping[str, int]) -> dict[str, int]:
+    """A place for each method of groups that has none, apart from those beside it."""
+    found = dict(known)
     for group in groups:
         for method in group:
             if method not in found:

@@ -49,15 +49,6 @@ class Comparison:
         return cls(arena.with_failures(records, found), contest, found)
 
     @property
-    def titles(self) -> dict[str, str]:
-        """The methods' titles, in the order of their colours."""
-        return {
-            cell["name"]: cell["title"].partition(" (trained on ")[0]
-            for cell in self.contest["cells"]
-            if cell["method"] == cell["name"]
-        }
-
-    @property
     def time(self) -> str:
         """What methods' time is told by: of the CPU where all compute there."""
         return "cpu_seconds" if self.contest["device"] == "cpu" else "seconds"
@@ -117,16 +108,19 @@ class Comparison:
         from warpline.figures import arena as figures
 
         folder.mkdir(parents=True, exist_ok=True)
-        titles, names = self.titles, {ring.dataset: ring.title for ring in self.rings}
+        names = {ring.dataset: ring.title for ring in self.rings}
+        methods = self.contest["methods"]
+        titles = {name: method["title"] for name, method in methods.items()}
+        looks = figures.looks(titles, {name: each["colour"] for name, each in methods.items()})
         panels = {}
         for ring in self.rings:
             axis, _, unit = NAMES[ring.metric]
             panels[ring.dataset] = figures.Panel(ring.title, f"{axis} ({unit})" if unit else axis)
         points, most = tables["curves"], self.contest["regularity"]["most"]
         lines = arena.curve_lines(points, self.rings)
-        figures.draw_curves(points, lines, titles, panels, most, folder / "curves")
-        figures.draw_time(tables["arena"], self.time, titles, panels, folder / "time")
-        figures.draw_ranks(tables["ranks"], titles, names, folder / "ranks")
+        figures.draw_curves(points, lines, looks, panels, most, folder / "curves")
+        figures.draw_time(tables["arena"], self.time, looks, panels, folder / "time")
+        figures.draw_ranks(tables["ranks"], looks, names, folder / "ranks")
         diagrams = []
         for ring in self.rings:
             found = ranking.critical_difference(self.scores[ring.dataset])
@@ -178,7 +172,8 @@ class Comparison:
             with atomic_path(outputs[name]) as path:
                 frame.to_csv(path, index=False)
         ran = {each.name for ring in self.rings for each in ring.contestants}
-        keys = [*ALWAYS_CITED, *(key for name in sorted(ran) for key in self.contest["cite"][name])]
+        methods = self.contest["methods"]
+        keys = [*ALWAYS_CITED, *(key for name in sorted(ran) for key in methods[name]["cite"])]
         parts = self.contest["datasets"].items()
         listed = [(name, part["citation"], part["licence"]) for name, part in parts]
         text = Path(references).read_text(encoding="utf-8")

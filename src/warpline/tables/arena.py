@@ -11,13 +11,13 @@ import pandas as pd
 
 from warpline.evaluation.attempts import REASONS
 from warpline.evaluation.records import FAILED, SKIPPED
+from warpline.plan.arena import UNREGISTERED
 from warpline.tables.build import LABEL, build, pair_values
 from warpline.tables.curves import area, frontier, pareto
 from warpline.tables.entry import Column, RowEntry, TableEntry
 from warpline.tables.ranking import Scores
 from warpline.tables.table import Table
 
-UNREGISTERED = "identity"
 FAILURE = "failure"  # beside `FAILED`: worse than unregistered, too
 NAMES = {"dice": ("Dice", 3, ""), "tre": ("TRE", 2, "mm")}
 # Columns of the table of all datasets, by those of the tables of one.

@@ -6,6 +6,7 @@ from typing import Any
 
 from warpline.plan import arena
 from warpline.plan.arena import Cell
+from warpline.plan.colours import arena_colours
 from warpline.plan.inputs.cases import batches_with, case_folders, cases_of
 from warpline.plan.inputs.evaluate import labels, labels_outside
 from warpline.plan.inputs.register import (
@@ -97,7 +98,14 @@ def contest(run: Run) -> dict[str, Any]:
             }
             for cell in found
         ],
-        "cite": {name: part["cite"] for name, part in arena.methods(catalog).items()},
+        "methods": {
+            name: {
+                "title": catalog.method(name)["title"],
+                "cite": part["cite"],
+                "colour": arena_colours(catalog)[name],
+            }
+            for name, part in arena.methods(catalog).items()
+        },
         "regularity": settings["regularity"],
         "resamples": settings["resamples"],
         "scale": catalog.scale,
