@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from warpline.figures.style import FRAME, legend_columns, new_figure, save, shades, style
-from warpline.plan.arena import UNREGISTERED
+from warpline.plan.kinds import UNREGISTERED
 
 # One more than colours, so that methods whose places differ by their number look different.
 MARKERS = "osD^vP*X<>phd"

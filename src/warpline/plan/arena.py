@@ -7,11 +7,11 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
+from warpline.plan.kinds import UNREGISTERED
 from warpline.plan.methods import STRENGTH
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.registry import suggestion
 
-UNREGISTERED = "identity"
 HIGHER = {"dice": "higher", "tre": "lower"}
 
 

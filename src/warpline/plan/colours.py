@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from warpline.plan.arena import UNREGISTERED, methods
+from warpline.plan.arena import methods
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import networks_of
+from warpline.plan.kinds import UNREGISTERED
 from warpline.plan.methods import unmarked
 
 

@@ -41,6 +41,9 @@ REGISTRARS = {
     **dict.fromkeys((*INCLUDED, *PROGRAMS), _RIVAL),
 }
 
+# The method that moves nothing, which the others are compared with.
+UNREGISTERED = "identity"
+
 # Terms of a registration's loss, by ``loss.similarity.name`` and ``loss.regularisation.name``.
 SIMILARITIES = {
     "local_ncc": "warpline.training.losses:local_ncc",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from warpline.evaluation.attempts import REASONS
 from warpline.evaluation.records import FAILED, SKIPPED
-from warpline.plan.arena import UNREGISTERED
+from warpline.plan.kinds import UNREGISTERED
 from warpline.tables.build import LABEL, build, pair_values
 from warpline.tables.curves import area, frontier, pareto
 from warpline.tables.entry import Column, RowEntry, TableEntry

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from warpline.plan.kinds import UNREGISTERED
 from warpline.tables.build import is_judged
 from warpline.tables.entry import Column
 from warpline.tables.table import Table
 
 SIGNIFICANT = 0.05
 ABSENT = "–"
-IDENTITY_METHOD = "identity"
 FEW = 10  # independent cases
 # Splits whose names are no words, as a set that is named by its split is shown.
 SETS = {"val": "validation", "train": "training"}
@@ -179,7 +179,7 @@ def _best(table: Table, name: str, column: Column) -> set[int]:
     counts fewer pairs or labels than another of its set: leaving out is no merit. What prints as 0
     where less is better is as good as doing nothing, and no best either.
     """
-    frame = table.frame[(table.frame["method"] != IDENTITY_METHOD) & (table.frame["n"] > 0)]
+    frame = table.frame[(table.frame["method"] != UNREGISTERED) & (table.frame["n"] > 0)]
     by_set = frame.groupby("set")
     whole = frame[f"{name}_n"] == by_set[f"{name}_n"].transform("max")
     least = frame[f"{name}_left_out"] == by_set[f"{name}_left_out"].transform("min")
