@@ -7,7 +7,6 @@ and most explicitly holds, key by key.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,10 +104,3 @@ def _workflow_profile(given: Any, snakefile: str) -> Path | None:
 def _short(paths: Sequence[Path]) -> list[Path]:
     here = Path.cwd()
     return [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
-
-
-def arguments() -> list[str]:
-    """The words of this command line; none where a program that is not snakemake runs it."""
-    program = Path(sys.argv[0])
-    own = "snakemake" in (program.stem, program.parent.name)
-    return sys.argv[1:] if own else []
