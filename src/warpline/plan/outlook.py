@@ -10,7 +10,12 @@ from urllib.parse import unquote, urlsplit
 
 from warpline.plan.config import read_yaml
 from warpline.plan.experiments import measured, networks_of
-from warpline.plan.inputs.acquire import archive_folder, archive_spec, per_case_folder
+from warpline.plan.inputs.acquire import (
+    archive_folder,
+    archive_spec,
+    per_case_files,
+    per_case_folder,
+)
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by
 
@@ -106,14 +111,12 @@ def download(run: Run, dataset: str) -> Download:
         spec = archive_spec(run, dataset, archive)
         _note(found, archive, spec["sources"], archive, spec["ask"])
     place = Path(per_case_folder(run, dataset))
-    mirror = run.catalog.config["mirror"]
-    for case in data.ids if data.spec["per_case"] else ():
-        for kind, entry in data.files_of(case).items():
-            if (place / kind / entry["file"]).exists():
-                continue
-            first = [f"{mirror.rstrip('/')}/{dataset}/{kind}/{entry['file']}"] if mirror else []
+    batches = data.batches() if data.spec["per_case"] else ()
+    cases = (files for batch in batches for files in per_case_files(run, dataset, batch).values())
+    for kind, entry in (entry for files in cases for entry in files.items()):
+        if not (place / kind / entry["file"]).exists():
             name = f"files of cases ({kind})"
-            _note(found, name, [*first, *entry["sources"]], entry["file"], entry["ask"])
+            _note(found, name, entry["sources"], entry["file"], entry["ask"])
     return found
 
 
