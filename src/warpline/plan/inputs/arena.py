@@ -131,7 +131,7 @@ def _strength(run: Run, cell: Cell) -> float | None:
     part = arena.methods(run.catalog)[cell.name].get("strength")
     if part is None:
         return None
-    _, marked, value = cell.method.partition("+")
+    _, marked, value = cell.method.partition(arena.STRENGTH)
     return float(value) if marked else arena.own_strength(run.catalog, cell.name, part["key"])
 
 
