@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.config import read_yaml
 from warpline.plan.experiments import measured, networks_of
 from warpline.plan.inputs.acquire import (
@@ -88,15 +89,16 @@ def _explored(paper: Mapping[str, Any]) -> list[str]:
     return [f["dataset"] for f in figures if f["kind"] == "exploration" and f.get("dataset")]
 
 
-def sizes(run: Run) -> dict[str, dict[str, float | None]]:
+@remembered
+def sizes(catalog: Catalog) -> dict[str, dict[str, float | None]]:
     """GB of the downloads of every dataset that anybody has measured (config/budget.yaml)."""
-    return read_yaml(run.root / "config" / "budget.yaml")["downloads"]
+    return read_yaml(catalog.places.root / "config" / "budget.yaml")["downloads"]
 
 
 def download(run: Run, dataset: str) -> Download:
     """What a dataset still needs from elsewhere; nothing of a phantom."""
     data = run.catalog.dataset(dataset)
-    found = Download(dataset, gigabytes=sizes(run).get(dataset, {}).get("gigabytes"))
+    found = Download(dataset, gigabytes=sizes(run.catalog).get(dataset, {}).get("gigabytes"))
     if data.spec["phantom"]:
         return found
     if data.spec["folder"]:
