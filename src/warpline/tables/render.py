@@ -8,8 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 
-from warpline.files import write_text
-from warpline.plan.places import project_folder
+from warpline.files import project_folder, write_text
 from warpline.tables import latex
 from warpline.tables.cells import ABSENT, Cell, headings, notes, rows
 from warpline.tables.table import Table
