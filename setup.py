@@ -1,6 +1,6 @@
 """A wheel brings what is not the library as well: the workflow, its settings and the models.
 
-They lie in the package's folder ``project`` (`warpline.plan.places.project_folder`). All else about
+They lie in the package's folder ``project`` (`warpline.files.project_folder`). All else about
 the package stands in pyproject.toml.
 """
 

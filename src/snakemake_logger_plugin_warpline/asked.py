@@ -7,7 +7,6 @@ and most explicitly holds, key by key.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,19 +44,20 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         Of the command line, the program's name not included.
     """
     settings = workflow.config_settings
-    files: dict[str, Any] = {}
-    for file in settings.configfiles:
-        update_config(files, load_configfile(file))
     (own,) = _short([Path(workflow.configfiles[-1])])
-    named = zip(_short(settings.configfiles), settings.configfiles, strict=True)
+    named = {str(_short([file])[0]): load_configfile(file) for file in settings.configfiles}
+    files: dict[str, Any] = {}
+    for words in named.values():
+        update_config(files, words)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     typed = cli.parse_config(given.config)
     profile, place = _of_profiles(given, workflow.main_snakefile)
+    said = typed or (settings.config if not profile else {})
     sources = {
         str(own): load_configfile(workflow.configfiles[-1]),
         **({f"the profile {place}": profile} if profile else {}),
-        **{str(name): load_configfile(file) for name, file in named},
-        "--config": typed or (settings.config if not profile else {}),
+        **named,
+        "--config": said,
     }
     told = set(settings.config)
     if profile and told <= {*profile, *typed}:  # else another program than snakemake asks
@@ -66,8 +66,8 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         passed = {key: config[key] for key in (*profile, *typed)}
         settings.config_args = dict_to_key_value_args(passed, repr_obj=True)
     for words, origin in (
-        (typed or (settings.config if not profile else {}), "the command line"),
-        (files, " and ".join(map(str, _short(settings.configfiles)))),
+        (said, "the command line"),
+        (files, " and ".join(named)),
         (profile, f"the profile {place}"),
     ):
         if "scale" in words:
@@ -105,10 +105,3 @@ def _workflow_profile(given: Any, snakefile: str) -> Path | None:
 def _short(paths: Sequence[Path]) -> list[Path]:
     here = Path.cwd()
     return [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
-
-
-def arguments() -> list[str]:
-    """The words of this command line; none where a program that is not snakemake runs it."""
-    program = Path(sys.argv[0])
-    own = "snakemake" in (program.stem, program.parent.name)
-    return sys.argv[1:] if own else []

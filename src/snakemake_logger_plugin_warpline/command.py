@@ -64,24 +64,13 @@ def _without_slurm(arguments: Sequence[str]) -> str | None:
 
 def check() -> None:
     """Tell the slip of this process's own command line, if it is Snakemake's and has one."""
-    if _is_snakemake():
-        found = problem(sys.argv[1:])
-        if found:
-            sys.exit(found)
+    found = problem(arguments())
+    if found:
+        sys.exit(found)
 
 
-def targets() -> list[str]:
-    """The targets of this process's own command line; none if it is not Snakemake's.
-
-    Snakemake tells a workflow of them only when it has read it.
-    """
-    if not _is_snakemake():
-        return []
-    from snakemake.cli import get_argument_parser
-
-    return list(get_argument_parser().parse_known_args(sys.argv[1:])[0].targets)
-
-
-def _is_snakemake() -> bool:
+def arguments() -> list[str]:
+    """The words of this command line; none where a program that is not snakemake runs it."""
     program = Path(sys.argv[0])
-    return program.name == "snakemake" or program.parts[-2:] == ("snakemake", "__main__.py")
+    own = program.stem == "snakemake" or program.parts[-2:] == ("snakemake", "__main__.py")
+    return sys.argv[1:] if own else []

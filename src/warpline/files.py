@@ -1,4 +1,4 @@
-"""Writing files so that a half-written one is never taken for a finished one."""
+"""Writing files so that a half-written one is never taken for a finished one; the project's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PACKAGED = "project"  # the folder within the package that a wheel brings: see setup.py
 NO_FLUSHING = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES)
+
+
+def project_folder() -> Path:
+    """The project that this library belongs to: its checkout, or what the wheel brought."""
+    package = Path(__file__).parent
+    checkout = package.parents[1]
+    return checkout if (checkout / "Snakefile").is_file() else package / PACKAGED
 
 
 @contextmanager

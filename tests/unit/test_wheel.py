@@ -39,6 +39,15 @@ def wheel(tmp_path_factory) -> Path:
     return next(target.glob("*.whl"))
 
 
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory) -> Path:
+    """The wheel unpacked, as it is installed."""
+    folder = tmp_path_factory.mktemp("installed") / "site packages"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
 def test_it_holds_every_file_of_the_workflow(wheel):
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
@@ -64,10 +73,34 @@ def test_it_asks_for_what_it_stands_on(wheel):
     assert asked == [line for line in needed if not line.startswith("#")]
 
 
-def test_the_installed_command_plans_a_study_in_a_folder_of_ones_own(wheel, tmp_path):
-    site, own = tmp_path / "site packages", tmp_path / "own"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+TABLE = """
+from warpline.tables.render import TEMPLATES
+print(TEMPLATES, *(path.name for path in TEMPLATES.iterdir()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-c", TABLE], ["warpline/project/workflow/report ", "table.tex.j2", "table.html.j2"]),
+        (["-m", "warpline.cli", "budget", "hu2020", "--gpu", "none"], ["is none of v100-16"]),
+    ],
+)
+def test_installed_code_finds_what_the_wheel_brings(site, tmp_path, arguments, told):
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    for words in told:
+        assert words in done.stdout + done.stderr
+
+
+def test_the_installed_command_plans_a_study_in_a_folder_of_ones_own(site, tmp_path):
+    own = tmp_path / "own"
     (own / "studies").mkdir(parents=True)
     (own / "config.yaml").write_text("papers: []\n", encoding="utf-8")
     (own / "studies" / "mine.yaml").write_text(

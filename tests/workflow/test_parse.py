@@ -74,6 +74,7 @@ def test_parsing_imports_nothing_heavy(project):
     ("arguments", "expected"),
     [
         (["--config", "scael=demo"], "did you mean 'scale'"),
+        (["--config", "papers=[hu2020]", "--", "hu202"], "Did you mean 'hu2020'? Targets are all"),
         repeated(["--config", "scale=dmeo"], "did you mean 'demo'"),
         repeated(["--config", "papers=[estiene2020]"], "Did you mean 'estienne2020'"),
         repeated(["--config", "extra_methods=[sym]"], "There is no 'sym' in config/methods"),

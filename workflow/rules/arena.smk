@@ -57,7 +57,7 @@ rule arena_comparison:
     params:
         contest=ask(arena.contest),
         results=lambda wildcards: settings["results"],
-        code=lambda wildcards: arena.code(run),
+        code=ask(arena.code),
     script:
         "../../scripts/arena.py"
 

@@ -13,7 +13,8 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
     sys.path.insert(0, str(SOURCE))
 
 from snakemake_logger_plugin_warpline import take_the_terminal
-from snakemake_logger_plugin_warpline.asked import arguments, settle
+from snakemake_logger_plugin_warpline.asked import settle
+from snakemake_logger_plugin_warpline.command import arguments
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment

@@ -1,7 +1,6 @@
 # Records → tables and figures → one page. Nothing here needs a GPU; tables need records alone. All
 # tables of a paper are one job, and all its figures: each makes anew only what has changed.
 
-from snakemake_logger_plugin_warpline.command import targets
 from warpline.plan.targets import check_targets
 
 for paper in run.catalog.papers:
@@ -138,9 +137,9 @@ rule explorer:
         "../../scripts/explorer.py"
 
 
-# As a module, the targets are those of the workflow that uses it.
-if workflow.is_main_process and not workflow.modifier.is_module:
+# As a module, which is a second modifier, the targets are those of the workflow that uses it.
+if workflow.is_main_process and len(workflow.modifier_stack) == 1:
     try:
-        check_targets(run, targets(), [rule.name for rule in workflow.rules])
+        check_targets(run, asked.targets, [rule.name for rule in workflow.rules])
     except WarplineError as error:
         raise WorkflowError(str(error)) from None

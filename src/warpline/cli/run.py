@@ -14,10 +14,9 @@ from warpline.errors import WarplineError
 from warpline.plan.config import read_yaml
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.places import Places, project_folder
+from warpline.plan.targets import TARGETS
 from warpline.registry import suggestion
 
-# The targets that every run has.
-TARGETS = ("all", "tables", "figures", "exploration", "models")
 # What may name a configuration that only Snakemake reads.
 CONFIGURING = ("--config", "-C", "--configfile", "--configfiles", "--snakefile", "-s")
 KINDS = ("datasets", "methods", "studies")

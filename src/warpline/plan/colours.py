@@ -9,6 +9,7 @@ from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import networks_of
 from warpline.plan.kinds import UNREGISTERED
 from warpline.plan.methods import unmarked
+from warpline.plan.rows import rows_shown
 
 
 @remembered
@@ -46,10 +47,7 @@ def _placed(groups: list[list[str]], known: Mapping[str, int]) -> dict[str, int]
 
 def _shown(catalog: Catalog, paper: str) -> Iterable[list[str]]:
     """The methods of a paper, of its rows and then the networks behind them, by dataset."""
-    spec = catalog.paper(paper)
-    rows = [row for table in spec["tables"].values() for row in table["rows"]]
-    rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
-    names = [(row["dataset"], row["method"]) for row in rows if "method" in row]
+    names = [(row["dataset"], row["method"]) for row in rows_shown(catalog.paper(paper))]
     found: dict[str, dict[str, None]] = {}
     for dataset, name in (*names, *networks_of(catalog, paper)):
         found.setdefault(dataset, {})[unmarked(name)[0]] = None

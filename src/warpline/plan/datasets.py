@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
-from warpline.plan.config import read_yaml
 from warpline.plan.dataset import Dataset
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.methods import Methods
@@ -72,8 +71,7 @@ class Datasets:
         rows = []
         for member, splits in spec["members"].items():
             where = f"{file}, key 'members.{member}'"
-            self.files.path("datasets", member, where)
-            if "members" in read_yaml(self.files.path("datasets", member)):
+            if "members" in self.files.alone("datasets", member, where):
                 raise WarplineError(
                     f"The dataset '{member}' is itself made of others.",
                     where=where,
@@ -120,7 +118,7 @@ class Datasets:
 
     def _left_in(self, name: str, key: str, entries: Mapping[str, Any]) -> dict[str, Any]:
         """A dataset's archives, files or pairs, without what an override or a scale took out."""
-        known = read_yaml(self.files.path("datasets", name)).get(key) or {}
+        known = self.files.alone("datasets", name).get(key) or {}
         for entry, value in entries.items():
             if value is None and entry not in known:
                 raise WarplineError(

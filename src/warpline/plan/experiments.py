@@ -11,6 +11,7 @@ from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.folds import folds
 from warpline.plan.methods import marked, unmarked
 from warpline.plan.pairs import Pair, pair_batches
+from warpline.plan.rows import rows_shown
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
 from warpline.plan.trainings import (
     given,
@@ -60,13 +61,10 @@ def measured(catalog: Catalog, paper: str) -> list[Experiment]:
 def rows_served(catalog: Catalog, paper: str) -> dict[Experiment, list[tuple[str, str]]]:
     """Each experiment with the (method, split) of the rows, of tables or figures, it serves."""
     spec = catalog.paper(paper)
-    rows = [row for table in spec["tables"].values() for row in table["rows"]]
-    rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
     found: dict[Experiment, dict[tuple[str, str], None]] = {}
-    for row in rows:
-        if "method" in row:
-            for experiment in experiments_of(catalog, row, spec["seeds"]):
-                found.setdefault(experiment, {})[row["method"], row["split"]] = None
+    for row in rows_shown(spec):
+        for experiment in experiments_of(catalog, row, spec["seeds"]):
+            found.setdefault(experiment, {})[row["method"], row["split"]] = None
     return {experiment: list(names) for experiment, names in found.items()}
 
 

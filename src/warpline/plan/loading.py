@@ -41,7 +41,7 @@ class ConfigFiles:
         sources: Mapping[str, Mapping[str, Any]] | None = None,
     ):
         self.places, self._sources = places, sources or {}
-        self._schemas: dict[str, dict[str, Any]] = {}
+        self._read = cache(read_yaml)  # most files are asked for several times
         words = {"true": True, "false": False}  # as --config gives them
         switches = [
             k
@@ -88,10 +88,7 @@ class ConfigFiles:
 
     def schema(self, name: str) -> dict[str, Any]:
         """The JSON schema of a kind of file."""
-        if name not in self._schemas:
-            path = self.places.root / "workflow" / "schemas" / f"{name}.schema.yaml"
-            self._schemas[name] = read_yaml(path)
-        return self._schemas[name]
+        return self._read(self.places.root / "workflow" / "schemas" / f"{name}.schema.yaml")
 
     def known(self, kind: str) -> list[str]:
         """The names of the files of a kind."""
@@ -115,6 +112,10 @@ class ConfigFiles:
         """The file of a kind with this name, as errors name it."""
         return self.places.told(self.path(kind, name))
 
+    def alone(self, kind: str, name: str, where: object = None) -> dict[str, Any]:
+        """A file of config/<kind> as it stands, laid over nothing; `where` as for `path`."""
+        return self._read(self.path(kind, name, where))
+
     def raw(
         self, kind: str, name: str, children: tuple[str, ...] = (), overridden: bool = True
     ) -> dict[str, Any]:
@@ -125,7 +126,7 @@ class ConfigFiles:
                 where=self.path(kind, name),
             )
         child = self.path(kind, children[-1]) if children else None
-        raw = read_yaml(self.path(kind, name, where=child))
+        raw = self.alone(kind, name, where=child)
         if "extends" in raw:
             raw = merge(self.raw(kind, raw["extends"], (*children, name)), raw)
         override = self.config["override"][kind].get(name)
@@ -134,8 +135,8 @@ class ConfigFiles:
     def load(self, kind: str, name: str, schema: str) -> dict[str, Any]:
         """A file of config/<kind> validated as it is at this run's scale."""
         raw = self.raw(kind, name)
-        if "extends" in raw:
-            # So that its own file is blamed for its errors.
+        if "extends" in raw and (kind, raw["extends"]) not in self._arena:
+            # Checked first, so that its own file is blamed for its errors.
             self.load(kind, raw["extends"], schema)
         try:
             return self._checked(kind, name, schema, raw)
@@ -150,13 +151,14 @@ class ConfigFiles:
         file = self.told(kind, name)
         where = f"{file} (scale {self.scale})"
         checked = validate(raw, self.schema(schema), where)
-        for other in checked["scales"]:
-            place = f"{file} (scale {other})"
-            validate(at_scale(raw, other), self.schema(schema), place)
-        own = at_scale(raw, self.scale)
+        scaled = {
+            other: validate(at_scale(raw, other), self.schema(schema), f"{file} (scale {other})")
+            for other in checked["scales"]
+        }
+        value = scaled.get(self.scale, checked)
         if self.config["rehearse"]:
-            own = rehearsed(kind, own, at_scale(raw, "demo"))
-        value = validate(own, self.schema(schema), where)
+            own = rehearsed(kind, at_scale(raw, self.scale), at_scale(raw, "demo"))
+            value = validate(own, self.schema(schema), where)
         value.pop("scales", None)
         value.pop("extends", None)
         # A part of its own, so that it changes nothing that is made.
@@ -169,7 +171,7 @@ class ConfigFiles:
         The file must have been loaded.
         """
         own = {
-            **read_yaml(self.path(kind, name)),
+            **self.alone(kind, name),
             **(self.config["override"][kind].get(name) or {}),
         }
         return self._arena[kind, name] if "arena" in own else None

@@ -80,7 +80,7 @@ class Methods:
                     where=f"{self.files.told('methods', name)}, key 'method'",
                 )
             if "method" in spec and spec["kind"] == "warpline":
-                where = f"config/methods/{name}.yaml, key 'method'"
+                where = f"{self.files.told('methods', name)}, key 'method'"
                 self.check_objective(spec["method"], "segmentation", where)
             self._check_weights(spec, name)
             self._check_initial(spec, name)

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.config import read_yaml
 from warpline.plan.experiments import measured, networks_of
-from warpline.plan.inputs.acquire import archive_folder, archive_spec, per_case_folder
+from warpline.plan.inputs.acquire import (
+    archive_folder,
+    archive_spec,
+    per_case_files,
+    per_case_folder,
+)
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by
 
@@ -83,15 +89,16 @@ def _explored(paper: Mapping[str, Any]) -> list[str]:
     return [f["dataset"] for f in figures if f["kind"] == "exploration" and f.get("dataset")]
 
 
-def sizes(run: Run) -> dict[str, dict[str, float | None]]:
+@remembered
+def sizes(catalog: Catalog) -> dict[str, dict[str, float | None]]:
     """GB of the downloads of every dataset that anybody has measured (config/budget.yaml)."""
-    return read_yaml(run.root / "config" / "budget.yaml")["downloads"]
+    return read_yaml(catalog.places.root / "config" / "budget.yaml")["downloads"]
 
 
 def download(run: Run, dataset: str) -> Download:
     """What a dataset still needs from elsewhere; nothing of a phantom."""
     data = run.catalog.dataset(dataset)
-    found = Download(dataset, gigabytes=sizes(run).get(dataset, {}).get("gigabytes"))
+    found = Download(dataset, gigabytes=sizes(run.catalog).get(dataset, {}).get("gigabytes"))
     if data.spec["phantom"]:
         return found
     if data.spec["folder"]:
@@ -106,14 +113,12 @@ def download(run: Run, dataset: str) -> Download:
         spec = archive_spec(run, dataset, archive)
         _note(found, archive, spec["sources"], archive, spec["ask"])
     place = Path(per_case_folder(run, dataset))
-    mirror = run.catalog.config["mirror"]
-    for case in data.ids if data.spec["per_case"] else ():
-        for kind, entry in data.files_of(case).items():
-            if (place / kind / entry["file"]).exists():
-                continue
-            first = [f"{mirror.rstrip('/')}/{dataset}/{kind}/{entry['file']}"] if mirror else []
+    batches = data.batches() if data.spec["per_case"] else ()
+    cases = (files for batch in batches for files in per_case_files(run, dataset, batch).values())
+    for kind, entry in (entry for files in cases for entry in files.items()):
+        if not (place / kind / entry["file"]).exists():
             name = f"files of cases ({kind})"
-            _note(found, name, [*first, *entry["sources"]], entry["file"], entry["ask"])
+            _note(found, name, entry["sources"], entry["file"], entry["ask"])
     return found
 
 

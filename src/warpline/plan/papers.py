@@ -10,7 +10,7 @@ from warpline.plan.config import validate
 from warpline.plan.datasets import Datasets
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.methods import Methods
-from warpline.plan.rows import extra_rows, pair_rows, title_of_run
+from warpline.plan.rows import extra_rows, pair_rows, rows_shown, title_of_run
 from warpline.plan.splits import CASE_SUFFIXES, SEGMENTED, split_and_suffix
 from warpline.plan.studies import study_as_paper
 from warpline.registry import suggestion
@@ -55,17 +55,10 @@ class Papers:
                     self._check_explored(figure["dataset"], f"'{name}', key 'figures.{key}'")
                 for row in figure["experiments"]:
                     row.setdefault("title", self.methods.get(row["method"])["title"])
-            self._put_weights_in_titles(paper)
+            for row in rows_shown(paper):  # by the weights that run, not by those published
+                row["title"] = title_of_run(row["title"], row["method"], self.methods)
             self._papers[name] = paper
         return self._papers[name]
-
-    def _put_weights_in_titles(self, paper: Mapping[str, Any]) -> None:
-        """Rows of tables and figures are named by the weights that run, not by those published."""
-        tables = [row for table in paper["tables"].values() for row in table["rows"]]
-        figures = [row for figure in paper["figures"].values() for row in figure["experiments"]]
-        for row in (*tables, *figures):
-            if "method" in row:
-                row["title"] = title_of_run(row["title"], row["method"], self.methods)
 
     def _of_this_run(self, rows: list[dict]) -> list[dict]:
         """The rows that are to stand at this scale; without given weights if none are wanted."""

@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warpline.errors import WarplineError
+from warpline.files import project_folder
 
-PACKAGED = "project"  # the folder within the package that a wheel brings: see setup.py
 CONFIG = "config.yaml"
-
-
-def project_folder() -> Path:
-    """The project that this library belongs to: its checkout, or what the wheel brought."""
-    package = Path(__file__).parents[1]
-    checkout = package.parents[1]
-    return checkout if (checkout / "Snakefile").is_file() else package / PACKAGED
 
 
 def library() -> Path:

@@ -54,6 +54,17 @@ def pair_rows(rows: list[dict], datasets: Datasets) -> Iterator[dict]:
                 yield entry
 
 
+def table_rows(paper: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of methods in a paper's tables."""
+    return [row for table in paper["tables"].values() for row in table["rows"] if "method" in row]
+
+
+def rows_shown(paper: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of methods in a paper's tables, then in its figures."""
+    figures = [row for figure in paper["figures"].values() for row in figure["experiments"]]
+    return [*table_rows(paper), *(row for row in figures if "method" in row)]
+
+
 def title_of_run(title: str, method: str, methods: Methods) -> str:
     """A row's title, with the weights of its method's losses at this run's scale put in.
 

@@ -72,7 +72,6 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
             )
     rows = []
     seen: dict[str, str] = {}
-    taken: set[str] = set()
     splits: dict[str, str] = {}
     for (number, _), values in zip(lines[1:], reader, strict=True):
         where = f"{path}, line {number}"
@@ -98,20 +97,20 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
                     do="It becomes part of file names: use letters and digits"
                     + (", and after the first '_', '.' or '-'." if name == "case" else "."),
                 )
-        same = seen.setdefault(row["case"].lower(), row["case"])
-        if same == row["case"] and row["case"] in taken:
+        same = seen.get(row["case"].lower())
+        if same == row["case"]:
             raise WarplineError(
                 f"The case '{row['case']}' stands twice.",
                 where=where,
                 do="Take one of the lines out, or give the scan an id of its own.",
             )
-        if same != row["case"]:
+        if same is not None:
             raise WarplineError(
                 f"The cases '{same}' and '{row['case']}' differ in capitals alone.",
                 where=where,
                 do="Give one another id: on many disks their folders would be the same.",
             )
-        taken.add(row["case"])
+        seen[row["case"].lower()] = row["case"]
         split = splits.setdefault(row["patient"], row["split"])
         if split != row["split"]:
             raise WarplineError(

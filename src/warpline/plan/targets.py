@@ -9,7 +9,7 @@ from warpline.plan.run import Run
 from warpline.registry import closest_word
 
 # Of workflow/Snakefile and its rules: the names that gather outputs.
-TARGETS = ("all", "tables", "figures", "exploration", "explorer", "models")
+TARGETS = ("all", "tables", "figures", "exploration", "explorer", "models", "arena")
 
 
 def check_targets(run: Run, asked: Iterable[str], rules: Iterable[str]) -> None:

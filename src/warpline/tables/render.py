@@ -8,12 +8,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 
-from warpline.files import write_text
+from warpline.files import project_folder, write_text
 from warpline.tables import latex
 from warpline.tables.cells import ABSENT, Cell, headings, notes, rows
 from warpline.tables.table import Table
 
-TEMPLATES = Path(__file__).resolve().parents[3] / "workflow" / "report"
+TEMPLATES = project_folder() / "workflow" / "report"
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 

@@ -51,14 +51,20 @@ def by_name(folder: Path) -> Found | None:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Files of images and points, relative to the folder; hidden and own ones are passed over."""
+    """Files of images and points, relative to the folder, hidden ones apart."""
+    for place, names in folders_in(folder):
+        for name in names:
+            known = suffix_of(name) or suffix_of(name, POINTS)
+            if known and known not in DATA and name[0] != ".":
+                yield (place / name).relative_to(folder)
+
+
+def folders_in(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and those below, hidden and own ones apart, with their files' names; sorted."""
     for place, folders, names in os.walk(folder):
         top = Path(place) == folder
         folders[:] = sorted(f for f in folders if f[0] != "." and not (top and f in OWN))
-        for name in sorted(names):
-            known = suffix_of(name) or suffix_of(name, POINTS)
-            if known and known not in DATA and name[0] != ".":
-                yield (Path(place) / name).relative_to(folder)
+        yield Path(place), sorted(names)
 
 
 def _role(path: Path) -> tuple[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from warpline.acquire.dicom import MAGIC, MODALITY, SERIES
-from warpline.acquire.discover.by_name import OWN
+from warpline.acquire.discover.by_name import folders_in
 from warpline.acquire.discover.found import Found, Scan
 from warpline.acquire.discover.words import AS_NAMED, time_of, words
 from warpline.errors import WarplineError
@@ -61,14 +61,8 @@ def _refuse_loose(sitk: object, folder: Path) -> None:
 
 def _places(folder: Path) -> list[Path]:
     """The folders below that hold DICOM files themselves, sorted."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [
-            f for f in folders if f[0] != "." and not (Path(place) == folder and f in OWN)
-        ]
-        if Path(place) != folder and any(is_dicom(Path(place) / n) for n in sorted(names)[:3]):
-            found.append(Path(place))
-    return sorted(found)
+    below = ((place, names) for place, names in folders_in(folder) if place != folder)
+    return [place for place, names in below if any(is_dicom(place / n) for n in names[:3])]
 
 
 def is_dicom(path: Path) -> bool:

@@ -10,6 +10,7 @@ from warpline.plan.inputs.evaluate import labels, labels_outside
 from warpline.plan.inputs.figures import frame_unit
 from warpline.plan.inputs.papers import run_values, tables_of
 from warpline.plan.inputs.register import fields_of_row
+from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
 from warpline.plan.splits import split_and_suffix
 
@@ -77,8 +78,7 @@ def folders(run: Run) -> list[str]:
 
 def _rows(run: Run, paper: str) -> list[dict[str, Any]]:
     """The rows of registrations in a paper's tables."""
-    tables = run.catalog.paper(paper)["tables"].values()
-    rows = [row for table in tables for row in table["rows"] if "method" in row]
+    rows = table_rows(run.catalog.paper(paper))
     return [row for row in rows if not split_and_suffix(row["split"])[1]]
 
 

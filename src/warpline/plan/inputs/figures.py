@@ -13,6 +13,7 @@ from warpline.plan.inputs.weights import history_of
 from warpline.plan.kinds import FIGURE_ENTRY, FIGURES, LEARNING
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
 from warpline.plan.methods import unmarked
+from warpline.plan.rows import rows_shown
 from warpline.plan.run import Run
 
 AIR = -500  # HU; who clips at so low a value has CT
@@ -92,10 +93,8 @@ def trainings_shown(run: Run, paper: str) -> list[dict[str, Any]]:
     With ``dataset`` (its title), ``title`` (as the paper's rows have it), ``colour``, ``logs`` (one
     a seed) and ``folds`` (logs of trainings that leave out a fold).
     """
-    spec = run.catalog.paper(paper)
-    rows = [row for table in spec["tables"].values() for row in table["rows"]]
-    rows += [row for figure in spec["figures"].values() for row in figure["experiments"]]
-    titles = {row["method"]: row["title"] for row in reversed(rows) if "method" in row}
+    rows = rows_shown(run.catalog.paper(paper))
+    titles = {row["method"]: row["title"] for row in reversed(rows)}
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for dataset, method in networks_of(run.catalog, paper):
         name, fold, _ = unmarked(method)

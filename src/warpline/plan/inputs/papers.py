@@ -8,6 +8,7 @@ from warpline.plan.experiments import networks_of
 from warpline.plan.inputs.figures import drawing_files
 from warpline.plan.inputs.weights import sidecar_of
 from warpline.plan.layout import TABLE_FORMATS
+from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
 
 
@@ -72,13 +73,8 @@ def run_in_words(run: Run) -> dict[str, Any]:
 
     Of the datasets in rows of tables.
     """
-    names = {
-        row["dataset"]
-        for paper in run.catalog.papers
-        for table in run.catalog.paper(paper)["tables"].values()
-        for row in table["rows"]
-        if "method" in row
-    }
+    papers = map(run.catalog.paper, run.catalog.papers)
+    names = {row["dataset"] for paper in papers for row in table_rows(paper)}
     return {
         "scale": run.catalog.scale,
         "device": run.catalog.device,
