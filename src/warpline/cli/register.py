@@ -177,12 +177,12 @@ def _points(
         if alone:
             _tell(path, alone, "have no partner of their name and are left out")
         known = dict(zip(points.ids, points.physical(grid), strict=True))
-        index = grid.physical_to_index(np.array([known[name] for name in common]))
-        off = ((index < -0.5) | (index > np.array(grid.shape) - 0.5)).any(axis=1)
+        place = np.array([known[name] for name in common])
+        off = options.beyond(grid, place)
         if off.any():
             outside = [name for name, o in zip(common, off, strict=True) if o]
             _tell(path, outside, "lie outside their image")
-        places.append(np.array([known[name] for name in common]))
+        places.append(place)
     return tuple(places)
 
 
