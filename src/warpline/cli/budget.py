@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,7 @@ from warpline.cli import options
 from warpline.plan.config import SCALES, read_yaml
 from warpline.plan.experiments import networks_of, registration_batches, registrations
 from warpline.plan.outlook import datasets_asked, download
+from warpline.plan.places import project_folder
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, recipe, training_cases, training_pairs
 from warpline.plan.volumes import prepared_shape, training_shape
@@ -23,7 +23,6 @@ from warpline.plan.volumes import prepared_shape, training_shape
 if TYPE_CHECKING:
     from warpline.training.budget import StepCost
 
-PROJECT = Path(__file__).parents[3]
 GIB, GB = 2**30, 1e9
 # Of a card's memory what torch's allocator and the convolutions' own buffers leave to tensors.
 USABLE = 0.9
@@ -92,10 +91,10 @@ def budget(
     without contents. Hours follow from the operations of a step and what a core or card was
     measured to do; where nobody has measured one, they are left out.
     """
-    known = read_yaml(PROJECT / "config" / "budget.yaml")
+    known = read_yaml(project_folder() / "config" / "budget.yaml")
     if gpu and gpu not in known["cards"]:
         raise click.BadParameter(f"'{gpu}' is none of {', '.join(known['cards'])}.")
-    run = Run({"papers": [paper], "scale": scale}, PROJECT)
+    run = Run({"papers": [paper], "scale": scale}, project_folder())
     rates = dict(known["rates"])
     if measure:
         rates["core"] = core_rate()
@@ -203,7 +202,7 @@ def core_rate() -> float:
     from warpline.training.budget import step_cost
     from warpline.training.registration_loss import Batch, RegistrationLoss
 
-    spec = Catalog({"scale": "cpu"}, PROJECT).method("estienne2020-task4-baseline")
+    spec = Catalog({"scale": "cpu"}, project_folder()).method("estienne2020-task4-baseline")
     shape, before = (48, 48, 48), torch.get_num_threads()
     spec = {**spec, "training": {**spec["training"], "precision": "single", "batch_size": 1}}
     cost = step_cost(spec, shape, 2)
