@@ -84,8 +84,7 @@ class Account:
     said: str = ""
 
     def recovered(self, fault: str, seconds: float, lost: list[str], wrong: list[str]) -> None:
-        """Note a fault and what was there after it."""
-        self.faults += 1
+        """Note how long a recovery took, and what was there after it."""
         self.seconds.append(seconds)
         self.lost += [f"{fault}: {name}" for name in lost]
         self.wrong += [f"{fault}: {name}" for name in wrong]
@@ -248,9 +247,9 @@ class Study:
         study = {"datasets": list(DATASETS), "methods": methods, "split": "test"}
         self.clean.write("soak.yaml", {"papers": [], "studies": {"soak": study}})
         self.whole = self.copy_of(self.clean, folder / "whole")
-        self.begun = time.monotonic()
+        begun = time.monotonic()
         self.whole.snakemake(*FILES, "--", *TABLES)
-        self.seconds = time.monotonic() - self.begun
+        self.seconds = time.monotonic() - begun
         self.made = made(self.whole)
 
     def new(self) -> Project:

@@ -12,22 +12,16 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
-from pathlib import Path
 
 import torch
 
 from warpline import networks
 from warpline.plan.catalog import Catalog
+from warpline.provenance.record import peak_memory
 from warpline.training.budget import step_cost
 from warpline.training.registration_loss import Batch, RegistrationLoss
 
 LABELS = 2
-
-
-def resident() -> int:
-    """The most bytes of this process that were in memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def compute(recipe: dict, shape: tuple[int, ...], answer) -> None:
@@ -39,7 +33,7 @@ def compute(recipe: dict, shape: tuple[int, ...], answer) -> None:
     )
     tiny = networks.build("estienne2020", {"channels": [2, 2], "convolutions": [1]})
     criterion(tiny, batch_of(1, (8, 8, 8)))[0].backward()  # what the libraries take by themselves
-    before = resident()
+    before = peak_memory()
     network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"]).train()
     optimiser = torch.optim.Adam(network.parameters(), foreach=False)
     for _ in range(2):
@@ -48,7 +42,7 @@ def compute(recipe: dict, shape: tuple[int, ...], answer) -> None:
         optimiser.step()
         optimiser.zero_grad()
         seconds = time.process_time() - started
-    answer.send((resident() - before, seconds))
+    answer.send((2**20 * (peak_memory() - before), seconds))
 
 
 def batch_of(count: int, shape: tuple[int, ...]) -> Batch:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,11 @@ import torch
 from warpline import networks
 from warpline.cases.case import Case, write_case
 from warpline.images.grid import Grid, Image
+from warpline.provenance.record import peak_memory
 from warpline.training import objectives
 from warpline.training.material import Material
+from warpline.training.room import Room
+from warpline.training.source import source_of
 
 RECIPE = {
     "seed": 0,
@@ -47,12 +50,10 @@ RECIPE = {
 }  # fmt: skip
 
 
-def resident(what: str) -> int:
-    """Bytes of this process in memory: VmHWM the most so far, RssAnon now, without files."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(what):
-            return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def anonymous() -> int:
+    """Bytes of this process in memory now, without mapped files."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
 def build(folders: dict[str, str], memory_mb: float | None, cache: str, answer) -> None:
@@ -60,23 +61,18 @@ def build(folders: dict[str, str], memory_mb: float | None, cache: str, answer) 
     torch.set_num_threads(1)
     material = Material(folders, list(folders), [], {1: "organ"})
     if memory_mb is not None:
-        from dataclasses import replace
-
-        from warpline.training.room import Room
-        from warpline.training.source import source_of
-
         place = {"folder": cache, "code": ""}
         room = Room.of(memory_mb, place, source_of(material)["files"])
         material = replace(material, room=room)
     network = networks.build("estienne2020", {"channels": [2, 2], "convolutions": [1]})
-    before, others, started = resident("VmHWM"), resident("RssAnon"), time.monotonic()
+    before, others, started = peak_memory(), anonymous(), time.monotonic()
     objective = objectives.build(RECIPE, network, material, torch.device("cpu"))
     built = time.monotonic() - started
-    most = resident("VmHWM") - before
+    most = 2**20 * (peak_memory() - before)
     if memory_mb is not None:
         for step in range(objective.steps_per_epoch):
             objective.batch(step)
-        most = resident("RssAnon") - others
+        most = anonymous() - others
     memory = objective.training
     data = memory.images.nbytes + memory.labels.nbytes
     checked = float(memory.images.double().sum())

@@ -94,12 +94,7 @@ def kind(entry: Mapping[str, Any]) -> str:
     names = names if isinstance(names, list) else [names]
     words = {"array": "list", "object": "mapping", "null": "null", "string": "text"}
     text = " or ".join(words.get(name, name) for name in names)
-    for mark, sign in (
-        ("minimum", "≥"),
-        ("exclusiveMinimum", ">"),
-        ("maximum", "≤"),
-        ("exclusiveMaximum", "<"),
-    ):
+    for mark, sign in SIGNS.items():
         if mark in entry:
             text += f" {sign} {entry[mark]}"
     return text

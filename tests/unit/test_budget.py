@@ -14,6 +14,7 @@ from warpline.cli.budget import Need, _misfits, budget, disk_of, need_of, steps_
 from warpline.plan.config import read_yaml
 from warpline.plan.run import Run
 from warpline.plan.volumes import prepared_shape, shape_after
+from warpline.training import losses
 from warpline.training.budget import Alive, step_cost
 from warpline.training.registration_loss import Batch, RegistrationLoss
 
@@ -76,6 +77,50 @@ def test_mixed_precision_and_recomputing_take_less(small):
     mixed = {**single, "precision": "float16"}
     plain, half = (step_cost({**small, "training": t}, (32,) * 3, 2).bytes for t in (single, mixed))
     assert half < 0.9 * plain
+
+
+def test_a_segmenters_step_is_that_of_its_objective():
+    """Also on whole images, without crops."""
+    run = Run({"scale": "cpu"}, ROOT)
+    recipe = run.catalog.method("hippocampus-segmenter")
+    shape, count = (24, 32, 16), recipe["training"]["batch_size"]
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"]).train()
+    alive = Alive()
+    with alive:
+        for weight in network.parameters():
+            alive.count(weight)
+        optimiser = torch.optim.Adam(network.parameters(), foreach=False)
+        for _ in range(2):
+            labels = torch.randint(0, 3, (count, *shape))
+            target = torch.stack([labels == value for value in network.numbers], dim=1)
+            known = torch.ones(count, len(network.numbers), dtype=torch.bool)
+            found = network(torch.rand(count, 1, *shape))[:, 1:]
+            losses.partial_dice(found, target.float(), known).backward()
+            optimiser.step()
+            optimiser.zero_grad()
+    training = {**recipe["training"], "precision": "single"}
+    cost = step_cost({**recipe, "training": training}, shape, 2)
+    assert cost.bytes == pytest.approx(alive.peak, rel=0.1)
+    need = need_of(run, "hippocampus", "hippocampus-segmenter", KNOWN["grids"])
+    assert need.shape == list(prepared_shape(run, "hippocampus", KNOWN["grids"]))
+
+
+def test_steps_of_patches_are_those_of_the_objective():
+    run = Run({"papers": ["sokooti2017"], "scale": "paper"}, ROOT)
+    sampling = run.catalog.method("sokooti2017-regnet")["training"]["sampling"]
+    assert sampling["flips"]  # each patch four times
+    size = run.catalog.method("sokooti2017-regnet")["training"]["batch_size"]
+    cases = sampling["in_memory"]
+    once = cases * sampling["fields"] * sampling["patches"]
+    # Every block's batches are full.
+    assert steps_an_epoch(run, "followup", "sokooti2017-regnet", cases) == pytest.approx(
+        4 * once / size, abs=sampling["fields"]
+    )
+
+
+def test_an_epoch_that_a_recipe_makes_shorter():
+    run = Run({"papers": ["estienne2020"], "scale": "paper", "rehearse": True}, ROOT)
+    assert steps_an_epoch(run, "abdomen", "estienne2020-task3-sym", 1000) == 2
 
 
 def test_bouabids_data_beside_a_step(bouabid):

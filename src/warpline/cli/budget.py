@@ -15,7 +15,7 @@ from warpline.cli import options
 from warpline.plan.config import SCALES, read_yaml
 from warpline.plan.experiments import networks_of, registration_batches, registrations
 from warpline.plan.outlook import datasets_asked, download
-from warpline.plan.places import project_folder
+from warpline.plan.places import Places, project_folder
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, recipe, training_cases, training_pairs
 from warpline.plan.volumes import prepared_shape, training_shape
@@ -91,10 +91,11 @@ def budget(
     without contents. Hours follow from the operations of a step and what a core or card was
     measured to do; where nobody has measured one, they are left out.
     """
-    known = read_yaml(project_folder() / "config" / "budget.yaml")
+    places = Places.here(project_folder())
+    known = read_yaml(places.root / "config" / "budget.yaml")
     if gpu and gpu not in known["cards"]:
         raise click.BadParameter(f"'{gpu}' is none of {', '.join(known['cards'])}.")
-    run = Run({"papers": [paper], "scale": scale}, project_folder())
+    run = Run({"papers": [paper], "scale": scale}, places)
     rates = dict(known["rates"])
     if measure:
         rates["core"] = core_rate()
@@ -126,7 +127,8 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
     values = len(run.catalog.dataset(dataset).spec["labels"])
     sampling = training.get("sampling") or {}
     in_memory = training["objective"] == "registration"
-    batch_shape = training.get("crop") or ((sampling["crop"],) * 3 if "crop" in sampling else shape)
+    side = sampling.get("crop")
+    batch_shape = training.get("crop") or ((side,) * 3 if side else shape)
     if training["objective"] == "synthetic":
         batch_shape = (1, 1, 1)  # patches: their sizes are the network's
     if batch_shape is None:
@@ -153,15 +155,31 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
 
 def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
     """Steps of an epoch, as the objective of the recipe takes them."""
+    from warpline.registration.synthetic.patches import Sampling
+    from warpline.training.sampler import BlockSampler
+
     training = recipe(run.catalog, dataset, method)["training"]
-    sampling, size = training.get("sampling") or {}, training["batch_size"]
-    if training["objective"] == "synthetic":
-        return cases * sampling["fields"] * sampling["patches"] // size
-    if training["objective"] != "registration":
-        return -(-cases * sampling["crops"] // size)
-    pairs = training_pairs(run.catalog, dataset, method)
-    moving = len(pairs) if pairs is not None else cases - (training["pairing"] == "atlas")
-    return max(1, moving // size)
+    objective, size = training["objective"], training["batch_size"]
+    if objective == "registration":
+        pairs = training_pairs(run.catalog, dataset, method)
+        moving = len(pairs) if pairs is not None else cases - (training["pairing"] == "atlas")
+        steps = max(1, moving // size)
+    else:
+        spec, synthetic = training["sampling"], objective == "synthetic"
+        members, examples = cases, spec.get("crops")
+        if synthetic:
+            sampling = Sampling(**spec)
+            members, examples = cases * sampling.fields, sampling.patches * sampling.versions
+        steps = BlockSampler(
+            members,
+            examples,
+            in_memory=spec["in_memory"],
+            batch_size=size,
+            seed=0,
+            purposes=(0, 1),
+            whole=synthetic,
+        ).steps_per_epoch
+    return min(steps, training["steps_per_epoch"] or steps)
 
 
 def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ from warpline.plan.pairs import Pair, pair_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from warpline.explorer.pair import Looked
+    from warpline.fields.physical import DisplacementField
 
 WEB = Path(__file__).parent / "web"
 START = "start.js"
@@ -46,6 +49,7 @@ def write_paper(
     from warpline.evaluation.records import read_records
     from warpline.explorer.tables import read_table, table_content
     from warpline.explorer.volumes import script
+    from warpline.tables.cells import SETS
 
     folder = Path(results) / name
     records = read_records(folder / "records.parquet")
@@ -54,7 +58,7 @@ def write_paper(
     with atomic_folder(target) as temporary:
         scores = _scores(records, pairs)
         kept = {
-            place: _write_pairs(temporary, place, source, records, rule)
+            place: _write_pairs(temporary, place, source, records, pairs[place], rule)
             for place, source in sources.items()
         }
         content = {
@@ -76,6 +80,7 @@ def write_paper(
             "places": {
                 place: {
                     "title": sources[place]["title"] if place in sources else place,
+                    "split": SETS.get(place.split("/")[1], place.split("/")[1]),
                     "unit": sources[place]["unit"] if place in sources else "mm",
                     "pairs": listed,
                     "kept": kept.get(place, {}),
@@ -164,30 +169,39 @@ def _scores(
     return found
 
 
+def write_looked(
+    folder: Path, stem: str, looked: Looked, fields: Iterable[DisplacementField]
+) -> None:
+    """Write ``<stem>.js`` of a pair and ``<stem>-<number>.js`` of what each field makes of it."""
+    from warpline.explorer.volumes import script
+
+    write_text(folder / f"{stem}.js", script("pair", stem, looked.content()))
+    for number, field in enumerate(fields):
+        own = f"{stem}-{number}"
+        write_text(folder / f"{own}.js", script("method", own, looked.of_method(field)))
+
+
 def _write_pairs(
     folder: Path,
     place: str,
     source: Mapping[str, Any],
     records: pd.DataFrame,
+    pairs: list[Pair],
     rule: str,
 ) -> dict[str, str]:
     """Write the images of a place's chosen pairs: index of the pair → stem of its files."""
     from warpline.cases.case import read_case
     from warpline.explorer.pair import Looked
-    from warpline.explorer.volumes import script
     from warpline.fields.io import read_field
 
-    pairs, kept = _measured(records, place), {}
+    kept = {}
     for pair in _chosen(records, place, list(source["fields"]), rule):
         fixed, moving = (read_case(source["folders"][case]) for case in pair)
         looked = Looked(fixed, moving, source["labels"], source["outside"])
-        stem = f"{place.replace('/', '-')}-{pairs.index(pair)}"
-        write_text(folder / f"{stem}.js", script("pair", stem, looked.content()))
-        for number, (_, folders) in enumerate(source["fields"].items()):
-            field = read_field(Path(folders[pair_name(pair)]) / f"{pair_name(pair)}.nii.gz")
-            text = script("method", f"{stem}-{number}", looked.of_method(field))
-            write_text(folder / f"{stem}-{number}.js", text)
-        kept[str(pairs.index(pair))] = stem
+        name, number = pair_name(pair), pairs.index(pair)
+        fields = (read_field(Path(of[name]) / f"{name}.nii.gz") for of in source["fields"].values())
+        kept[str(number)] = f"{place.replace('/', '-')}-{number}"
+        write_looked(folder, kept[str(number)], looked, fields)
     return kept
 
 
@@ -195,10 +209,11 @@ def _chosen(records: pd.DataFrame, place: str, methods: Sequence[str], rule: str
     """The pairs that the rule names for any method; of doing nothing only where nothing is done."""
     from warpline.evaluation.records import first_seed
     from warpline.explorer.choose import SCORES, choose_for_all, from_worst_to_best
+    from warpline.tables.cells import IDENTITY_METHOD
 
     own = first_seed(_of_place(records, place))
     metric = next((m for m in SCORES if (own["metric"] == m).any()), None)
-    done = [m for m in methods if m != "identity"] or methods
+    done = [m for m in methods if m != IDENTITY_METHOD] or methods
     if metric is None:
         return []
     orders = []

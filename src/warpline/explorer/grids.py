@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from warpline.images.grid import Grid
+from warpline.images.regions import bounding_boxes
 
 MARGIN = 0.12  # about what is of interest, as a part of its extent
 
@@ -75,13 +76,9 @@ def halved(grid: Grid) -> Grid:
 
 def box_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and past the last index of what a mask (z, y, x) holds, with a margin, on its grid."""
-    low, high = [], []
-    for axis in range(3):
-        others = tuple(k for k in range(3) if k != axis)
-        there = np.flatnonzero(mask.any(axis=others))
-        if there.size == 0:
-            return np.zeros(3, int), np.array(mask.shape)
-        pad = math.ceil(MARGIN * (there[-1] - there[0] + 1))
-        low.append(max(0, there[0] - pad))
-        high.append(min(mask.shape[axis], there[-1] + 1 + pad))
-    return np.array(low), np.array(high)
+    box = bounding_boxes(mask).get(1)
+    if box is None:
+        return np.zeros(3, int), np.array(mask.shape)
+    low, high = np.array([(side.start, side.stop) for side in box]).T
+    pad = np.ceil(MARGIN * (high - low)).astype(int)
+    return np.maximum(low - pad, 0), np.minimum(high + pad, mask.shape)

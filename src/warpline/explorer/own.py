@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.errors import WarplineError
-from warpline.explorer.build import write_page
+from warpline.explorer.build import write_looked, write_page
 from warpline.files import atomic_folder, write_text
 from warpline.provenance.banner import here
 
@@ -47,10 +47,7 @@ def write_registration(folder: str | os.PathLike) -> Path:
     fields = [DisplacementField.identity(field.grid), field]
     pages = folder / "explorer"
     with atomic_folder(pages / NAME) as temporary:
-        write_text(temporary / "pair-0.js", script("pair", "pair-0", looked.content()))
-        for number, found in enumerate(fields):
-            text = script("method", f"pair-0-{number}", looked.of_method(found))
-            write_text(temporary / f"pair-0-{number}.js", text)
+        write_looked(temporary, "pair-0", looked, fields)
         content = _content(cases, fields)
         write_text(temporary / "paper.js", script("paper", NAME, content))
     first = f"#/pair/{NAME}/{PLACE}/0"
@@ -81,6 +78,7 @@ def _content(cases: list, fields: list) -> dict[str, Any]:
         "places": {
             PLACE: {
                 "title": "Two scans",
+                "split": "pair",
                 "unit": "mm",
                 "pairs": [[case.id for case in cases]],
                 "kept": {"0": "pair-0"},

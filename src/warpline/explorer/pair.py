@@ -41,8 +41,7 @@ class Looked:
     def grid(self) -> Grid:
         """Along the body's axes, about the labels (or mask, or what is no padding)."""
         full = grids.along_body(self.fixed.grid)
-        of_interest = self._of_interest
-        mask = resample_to(of_interest, full, nearest=True).array > 0
+        mask = resample_to(self._of_interest, full, nearest=True).array > 0
         return grids.coarser(grids.cropped(full, *grids.box_of(mask)), volumes.VOXELS)
 
     @property
@@ -54,42 +53,34 @@ class Looked:
         return case.image.with_array((case.image.array > case.image.array.min()).astype(np.uint8))
 
     @cached_property
-    def label_maps(self) -> tuple[Image | None, Image | None]:
-        """Of the fixed and of the moving case, each on its own grid."""
-        both = self.fixed.labels, self.moving.labels
-        if None not in both:
-            return both
+    def label_maps(self) -> tuple[Image, Image, dict[int, str]] | None:
+        """Of the fixed and of the moving case, each on its own grid, and the labels' names."""
+        labels = self.fixed.labels, self.moving.labels
         masks = self.fixed.mask, self.moving.mask
+        if None not in labels:
+            return *labels, dict(self.names) or {1: MASK_LABEL}
         if len(self.names) < 2 and None not in masks:
-            return tuple(m.with_array((m.array > 0).astype(np.uint8)) for m in masks)
-        return None, None
+            return *(m.with_array((m.array > 0).astype(np.uint8)) for m in masks), {1: MASK_LABEL}
+        return None
 
     @cached_property
     def scale(self) -> volumes.Scale:
         """The levels of both images."""
         return volumes.Scale.of(self.fixed.image.array, self.moving.image.array)
 
-    @cached_property
-    def shown_names(self) -> dict[int, str]:
-        """The names of the labels that are shown."""
-        masks = self.label_maps[0] is not None and self.fixed.labels is None
-        return {1: MASK_LABEL} if masks or not self.names else dict(self.names)
-
     def content(self) -> dict[str, Any]:
         """The images of both cases, their labels and how they lie; the same for all methods."""
-        grid = self.grid
+        grid, unmoved = self.grid, DisplacementField.identity(self.grid)
         found: dict[str, Any] = {
             "shape": grid.shape,
             "spacing": [round(s, 5) for s in grid.spacing],
             "levels": [round(float(v), 4) for v in self.scale.levels],
             "hu": self.scale.hu,
             "fixed": self._image(resample_to(self.fixed.image, grid)),
-            "moving": self._image(self._before),
+            "moving": self._image(unmoved.warp_image(self.moving.image)),
         }
-        here, there = self.label_maps
-        if here is not None:
-            unmoved = DisplacementField.identity(grid)
-            found["names"] = self.shown_names
+        if self.label_maps is not None:
+            here, there, found["names"] = self.label_maps
             found["fixedLabels"] = self._labels(unmoved.warp_labels(here))
             found["movingLabels"] = self._labels(unmoved.warp_labels(there, self.outside))
         return found
@@ -100,7 +91,7 @@ class Looked:
         Vectors are in mm along the grid's own axes, (x, y, z); places are its indices, (x, y, z).
         """
         grid = self.grid
-        here = field.resample(grid)
+        here, determinant = field.resample(grid), field.jacobian_determinant()
         half = grids.halved(grid)
         along = np.asarray(grid.direction).reshape(3, 3)
         vectors, step = volumes.encode_vectors(
@@ -108,37 +99,34 @@ class Looked:
         )
         found = {
             "warped": self._image(here.warp_image(self.moving.image)),
-            "jacobian": volumes.pack(volumes.encode_jacobian(self._jacobian(field))),
+            "jacobian": volumes.pack(
+                volumes.encode_jacobian(self._jacobian(determinant, field.grid))
+            ),
             "field": volumes.pack(vectors),
             "fieldShape": half.shape,
             "fieldStep": step,
-            "folds": int((field.jacobian_determinant() <= 0).sum()),
+            "folds": int((determinant <= 0).sum()),
         }
-        if self.label_maps[1] is not None:
+        if self.label_maps is not None:
             found["warpedLabels"] = self._labels(here.warp_labels(self.label_maps[1], self.outside))
         if self.fixed.landmarks is not None and self.moving.landmarks is not None:
             found["landmarks"] = self._landmarks(field)
         return found
 
-    @cached_property
-    def _before(self) -> Image:
-        """The moving image where it lies, on the grid."""
-        return DisplacementField.identity(self.grid).warp_image(self.moving.image)
-
     def _image(self, image: Image) -> str:
         return volumes.pack(self.scale.encode(image.array))
 
     def _labels(self, labels: Image) -> str:
-        known = np.where(np.isin(labels.array, list(self.shown_names)), labels.array, 0)
+        known = np.where(np.isin(labels.array, list(self.label_maps[2])), labels.array, 0)
         return volumes.pack(known.astype(np.uint8))
 
-    def _jacobian(self, field: DisplacementField) -> np.ndarray:
-        """On the grid; a coarser voxel that holds a fold is a fold."""
-        determinant = np.pad(field.jacobian_determinant(), 1, constant_values=1.0)
-        there = resample_to(Image(determinant, field.grid), self.grid, fill=1.0).array
+    def _jacobian(self, interior: np.ndarray, field: Grid) -> np.ndarray:
+        """On the grid, of that on a field's; a coarser voxel that holds a fold is a fold."""
+        determinant = np.pad(interior, 1, constant_values=1.0)
+        there = resample_to(Image(determinant, field), self.grid, fill=1.0).array
         folds = np.argwhere(determinant <= 0)
         if len(folds):
-            places = self.grid.physical_to_index(field.grid.index_to_physical(folds))
+            places = self.grid.physical_to_index(field.index_to_physical(folds))
             index = np.rint(places).astype(int)
             inside = ((index >= 0) & (index < self.grid.shape)).all(axis=1)
             there[tuple(index[inside].T)] = 0.0

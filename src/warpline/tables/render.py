@@ -9,12 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 
 from warpline.files import write_text
-from warpline.plan.places import project_folder
 from warpline.tables import latex
 from warpline.tables.cells import ABSENT, Cell, headings, notes, rows
 from warpline.tables.table import Table
 
-TEMPLATES = project_folder() / "workflow" / "report"
+TEMPLATES = Path(__file__).resolve().parents[3] / "workflow" / "report"
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 

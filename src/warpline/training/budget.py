@@ -10,26 +10,24 @@ from __future__ import annotations
 import importlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from warpline.networks.sokooti2017 import Patches
+from warpline.networks.sokooti2017 import FULL, LOW, Patches
 from warpline.segmentation.windows import organ_numbers
-from warpline.training import registration_loss
-from warpline.training.losses import partial_dice
+from warpline.training import descriptors, registration_loss, segmentation
+from warpline.training.augmentation import Augmentation
 
 # Of a recipe that weighs landmarks: how many a pair has changes nothing that counts.
 LANDMARKS = 100
-FULL_SIDE, LOW_SIDE = 29, 27  # of RegNet's patches around one centre
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,8 @@ def step_cost(recipe: Mapping[str, Any], shape: Sequence[int], labels: int) -> S
             for weight in network.parameters():
                 alive.count(weight)
             optimiser = torch.optim.Adam(network.parameters(), foreach=False)
-            loss_of = _losses(recipe, network, tuple(shape), labels)
-            for counting in (_nothing(), flops):  # Adam's moments are there in the second
+            loss_of = losses(recipe, network, shape, labels)
+            for counting in (nullcontext(), flops):  # Adam's moments are there in the second
                 with counting:
                     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
                         loss = loss_of()
@@ -111,32 +109,45 @@ def empty_network(recipe: Mapping[str, Any]) -> nn.Module:
     return module.Network(**recipe["network"]["parameters"]).train()
 
 
-def _losses(
-    recipe: Mapping[str, Any], network: nn.Module, shape: tuple[int, ...], labels: int
+def losses(
+    recipe: Mapping[str, Any], network: nn.Module, shape: Sequence[int], labels: int
 ) -> Callable[[], torch.Tensor]:
-    """A function that makes a batch of nothing and gives its loss."""
+    """A function that makes a batch of zeros on torch's default device and gives its loss.
+
+    Parameters are those of `step_cost`.
+    """
     training = recipe["training"]
     count, sampling = training["batch_size"], training.get("sampling") or {}
     objective = training["objective"]
     if objective == "segmentation":
-        organs = organ_numbers(network)
-        known = torch.ones(count, len(organs), dtype=torch.bool)
+        dice = segmentation.SegmentationObjective(
+            [None],
+            [],
+            dict(zip(network.organs, organ_numbers(network), strict=True)),
+            batch_size=count,
+            sampling=segmentation.Sampling(**sampling),
+            augmentation=Augmentation(**training["augmentation"]),
+            seed=0,
+        )
+        known = torch.ones(count, len(dice.organs), dtype=torch.bool)
 
         def segmented() -> torch.Tensor:
-            found = network(torch.zeros(count, 1, *shape))
-            return partial_dice(found.softmax(1)[:, 1:], torch.zeros_like(found)[:, 1:], known)
+            maps = torch.zeros(count, *shape, dtype=torch.uint8)
+            batch = segmentation.Batch(torch.zeros(count, 1, *shape), maps, known)
+            return dice.loss(network, batch)[0]
 
         return segmented
     if objective == "descriptors":
+        error = descriptors.ERRORS[recipe["loss"]["error"]["name"]]
 
         def described() -> torch.Tensor:
-            found = network(torch.zeros(count, 1, *shape))
-            return F.mse_loss(found, torch.zeros_like(found))
+            found = network.features(torch.zeros(count, 1, *shape)).float()
+            return error(found, torch.zeros_like(found))
 
         return described
     if objective == "synthetic":
         more = sampling["block"] - 1
-        sides = [FULL_SIDE + 2 * more] * 2 + [LOW_SIDE + more] * 2
+        sides = [len(FULL) + 2 * more] * 2 + [len(LOW) + more] * 2
 
         def displaced() -> torch.Tensor:
             patches = Patches(*(torch.zeros(count, 1, n, n, n) for n in sides))
@@ -168,8 +179,3 @@ def _unchecked() -> Iterator[None]:
         yield
     finally:
         registration_loss.check_velocity = check
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

@@ -6,6 +6,7 @@ const warpline = (() => {
   const held = new Map();
   const views = {};
   const state = { start: null };
+  const AGAIN = "Make it again: snakemake --cores 2 --forcerun explorer explorer";
 
   // Data files call this; a page from a folder may not read files in another way.
   function take(kind, name, content) {
@@ -28,7 +29,7 @@ const warpline = (() => {
       entry.resolve = resolve;
       const failed = (why) => {
         waiting.delete(key);
-        reject(new Error(`${path} ${why}. Make it again: snakemake --cores 2 --forcerun explorer explorer`));
+        reject(new Error(`${path} ${why}. ${AGAIN}`));
       };
       const tag = document.createElement("script");
       tag.src = path;
@@ -124,10 +125,6 @@ const warpline = (() => {
     return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
   };
 
-  // The names of splits that are no words.
-  const SPLITS = { val: "validation", train: "training" };
-  const splitInWords = (split) => SPLITS[split] || split;
-
   // A label's name as one reads it.
   const inWords = (name) => name.replaceAll("_", " ").replace(/\besophagus/, "oesophagus");
 
@@ -139,5 +136,5 @@ const warpline = (() => {
     }, "CSV");
   }
 
-  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, splitInWords, inWords };
+  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, inWords, AGAIN };
 })();

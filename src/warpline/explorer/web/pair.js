@@ -86,7 +86,7 @@
     const message = make("p.problem", { role: "alert", hidden: true });
 
     main.replaceChildren(
-      make("h1.pair", {}, place.pairs[number].join(" ← "), make("span.soft", {}, ` ${place.title}, ${warpline.splitInWords(split)}; fixed ← moving`)),
+      make("h1.pair", {}, place.pairs[number].join(" ← "), make("span.soft", {}, ` ${place.title}, ${place.split}; fixed ← moving`)),
       make("div.tools", {}, pairSelect, methodSelect, otherSelect, windowSelect, fieldSelect),
       make("div.tools", {}, pictures, mixer, button("3-D", "three-dimensional view (T)", toggleSpace), button("Copy link", "the view as it is", copy), button("Keys", "(?)", () => keys.showModal())),
       make("div.tools", {},
@@ -267,10 +267,11 @@
         space.replaceChildren();
         return;
       }
+      const kind = view.kind === "fixed" || view.kind === "moving" ? view.kind : "warped";
       const canvas = make("canvas", { "aria-label": "three-dimensional view of the image; drag to turn it" });
-      space.replaceChildren(make("div.room", {}, canvas), make("p.soft", {}, `${view.kind === "fixed" || view.kind === "moving" ? view.kind : "warped"} image in space; drag to turn, wheel to come nearer.`));
+      space.replaceChildren(make("div.room", {}, canvas), make("p.soft", {}, `${kind} image in space; drag to turn, wheel to come nearer.`));
       space.hidden = false;
-      const data = shown[0], kind = view.kind === "fixed" || view.kind === "moving" ? view.kind : "warped";
+      const data = shown[0];
       const codes = view.window.map((v) => pair.levels.findIndex((l) => l >= v)).map((v, i) => (v < 0 ? 255 * i : v));
       try {
         viewer = await warpline.space.show(canvas, pair, kind === "warped" ? data.warped : pair[kind], view.labels ? (kind === "warped" ? data.warpedLabels : pair[`${kind}Labels`]) : null, [codes[0] + 0.12 * (codes[1] - codes[0]), codes[1]]);
@@ -288,9 +289,10 @@
 
     function tables() {
       const metrics = [...new Set(methods.flatMap((m) => Object.keys(place.scores[m] || {})))];
-      const told = metrics.filter((k) => methods.some((m) => place.scores[m]?.[k]?.pairs[number] !== null && place.scores[m]?.[k]));
+      const score = (m, k) => place.scores[m]?.[k]?.pairs[number] ?? null;
+      const told = metrics.filter((k) => methods.some((m) => score(m, k) !== null));
       const unit = (k) => methods.map((m) => place.scores[m]?.[k]?.unit).find(Boolean) || "";
-      const rows = told.map((k) => [`${k.replaceAll("_", " ")}${unit(k) ? ` (${unit(k)})` : ""}`, ...methods.map((m) => place.scores[m]?.[k]?.pairs[number] ?? null)]);
+      const rows = told.map((k) => [`${k.replaceAll("_", " ")}${unit(k) ? ` (${unit(k)})` : ""}`, ...methods.map((m) => score(m, k))]);
       const dice = methods.map((m) => place.scores[m]?.dice?.labels), labels = Object.values(pair.names);
       const extra = labels.length > 1 && dice.some(Boolean) ? labels.map((label) => [`Dice, ${warpline.inWords(label)}`, ...dice.map((d) => d?.[label]?.[number] ?? null)]).filter(([, ...v]) => v.some((x) => x !== null)) : [];
       const all = [...rows, ...extra];
@@ -346,7 +348,7 @@
   // The score that tells most of a pair, in a few words.
   function headline(content, key, method, number) {
     const found = content.places[key].scores[method] || {};
-    return ["tre", "dice", "folding_fraction"].filter((k) => found[k]?.pairs[number] !== null && found[k])
+    return ["tre", "dice", "folding_fraction"].filter((k) => (found[k]?.pairs[number] ?? null) !== null)
       .map((k) => `${{ tre: "TRE", dice: "Dice", folding_fraction: "folds" }[k]} ${short(found[k].pairs[number])}${found[k].unit ? ` ${found[k].unit}` : ""}`).join(", ");
   }
 

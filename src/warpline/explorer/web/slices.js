@@ -54,17 +54,19 @@ warpline.slices = (() => {
     return found.map((v, a) => Math.min(Math.max(Math.round(v), 0), pair.size[a] - 1));
   }
 
+  // A slice's columns and rows, and the volume index of one of its voxels.
+  function slice(pair, { p }, cursor) {
+    const steps = [1, pair.size[0], pair.size[0] * pair.size[1]], base = cursor[p.normal] * steps[p.normal];
+    return { columns: pair.size[p.column], rows: pair.size[p.row], at: (c, r) => base + c * steps[p.column] + r * steps[p.row] };
+  }
+
   // fill(volume index, column, row) → pixel of every voxel of a slice, top row first.
   function raster(pair, g, cursor, fill) {
-    const { p } = g, steps = [1, pair.size[0], pair.size[0] * pair.size[1]];
-    const columns = pair.size[p.column], rows = pair.size[p.row];
+    const { columns, rows, at } = slice(pair, g, cursor);
     const image = new ImageData(columns, rows), data = image.data;
-    const base = cursor[p.normal] * steps[p.normal];
     for (let r = 0; r < rows; r++) {
-      const row = p.up ? rows - 1 - r : r;
-      for (let c = 0; c < columns; c++) {
-        fill(base + row * steps[p.row] + c * steps[p.column], c, row, data, 4 * (r * columns + c));
-      }
+      const row = g.p.up ? rows - 1 - r : r;
+      for (let c = 0; c < columns; c++) fill(at(c, row), c, row, data, 4 * (r * columns + c));
     }
     return image;
   }
@@ -83,17 +85,24 @@ warpline.slices = (() => {
     return Uint8ClampedArray.from(pair.levels, (v) => (255 * (v - low)) / (high - low));
   }
 
-  function picture(context, pair, method, plane, cursor, g, view, kind) {
+  function set(data, o, r, g, b, a = 255) {
+    data[o] = r;
+    data[o + 1] = g;
+    data[o + 2] = b;
+    data[o + 3] = a;
+  }
+
+  function picture(context, pair, method, cursor, g, view, kind) {
     const table = grey(pair, view.window), { fixed, moving } = pair, warped = method.warped;
-    const set = (data, o, r, gr, b) => { data[o] = r; data[o + 1] = gr; data[o + 2] = b; data[o + 3] = 255; };
-    const plain = (volume) => (i, c, r, data, o) => { const v = table[volume[i]]; set(data, o, v, v, v); };
+    // Of each voxel the volume that is shown there.
+    const mixed = (volume) => (i, c, r, data, o) => { const v = table[volume(c, r)[i]]; set(data, o, v, v, v); };
+    const plain = (volume) => mixed(() => volume);
     const difference = (volume) => (i, c, r, data, o) => {
       const d = table[volume[i]] - table[fixed[i]];
       const s = Math.min(Math.abs(d), 255);
       if (d > 0) set(data, o, s, s * 0.62, 0); else set(data, o, s * 0.2, s * 0.62, s);
     };
     const tile = Math.max(4, Math.round(Math.max(...pair.size) / 12));
-    const { p } = g;
     const kinds = {
       fixed: plain(fixed), moving: plain(moving), warped: plain(warped),
       difference: difference(warped), before: difference(moving),
@@ -102,15 +111,9 @@ warpline.slices = (() => {
         const a = table[fixed[i]] * Math.min(1, 2 * (1 - view.mix)), b = table[warped[i]] * Math.min(1, 2 * view.mix);
         set(data, o, a, b, a);
       },
-      checkerboard: (i, c, r, data, o) => {
-        const v = table[(Math.floor(c / tile) + Math.floor(r / tile)) % 2 ? warped[i] : fixed[i]];
-        set(data, o, v, v, v);
-      },
-      curtain: (i, c, r, data, o) => {
-        const v = table[c + 0.5 < view.mix * pair.size[p.column] ? fixed[i] : warped[i]];
-        set(data, o, v, v, v);
-      },
-      jacobian: (i, c, r, data, o) => { const k = slope(method.jacobian[i] / 100); set(data, o, k[0], k[1], k[2]); },
+      checkerboard: mixed((c, r) => ((Math.floor(c / tile) + Math.floor(r / tile)) % 2 ? warped : fixed)),
+      curtain: mixed((c) => (c + 0.5 < view.mix * pair.size[g.p.column] ? fixed : warped)),
+      jacobian: (i, c, r, data, o) => set(data, o, ...slope(method.jacobian[i] / 100)),
     };
     put(context, g, raster(pair, g, cursor, kinds[kind]), kind !== "jacobian" && kind !== "checkerboard");
     if (kind === "curtain") {
@@ -149,9 +152,8 @@ warpline.slices = (() => {
   }
 
   function outlines(context, pair, volume, g, cursor, ratio, dashed) {
-    const { p } = g, steps = [1, pair.size[0], pair.size[0] * pair.size[1]], base = cursor[p.normal] * steps[p.normal];
-    const columns = pair.size[p.column], rows = pair.size[p.row];
-    const at = (c, r) => volume[base + c * steps[p.column] + r * steps[p.row]];
+    const { p } = g, { columns, rows, at: place } = slice(pair, g, cursor);
+    const at = (c, r) => volume[place(c, r)];
     const there = new Set();
     for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) there.add(at(c, r));
     there.delete(0);
@@ -181,8 +183,7 @@ warpline.slices = (() => {
     if (view.field === "colour") {
       const image = raster(pair, g, cursor, (i, c, r, data, o) => {
         displacement(method, ...at(c, r), u);
-        const k = ramp(Math.hypot(...u) / (method.longest || 1));
-        data[o] = k[0]; data[o + 1] = k[1]; data[o + 2] = k[2]; data[o + 3] = 190;
+        set(data, o, ...ramp(Math.hypot(...u) / (method.longest || 1)), 190);
       });
       put(context, g, image, true);
       return;
@@ -222,9 +223,8 @@ warpline.slices = (() => {
 
   function folds(context, pair, method, g, cursor) {
     put(context, g, raster(pair, g, cursor, (i, c, r, data, o) => {
-      const j = method.jacobian[i] / 100, k = slope(j);
-      data[o] = k[0]; data[o + 1] = k[1]; data[o + 2] = k[2];
-      data[o + 3] = j <= 0 ? 255 : 60 + 150 * Math.min(1, Math.abs(j - 1));
+      const j = method.jacobian[i] / 100;
+      set(data, o, ...slope(j), j <= 0 ? 255 : 60 + 150 * Math.min(1, Math.abs(j - 1)));
     }), false);
   }
 
@@ -260,8 +260,8 @@ warpline.slices = (() => {
     context.fillText(words, x, y);
   }
 
-  function furniture(context, g, canvas, plane, unit, view) {
-    const { ratio } = view, [left, right, top, bottom] = PLANES[plane].letters;
+  function furniture(context, g, canvas, view) {
+    const { ratio, unit } = view, [left, right, top, bottom] = g.p.letters;
     text(context, left, 9 * ratio, canvas.height / 2, ratio);
     text(context, right, canvas.width - 9 * ratio, canvas.height / 2, ratio);
     text(context, top, canvas.width / 2, 10 * ratio, ratio);
@@ -292,7 +292,7 @@ warpline.slices = (() => {
     context.fillStyle = "#000000";
     context.fillRect(0, 0, canvas.width, canvas.height);
     const g = geometry(pair, plane, cursor, canvas, view.zoom);
-    picture(context, pair, method, plane, cursor, g, view, kind);
+    picture(context, pair, method, cursor, g, view, kind);
     if (view.jacobian && kind !== "jacobian") folds(context, pair, method, g, cursor);
     if (view.field && kind !== "jacobian") field(context, pair, method, g, cursor, view);
     if (view.labels && pair.fixedLabels) {
@@ -302,9 +302,9 @@ warpline.slices = (() => {
     }
     if (view.landmarks) landmarks(context, pair, method, g, cursor, view.ratio);
     if (view.cross) cross(context, g, pair, cursor, view.ratio);
-    furniture(context, g, canvas, plane, view.unit, view);
+    furniture(context, g, canvas, view);
     return g;
   }
 
-  return { PLANES, draw, geometry, unproject, labelColour, ramp, slope, outline };
+  return { PLANES, draw, unproject, labelColour, ramp, slope };
 })();

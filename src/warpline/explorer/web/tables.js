@@ -86,7 +86,7 @@
       for (const [row, index] of rows) {
         if (by < 0 && row.set !== set) {
           set = row.set;
-          if (set) body.push(make("tr.set", {}, make("th", { colspan: String(2 + columns.length), scope: "rowgroup" }, make("span", {}, warpline.splitInWords(set)))));
+          if (set) body.push(make("tr.set", {}, make("th", { colspan: String(2 + columns.length), scope: "rowgroup" }, make("span", {}, set))));
         }
         body.push(make("tr", {},
           make("th", { scope: "row" }, row.title, by >= 0 && row.set ? make("span.soft", {}, ` ${row.set}`) : "", row.method ? "" : make("span.tag", {}, "as published")),
@@ -185,7 +185,7 @@
     main.replaceChildren(
       make("h1", {}, `${column.title}: ${row.title}`),
       make("p", {}, make("strong.big", {}, cell.text), cell.interval ? ` 95 % interval ${cell.interval}` : "", cell.published && cell.published !== "–" ? ` · published ${cell.published}` : "",
-        make("span.soft", {}, ` · ${column.says} · ${place.title}, ${warpline.splitInWords(row.set || row.place.split("/")[1])}`)),
+        make("span.soft", {}, ` · ${column.says} · ${place.title}, ${row.set || place.split}`)),
       make("p.soft", {}, "Each dot is a pair; filled ones have images to look at. Click a dot, or a method's name to choose its line."),
       make("div.scroll", {}, strips(content, [name, id], table, column, c, Number(index))),
       make("h2", {}, "Pairs"), list,

@@ -10,10 +10,10 @@ warpline.volumes = (() => {
       const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
       found = new Uint8Array(await new Response(stream).arrayBuffer());
     } catch (error) {
-      throw new Error(`The ${what} is broken: it cannot be unpacked. Make it again: snakemake --cores 2 --forcerun explorer explorer`);
+      throw new Error(`The ${what} is broken: it cannot be unpacked. ${warpline.AGAIN}`);
     }
     if (found.length !== bytes) {
-      throw new Error(`The ${what} is broken: it has ${found.length} bytes, not ${bytes}. Make it again: snakemake --cores 2 --forcerun explorer explorer`);
+      throw new Error(`The ${what} is broken: it has ${found.length} bytes, not ${bytes}. ${warpline.AGAIN}`);
     }
     return found;
   }

@@ -20,6 +20,7 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.images.grid import Grid
 from warpline.phantoms.anatomy import chest
+from warpline.phantoms.providers.landmarks import far_apart
 from warpline.phantoms.providers.mirror import add_entry, enter_checksum
 from warpline.phantoms.providers.request import Phantom
 
@@ -128,7 +129,7 @@ def stored_pair(
     true = where.physical_to_index(breath.to_exhale(where.index_to_physical(index)))
     inside = ((true >= 0) & (true <= np.asarray(where.shape) - 1)).all(axis=1)
     index, true = index[inside], true[inside]
-    chosen = _far_apart(index * np.asarray(grid.spacing[::-1]), landmarks)
+    chosen = far_apart(index * np.asarray(grid.spacing[::-1]), landmarks)
     index, true = index[chosen, ::-1] + 1, true[chosen, ::-1] + 1
     return StoredPair(
         breath.inhale.image.array + np.int16(OFFSET),
@@ -155,16 +156,6 @@ def _placed(seed: tuple[int, int], grid: Grid, variation: float) -> tuple[Grid, 
     middle = large.index_to_physical((np.asarray(grid.shape) - 1) / 2)
     origin = tuple(map(float, (low + high) / 2 - middle))
     return Grid(large.shape, large.spacing, origin, DIRECTION), scale
-
-
-def _far_apart(points: np.ndarray, number: int) -> list[int]:
-    """Which of the points (n, 3) to take: each next one is the farthest from those taken."""
-    chosen = [0]
-    distance = np.full(len(points), np.inf)
-    while len(chosen) < min(number, len(points)):
-        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(distance.argmax()))
-    return chosen
 
 
 def _pairs(

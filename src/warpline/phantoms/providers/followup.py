@@ -23,6 +23,7 @@ from warpline.files import atomic_path
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy import chest
+from warpline.phantoms.providers.landmarks import far_apart
 from warpline.phantoms.providers.mirror import add_entry, enter_checksum
 from warpline.phantoms.providers.request import Phantom
 
@@ -181,11 +182,7 @@ def _common(first: chest.Scan, second: chest.Scan, number: int) -> tuple[np.ndar
     inside = first.lungs.array[tuple(index.astype(int).T)] > 0
     both = pd.merge(first.landmarks[inside], second.landmarks, on="id", suffixes=("", "_then"))
     points = both[axes].to_numpy()
-    chosen = [0]
-    distance = np.full(len(points), np.inf)
-    while len(chosen) < min(number, len(points)):
-        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(distance.argmax()))
+    chosen = far_apart(points, number)
     return points[chosen], both[[f"{axis}_then" for axis in axes]].to_numpy()[chosen]
 
 
