@@ -62,6 +62,11 @@ def as_image(given: Any, name: str = "image") -> Image:
     )
 
 
+def place_of(given: Any, name: str) -> str:
+    """Where an image comes from, for errors: its path, or `name` of one in memory."""
+    return os.fspath(given) if isinstance(given, str | os.PathLike) else name
+
+
 def read_scan(path: str | os.PathLike, volume: int | None = None) -> Image:
     """An image's file, or a folder with the DICOM files of one series.
 

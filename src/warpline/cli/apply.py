@@ -154,8 +154,7 @@ def _bring_points(
                 f"{names}",
                 err=True,
             )
-    index = field.grid.physical_to_index(starts)
-    off = ((index < -0.5) | (index > [n - 0.5 for n in field.grid.shape])).any(axis=1)
+    off = options.beyond(field.grid, starts)
     if off.any():
         names = ", ".join(n for n, o in zip(read.ids, off, strict=True) if o)
         click.echo(f"Beyond the fixed image: {names}", err=True)

@@ -18,6 +18,8 @@ from warpline.errors import WarplineError
 from warpline.fields.exchange import FORMATS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from warpline.fields.physical import DisplacementField
     from warpline.images.grid import Grid
 
@@ -141,6 +143,12 @@ def grid_of(path: Path | None) -> Grid | None:
     from warpline.images.files import read_grid
 
     return read_grid(path)
+
+
+def beyond(grid: Grid, points: np.ndarray) -> np.ndarray:
+    """Which of the points (n, 3), mm, LPS, lie off the voxels of a grid."""
+    index = grid.physical_to_index(points)
+    return ((index < -0.5) | (index > [n - 0.5 for n in grid.shape])).any(axis=1)
 
 
 def read_field(

@@ -13,8 +13,7 @@ from warpline.cli import options
 if TYPE_CHECKING:
     import numpy as np
 
-    from warpline.images.grid import Image
-    from warpline.registration.result import Registration
+    from warpline.report.pair import Pair
 
 # CT and MR are themselves like in shades, whoever made them.
 MODALITIES = {"auto": None, "like": "like", "unlike": "unlike", "ct": "like", "mr": "like"}
@@ -108,7 +107,7 @@ def register(
     """
     from warpline.acquire.scans import read_scan
     from warpline.registration.call import register as find
-    from warpline.report.pair import is_sure, measured
+    from warpline.report.pair import Pair, is_sure, measured
 
     with options.heard() as said:
         images = read_scan(fixed, volume), read_scan(moving, volume)
@@ -131,14 +130,15 @@ def register(
             **{name: value for name, value in chosen.items() if value is not None},
             **own,
         )
+    pair = Pair(found, *images)
     told = {
         "fixed": str(fixed),
         "moving": str(moving),
         "device": device,
         **found.diagnostics,
-        **measured(found, *images, points),
+        **measured(pair, points),
     }
-    options.wrote(_write(output, images, found, told, said))
+    options.wrote(_write(output, pair, told, said))
     if machine:
         click.echo(json.dumps(told, indent=2, default=str))
     else:
@@ -177,12 +177,12 @@ def _points(
         if alone:
             _tell(path, alone, "have no partner of their name and are left out")
         known = dict(zip(points.ids, points.physical(grid), strict=True))
-        index = grid.physical_to_index(np.array([known[name] for name in common]))
-        off = ((index < -0.5) | (index > np.array(grid.shape) - 0.5)).any(axis=1)
+        place = np.array([known[name] for name in common])
+        off = options.beyond(grid, place)
         if off.any():
             outside = [name for name, o in zip(common, off, strict=True) if o]
             _tell(path, outside, "lie outside their image")
-        places.append(np.array([known[name] for name in common]))
+        places.append(place)
     return tuple(places)
 
 
@@ -191,13 +191,7 @@ def _tell(path: Path, names: list[str], what: str) -> None:
     options.log.warning("%s: %d landmarks %s: %s", path, len(names), what, listed)
 
 
-def _write(
-    folder: Path,
-    images: tuple[Image, Image],
-    found: Registration,
-    told: dict[str, Any],
-    said: list[str],
-) -> list[Path]:
+def _write(folder: Path, pair: Pair, told: dict[str, Any], said: list[str]) -> list[Path]:
     """All files of a registration."""
     from warpline.fields.exchange import write_transform
     from warpline.fields.io import write_field
@@ -207,17 +201,17 @@ def _write(
     from warpline.report.pair import write_page
 
     folder.mkdir(parents=True, exist_ok=True)
-    fixed, moving = images
+    found = pair.found
     write_field(folder / "field.nii.gz", found.forward)
     write_field(folder / "inverse.nii.gz", found.backward)
     written = ["field.nii.gz", "inverse.nii.gz"]
     if found.affine is not None:
-        affine = DisplacementField.from_matrix(found.affine, fixed.grid)
+        affine = DisplacementField.from_matrix(found.affine, pair.fixed.grid)
         write_transform(folder / "affine.tfm", affine, "itk")
         written.append("affine.tfm")
-    write_image(folder / "warped.nii.gz", found.forward.warp_image(moving))
+    write_image(folder / "warped.nii.gz", pair.after)
     write_json(folder / "registration.json", {**told, "said": said})
-    write_page(folder / "report.html", found, fixed, moving, told, said)
+    write_page(folder / "report.html", pair, told, said)
     written += ["warped.nii.gz", "registration.json", "report.html"]
     return [folder / name for name in written]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warpline.acquire.scans import as_image
+from warpline.acquire.scans import as_image, place_of
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.exchange.common import same_place
@@ -68,7 +67,8 @@ def evaluate(
     if isinstance(transform, Registration):
         transform = transform.forward
     if not isinstance(transform, DisplacementField):
-        transform = read_transform(transform, fixed=fixed, moving=moving)
+        images = [case.image for case in cases]
+        transform = read_transform(transform, fixed=images[0], moving=images[1])
     return pd.DataFrame(evaluate_pair(*cases, transform, label_names(*cases)))
 
 
@@ -94,12 +94,12 @@ def given_cases(
 def _labels(given: Any, grid: Grid, image: Any) -> Image:
     """A label map on its image's grid, from which headers may differ in their last digits."""
     read = as_image(given, "the label map")
-    path = _told(given, "the label map")
+    path = place_of(given, "the label map")
     if read.array.ndim != 3:
         raise WarplineError("The label map has more than one number a voxel.", where=path)
     if not same_place(read.grid, grid):
         raise WarplineError(
-            f"The label map does not lie where its image lies ({_told(image, 'image')}).",
+            f"The label map does not lie where its image lies ({place_of(image, 'image')}).",
             where=path,
             do="Give the labels of this image, on its own grid.",
         )
@@ -158,7 +158,3 @@ def label_names(fixed: Case, moving: Case) -> dict[int, str]:
         return {}
     values = np.union1d(fixed.labels.array, moving.labels.array)
     return {int(value): str(int(value)) for value in values if value > 0}
-
-
-def _told(given: Any, name: str) -> str:
-    return os.fspath(given) if isinstance(given, str | os.PathLike) else name

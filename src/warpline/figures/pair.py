@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from warpline.images.views import View
 PLANES = ("axial", "coronal", "sagittal")
 RANGE = (1.0, 99.0)  # per cent of the values that grey shades span
 SQUARES = 7  # of a checkerboard, along the longer side
+KINDS = ("fixed", "before", "after", "board before", "board after", "grid", "jacobian")
 LINES = 18  # of the deformed grid, along the longer side
 SIZE = 420  # pixels of the longer side of a drawn picture
 FOLD = (0.0, 0.0, 0.0)
@@ -34,8 +35,7 @@ class Panel:
     Attributes
     ----------
     kind
-        ``fixed``, ``before``, ``after``, ``board before``, ``board after``, ``grid`` or
-        ``jacobian``.
+        One of `KINDS`.
     aspect
         Width by height in mm.
     """
@@ -52,8 +52,9 @@ def panels(
     after: Image,
     field: DisplacementField,
     determinant: np.ndarray,
+    kinds: Sequence[str] = KINDS,
 ) -> Iterator[Panel]:
-    """All pictures of a pair, in three planes where the images differed most.
+    """Pictures of a pair, in three planes where the images differed most.
 
     Parameters
     ----------
@@ -62,26 +63,30 @@ def panels(
         the fixed go from its 1st to its 99th percentile, those of the others from those of `after`.
     determinant
         (z, y, x), the Jacobian determinant on the fixed grid; folds are black.
+    kinds
+        Which are wanted, a plane's in this order.
     """
-    ranges = [_range(image.array) for image in (fixed, after, after)]
-    images = (fixed, before, after)
-    shaded = [_unit(image.array, *ends) for image, ends in zip(images, ranges, strict=True)]
+    own, other = _range(fixed.array), _range(after.array)
+    pairs = ((fixed, own), (before, other), (after, other))
+    shaded = [_unit(image.array, *ends) for image, ends in pairs]
     difference = np.abs(shaded[1] - shaded[0])
     for plane in PLANES:
         view = _where_most(View.through(fixed.grid, plane), difference)
         height, width = (n * mm for n, mm in zip(view.shape, view.spacing, strict=True))
         cuts = [view.cut(array) for array in shaded]
         board = _board(view)
-        made = {
-            "fixed": _png(cuts[0]),
-            "before": _png(cuts[1]),
-            "after": _png(cuts[2]),
-            "board before": _png(np.where(board, cuts[0], cuts[1])),
-            "board after": _png(np.where(board, cuts[0], cuts[2])),
-            "grid": _deformed_grid(view, cuts[0], field),
-            "jacobian": _png(_coloured(view.cut(determinant))),
+        shades = {
+            "fixed": cuts[0],
+            "before": cuts[1],
+            "after": cuts[2],
+            "board before": np.where(board, cuts[0], cuts[1]),
+            "board after": np.where(board, cuts[0], cuts[2]),
         }
-        for kind, png in made.items():
+        for kind in kinds:
+            if kind == "grid":
+                png = _deformed_grid(view, cuts[0], field)
+            else:
+                png = _png(shades[kind] if kind in shades else _coloured(view.cut(determinant)))
             yield Panel(plane, kind, png, width / height)
 
 
@@ -101,9 +106,7 @@ def draw_row(
     shown["jacobian"] = "Jacobian determinant"
     figure = Figure(figsize=(2.4 * len(shown), 2.4 * len(PLANES)), layout="constrained")
     axes = figure.subplots(len(PLANES), len(shown), squeeze=False)
-    for panel in panels(fixed, before, after, field, determinant):
-        if panel.kind not in shown:
-            continue
+    for panel in panels(fixed, before, after, field, determinant, list(shown)):
         axis = axes[PLANES.index(panel.plane), [*shown].index(panel.kind)]
         picture = imread(io.BytesIO(panel.png))
         axis.imshow(picture, aspect=picture.shape[1] / picture.shape[0] / panel.aspect)

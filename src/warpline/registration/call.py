@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warpline.acquire.scans import as_image
+from warpline.acquire.scans import as_image, place_of
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.exchange.common import same_place
@@ -94,7 +94,7 @@ def register(
     started = time.perf_counter()
     found = _by_name(cases, method, device, threads, seed, options)
     told = {"method": method, **found.diagnostics, "seconds": time.perf_counter() - started}
-    return Registration(found.forward, found.backward, found.affine, told)
+    return replace(found, diagnostics=told)
 
 
 def _by_name(
@@ -121,12 +121,8 @@ def _by_name(
                 "no more than a guess. Look at the masks, or at --start",
                 " within their masks" if any(case.mask for case in cases) else "",
             )
-        return Registration(
-            found.forward,
-            found.backward,
-            found.affine,
-            {"title": "warpline", "device": device, **found.diagnostics},
-        )
+        told = {"title": "warpline", "device": device, **found.diagnostics}
+        return replace(found, diagnostics=told)
     foreign = sorted(name for name, value in options.items() if value is not None)
     if foreign:
         raise WarplineError(
@@ -192,14 +188,14 @@ def _case(name: str, image: Any, mask: Any | None) -> Case:
     if not same_place(within.grid, read.grid):
         raise WarplineError(
             f"The mask of the {name} image does not lie where its image lies.",
-            where=_told(mask, f"{name} mask"),
+            where=place_of(mask, f"{name} mask"),
             do="Resample it onto the image's grid (nearest neighbour).",
         )
     inside = np.nan_to_num(within.array) != 0
     if not inside.any():
         raise WarplineError(
             f"The mask of the {name} image is empty.",
-            where=_told(mask, f"{name} mask"),
+            where=place_of(mask, f"{name} mask"),
             do="Give one that holds what is to be brought together, or leave it out.",
         )
     return Case(name, read, mask=Image(inside.astype(np.uint8), read.grid))
@@ -214,17 +210,13 @@ def _volume(image: Image, given: Any, name: str) -> Image:
         )
         raise WarplineError(
             f"The {name} image has {what}; a volume with one number a voxel is needed.",
-            where=_told(given, name),
+            where=place_of(given, name),
             do="Make one number of several (of colours their mean); stack slices to a volume.",
         )
     finite = np.isfinite(image.array) if image.array.dtype.kind == "f" else None
     if finite is not None and not finite.any():
-        raise WarplineError("No voxel holds a number.", where=_told(given, name))
+        raise WarplineError("No voxel holds a number.", where=place_of(given, name))
     return image
-
-
-def _told(given: Any, name: str) -> str:
-    return os.fspath(given) if isinstance(given, str | os.PathLike) else name
 
 
 def apply(

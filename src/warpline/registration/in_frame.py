@@ -8,8 +8,14 @@ import numpy as np
 
 from warpline.cases.case import Case
 from warpline.cases.steps import prepare
+from warpline.fields.exchange.worlds import (
+    field_of_targets,
+    grid_of_voxels,
+    lps_of_voxels,
+    targets_of_field,
+    transformed,
+)
 from warpline.fields.physical import DisplacementField
-from warpline.images.grid import Grid
 from warpline.plan.recipe import Step
 
 # Steps after which a voxel lies elsewhere than where the scanner saw it.
@@ -38,12 +44,11 @@ def register_in_frame(
         If a step fails.
     """
     (seen_fixed, there), (seen_moving, other) = _moved(fixed, steps), _moved(moving, steps)
-    found = register(seen_fixed, seen_moving).resample(_placed(fixed.grid, there))
-    points = found.grid.index_to_physical(found.grid.indices())
-    back = np.linalg.inv(other)
-    ends = (points + found.vectors) @ back[:3, :3].T + back[:3, 3]
-    own = fixed.grid.index_to_physical(fixed.grid.indices())
-    return DisplacementField((ends - own).astype(np.float32), fixed.grid)
+    # The maps run along the axes of the grids: a moved grid is a grid.
+    placed = grid_of_voxels(there @ lps_of_voxels(fixed.grid), fixed.grid.shape)
+    found = register(seen_fixed, seen_moving).resample(placed)
+    ends = transformed(np.linalg.inv(other), targets_of_field(found))
+    return field_of_targets(ends, fixed.grid)
 
 
 def _moved(case: Case, steps: Sequence[Step]) -> tuple[Case, np.ndarray]:
@@ -52,25 +57,6 @@ def _moved(case: Case, steps: Sequence[Step]) -> tuple[Case, np.ndarray]:
     for step in steps:
         after = prepare(case, [step])
         if moves([step]):
-            frame = _matrix(after.grid) @ np.linalg.inv(_matrix(case.grid)) @ frame
+            frame = lps_of_voxels(after.grid) @ np.linalg.inv(lps_of_voxels(case.grid)) @ frame
         case = after
     return case, frame
-
-
-def _matrix(grid: Grid) -> np.ndarray:
-    """From indices (x, y, z) to mm."""
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = grid.matrix, grid.origin
-    return matrix
-
-
-def _placed(grid: Grid, frame: np.ndarray) -> Grid:
-    """A grid that a map along its axes has moved."""
-    matrix = frame @ _matrix(grid)
-    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    return Grid(
-        grid.shape,
-        tuple(map(float, spacing)),
-        tuple(map(float, matrix[:3, 3])),
-        tuple(map(float, (matrix[:3, :3] / spacing).ravel())),
-    )

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,26 @@ MADE_OF = {
 }
 
 
-def measured(
-    found: Registration,
-    fixed: Image,
-    moving: Image,
-    landmarks: tuple[np.ndarray, np.ndarray] | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Pair:
+    """Two images and what was found of them."""
+
+    found: Registration
+    fixed: Image
+    moving: Image
+
+    @cached_property
+    def before(self) -> Image:
+        """The moving image on the fixed grid, unmoved."""
+        return resample_to(self.moving, self.fixed.grid)
+
+    @cached_property
+    def after(self) -> Image:
+        """The moving image on the fixed grid, as the field brings it there."""
+        return self.found.forward.warp_image(self.moving)
+
+
+def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None) -> dict[str, Any]:
     """Numbers of a pair, for its record and its page.
 
     Parameters
@@ -67,13 +82,13 @@ def measured(
         and the determinant's 1st and 99th percentile; with landmarks ``tre_before_mm`` and
         ``tre_after_mm``, their mean distances.
     """
-    before, after = resample_to(moving, fixed.grid), found.forward.warp_image(moving)
+    found = pair.found
     length = np.linalg.norm(found.forward.vectors, axis=-1)
     inside = interior(found.determinant)
     inside = inside if inside.size else found.determinant
     told: dict[str, Any] = {
-        "correlation_before": _correlation(fixed, before),
-        "correlation_after": _correlation(fixed, after),
+        "correlation_before": _correlation(pair.fixed, pair.before),
+        "correlation_after": _correlation(pair.fixed, pair.after),
         "displacement_mean_mm": float(length.mean()),
         "displacement_largest_mm": float(length.max()),
         "folds": found.folds,
@@ -124,9 +139,7 @@ class Page:
 
 def write_page(
     path: str | os.PathLike,
-    found: Registration,
-    fixed: Image,
-    moving: Image,
+    pair: Pair,
     told: Mapping[str, Any],
     said: Sequence[str] = (),
 ) -> None:
@@ -140,10 +153,9 @@ def write_page(
     said
         What was assumed or done on the way, a sentence each.
     """
-    determinant = np.pad(found.determinant, 1, mode="edge")
+    determinant = np.pad(pair.found.determinant, 1, mode="edge")
     planes: dict[str, dict[str, Any]] = {}
-    before, after = resample_to(moving, fixed.grid), found.forward.warp_image(moving)
-    for panel in panels(fixed, before, after, found.forward, determinant):
+    for panel in panels(pair.fixed, pair.before, pair.after, pair.found.forward, determinant):
         source = "data:image/png;base64," + base64.b64encode(panel.png).decode()
         part = {"source": source, "aspect": panel.aspect}
         planes.setdefault(panel.plane, {})[panel.kind] = part

@@ -15,8 +15,9 @@ from pathlib import Path
 from warpline.errors import WarplineError
 from warpline.fields.exchange import itk
 from warpline.fields.exchange.common import IMAGES, has_suffix, needed
-from warpline.fields.io import from_ants, read_field
+from warpline.fields.io import from_ants
 from warpline.fields.physical import DisplacementField
+from warpline.images.files import read_grid
 from warpline.images.grid import Grid
 
 INVERTED = re.compile(r"\[\s*(?P<path>.+?)\s*,\s*(?P<flag>[01])\s*\]")
@@ -33,7 +34,7 @@ def read(files: Sequence[str], fixed: Grid | None, moving: Grid | None) -> Displ
     if len(paths) == 1 and not inverted[0]:
         return itk.read([str(paths[0])], fixed, moving)
     if fixed is None and has_suffix(paths[0], IMAGES):
-        fixed = read_field(paths[0]).grid
+        fixed = read_grid(paths[0])
     fixed = needed(fixed, "fixed", "affine maps do not say on which grid it is", paths[0])
     return from_ants(paths, fixed, inverted)
 

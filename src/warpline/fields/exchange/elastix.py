@@ -24,7 +24,8 @@ from warpline.fields.exchange.common import IMAGES, has_suffix, needed, one, unk
 from warpline.fields.io import from_sitk_transform, read_field, to_sitk_transform, write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import write_text
-from warpline.images.grid import Grid
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 
 LINE = re.compile(r"\(\s*(\w+)\s+(.*?)\s*\)\s*(?://.*)?")
 VALUE = re.compile(r'"([^"]*)"|(\S+)')
@@ -206,23 +207,9 @@ def _spline(parameters: Parameters, path: Path) -> sitk.Transform:
     """A B-spline; its coefficients lie on a grid of their own, the component slowest."""
     if parameters.get("UseCyclicTransform", ["false"])[0] == "true":
         raise ValueError("it is cyclic")
-    size = [int(float(n)) for n in parameters["GridSize"]]
-    grid = Grid(
-        tuple(size[::-1]),
-        tuple(_floats(parameters, "GridSpacing", 3)),
-        tuple(_floats(parameters, "GridOrigin", 3)),
-        _direction(parameters, "GridDirection"),
-    )
-    first = np.array(_floats(parameters, "GridIndex", 3))
-    origin = grid.index_to_physical(first[::-1])
-    values = np.array(_floats(parameters, "TransformParameters", 3 * int(np.prod(size))))
-    images = []
-    for component in values.reshape(3, *grid.shape):
-        image = sitk.GetImageFromArray(component)
-        image.SetSpacing(grid.spacing)
-        image.SetOrigin(origin.tolist())
-        image.SetDirection(grid.direction)
-        images.append(image)
+    grid = _placed(parameters, "Grid")
+    values = np.array(_floats(parameters, "TransformParameters", 3 * int(np.prod(grid.shape))))
+    images = [to_sitk(Image(component, grid)) for component in values.reshape(3, *grid.shape)]
     order = int(float(parameters.get("BSplineTransformSplineOrder", ["3"])[0]))
     return sitk.BSplineTransform(images, order)
 
@@ -265,18 +252,22 @@ def _direction(parameters: Parameters, key: str) -> tuple[float, ...]:
 def _grid(parameters: Parameters) -> Grid | None:
     """The grid of the fixed image that was registered."""
     try:
-        size = [int(float(n)) for n in parameters["Size"]]
-        grid = Grid(
-            tuple(size[::-1]),
-            tuple(_floats(parameters, "Spacing", 3)),
-            tuple(_floats(parameters, "Origin", 3)),
-            _direction(parameters, "Direction"),
-        )
-        first = _floats(parameters, "Index", 3) if "Index" in parameters else [0.0] * 3
-        origin = grid.index_to_physical(np.array(first[::-1]))
-        return replace(grid, origin=tuple(map(float, origin)))
+        return _placed({"Index": ["0"] * 3, **parameters})
     except (KeyError, ValueError):
         return None
+
+
+def _placed(parameters: Parameters, prefix: str = "") -> Grid:
+    """The grid of the keys ``Size``, ``Spacing``, … that begin with a prefix."""
+    size = [int(float(n)) for n in parameters[f"{prefix}Size"]]
+    grid = Grid(
+        tuple(size[::-1]),
+        tuple(_floats(parameters, f"{prefix}Spacing", 3)),
+        tuple(_floats(parameters, f"{prefix}Origin", 3)),
+        _direction(parameters, f"{prefix}Direction"),
+    )
+    first = np.array(_floats(parameters, f"{prefix}Index", 3))
+    return replace(grid, origin=tuple(map(float, grid.index_to_physical(first[::-1]))))
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from warpline.errors import WarplineError
 from warpline.fields.exchange.matrices import FLIP
+from warpline.fields.exchange.worlds import grid_of_voxels, lps_of_voxels
 from warpline.files import atomic_path
 from warpline.images.grid import Grid
 
@@ -98,21 +99,12 @@ def write_vectors(
 def grid_of_affine(affine: np.ndarray, size: tuple[int, int, int]) -> Grid:
     """The grid of a matrix from (i, j, k) to mm, RAS."""
     lps = FLIP @ np.asarray(affine, dtype=np.float64)
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    return Grid(
-        tuple(int(n) for n in size[::-1]),
-        tuple(map(float, spacing)),
-        tuple(map(float, lps[:3, 3])),
-        tuple(map(float, (lps[:3, :3] / spacing).ravel())),
-    )
+    return grid_of_voxels(lps, tuple(int(n) for n in size[::-1]))
 
 
 def ras_affine(grid: Grid) -> np.ndarray:
     """The matrix (4, 4) from (i, j, k) to mm, RAS, of a grid."""
-    affine = np.eye(4)
-    affine[:3, :3] = grid.matrix
-    affine[:3, 3] = grid.origin
-    return FLIP @ affine
+    return FLIP @ lps_of_voxels(grid)
 
 
 def filled(array: np.ndarray, path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ Programs in Biomedicine 98:278; NiftyReg's own headers).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ from warpline.fields.exchange.nifti import Vectors, filled, read_vectors, write_
 from warpline.fields.exchange.worlds import ras, ras_matrix, targets_of_field
 from warpline.fields.io import from_sitk_transform
 from warpline.fields.physical import DisplacementField
-from warpline.images.grid import Grid
+from warpline.images.grid import Grid, Image
+from warpline.images.itk import to_sitk
 
 NAME, VECTOR = "NREG_TRANS", 1007
 POSITIONS, DISPLACEMENTS, SPLINE = 0, 1, 2
@@ -83,12 +85,7 @@ def _spline(vectors: Vectors) -> sitk.BSplineTransform:
     displacements = ras(vectors.array) - positions(grid)
     # ITK's spline is none from rounding beyond the outermost cell on, where images begin.
     displacements = np.pad(displacements, ((1, 1), (1, 1), (1, 1), (0, 0)), "edge")
-    origin = grid.index_to_physical(np.full(3, -1.0)).tolist()
-    images = []
-    for component in np.moveaxis(displacements, -1, 0):
-        image = sitk.GetImageFromArray(np.ascontiguousarray(component))
-        image.SetSpacing(grid.spacing)
-        image.SetOrigin(origin)
-        image.SetDirection(grid.direction)
-        images.append(image)
+    origin = tuple(map(float, grid.index_to_physical(np.full(3, -1.0))))
+    padded = replace(grid, shape=displacements.shape[:3], origin=origin)
+    images = [to_sitk(Image(component, padded)) for component in np.moveaxis(displacements, -1, 0)]
     return sitk.BSplineTransform(images, 3)

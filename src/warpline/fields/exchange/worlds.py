@@ -18,6 +18,17 @@ def lps_of_voxels(grid: Grid) -> np.ndarray:
     return matrix
 
 
+def grid_of_voxels(matrix: np.ndarray, shape: tuple[int, int, int]) -> Grid:
+    """The grid (z, y, x) of a matrix from indices (i, j, k) to mm, LPS."""
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    return Grid(
+        shape,
+        tuple(map(float, spacing)),
+        tuple(map(float, matrix[:3, 3])),
+        tuple(map(float, (matrix[:3, :3] / spacing).ravel())),
+    )
+
+
 def transformed(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (…, 3) through an affine map (4, 4)."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
