@@ -130,6 +130,60 @@ def private_imports() -> Iterator[str]:
                         yield f"{path.relative_to(ROOT)}:{node.lineno}: {alias.name}"
 
 
+def names_not_there() -> Iterator[str]:
+    """Names that a file takes from a module of the package that does not have them.
+
+    An import within a function fails only where that function runs, which no linter sees.
+    """
+    tops: dict[Path, set[str]] = {}
+    folders = ("src", "scripts", "tests", "benchmarks", "workflow", "docs")
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.level:
+                continue
+            parts = (node.module or "").split(".")
+            if parts[0] != PACKAGE.name:
+                continue
+            module = PACKAGE.parent.joinpath(*parts)
+            file = module.with_suffix(".py")
+            file = file if file.exists() else module / "__init__.py"
+            if file not in tops:
+                tops[file] = names_of(file) if file.exists() else set()
+            for alias in node.names:
+                beside = module / alias.name
+                if alias.name not in tops[file] and not (
+                    beside.is_dir() or beside.with_suffix(".py").exists()
+                ):
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}: {node.module}.{alias.name}"
+
+
+def names_of(file: Path) -> set[str]:
+    """What a module has by its own text: what it defines, assigns or imports outside functions.
+
+    Of a package that looks names up when they are asked for, the strings of its tables, too.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+            if node.name == "__getattr__":
+                names |= {
+                    each.value
+                    for each in ast.walk(tree)
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                }
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        waiting.extend(ast.iter_child_nodes(node))
+    return names
+
+
 def main() -> int:
     found = imports()
     goals = {
@@ -138,6 +192,7 @@ def main() -> int:
         "imports that do not run downward": list(upward(found)),
         "circles": list(circles(found)),
         "private names imported": list(private_imports()),
+        "imported names that are not there": list(names_not_there()),
     }
     for goal, misses in goals.items():
         print(f"{len(misses)} {goal}")

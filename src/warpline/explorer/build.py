@@ -209,11 +209,11 @@ def _chosen(records: pd.DataFrame, place: str, methods: Sequence[str], rule: str
     """The pairs that the rule names for any method; of doing nothing only where nothing is done."""
     from warpline.evaluation.records import first_seed
     from warpline.explorer.choose import SCORES, choose_for_all, from_worst_to_best
-    from warpline.tables.cells import IDENTITY_METHOD
+    from warpline.plan.kinds import UNREGISTERED
 
     own = first_seed(_of_place(records, place))
     metric = next((m for m in SCORES if (own["metric"] == m).any()), None)
-    done = [m for m in methods if m != IDENTITY_METHOD] or methods
+    done = [m for m in methods if m != UNREGISTERED] or methods
     if metric is None:
         return []
     orders = []
