@@ -33,8 +33,9 @@ warpline.volumes = (() => {
     const fieldSize = [...content.fieldShape].reverse();
     const count = fieldSize[0] * fieldSize[1] * fieldSize[2];
     const parts = ["warped", "jacobian", ...(content.warpedLabels ? ["warpedLabels"] : [])];
-    const [packed, ...arrays] = await Promise.all([
+    const [packed, inverse, ...arrays] = await Promise.all([
       unpack(content.field, 6 * count, "displacement field"),
+      unpack(content.inverse.levels, count, "map of the inverse error"),
       ...parts.map((p) => unpack(content[p], bytes, `${p} volume`)),
     ]);
     const field = [0, 1, 2].map((c) => {
@@ -45,9 +46,10 @@ warpline.volumes = (() => {
       }
       return values;
     });
-    const found = { field, fieldSize, size, folds: content.folds, landmarks: content.landmarks || [] };
+    const found = { field, fieldSize, size, folds: content.folds, landmarks: content.landmarks || [], inverse: { ...content.inverse, levels: inverse } };
     parts.forEach((p, i) => { found[p] = arrays[i]; });
     found.longest = longest(found);
+    found.inverse.usual = usual(found.inverse);
     return found;
   }
 
@@ -57,6 +59,26 @@ warpline.volumes = (() => {
       most = Math.max(most, field[0][i] ** 2 + field[1][i] ** 2 + field[2][i] ** 2);
     }
     return Math.sqrt(most);
+  }
+
+  // Distances are kept by their square roots, so that a few long ones leave the short ones apart.
+  const UNKNOWN = 255;
+  const distance = ({ largest }, level) => largest * (level / 254) ** 2;
+
+  // What 99.5 % of the known inverse errors do not exceed: the end of their colours.
+  function usual(inverse) {
+    const counts = new Array(UNKNOWN).fill(0);
+    for (const level of inverse.levels) if (level !== UNKNOWN) counts[level]++;
+    const all = counts.reduce((a, b) => a + b, 0);
+    let sum = 0;
+    return all ? distance(inverse, counts.findIndex((c) => (sum += c) >= 0.995 * all)) : 0;
+  }
+
+  // The inverse error (mm) of the kept voxel at an index of the whole grid; null where not known.
+  function inverseError({ inverse, fieldSize: n, size }, x, y, z) {
+    const [i, j, k] = [x, y, z].map((v, a) => Math.min(Math.floor(((v + 0.5) * n[a]) / size[a]), n[a] - 1));
+    const level = inverse.levels[i + n[0] * (j + n[1] * k)];
+    return level === UNKNOWN ? null : distance(inverse, level);
   }
 
   // Displacement (mm along x, y, z) at an index of the whole grid, linear between the kept voxels.
@@ -106,5 +128,5 @@ warpline.volumes = (() => {
     return buffer;
   }
 
-  return { pair, method, displacement, nifti };
+  return { pair, method, displacement, inverseError, nifti };
 })();
