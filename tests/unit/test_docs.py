@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DRAWINGS = runpy.run_path(str(ROOT / "docs" / "site" / "drawings.py"))["drawings"]()
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "site" / "reference.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "config" / "README.md"])
 
@@ -17,6 +18,17 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "config" 
 def test_a_reference_page_is_up_to_date(path):
     told = "run: python docs/site/reference.py"
     assert path.read_text(encoding="utf-8") == REFERENCE["pages"]()[path], told
+
+
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.name)
+def test_a_drawing_is_up_to_date(path):
+    assert path.read_text(encoding="utf-8") == DRAWINGS[path], "run: python docs/site/drawings.py"
+
+
+def test_every_dataset_s_licence_is_told():
+    text = (ROOT / "docs" / "reference" / "datasets.md").read_text(encoding="utf-8")
+    known = [path.stem for path in (ROOT / "config" / "datasets").glob("*.yaml")]
+    assert [name for name in known if f"`{name}`" not in text] == []
 
 
 def test_every_key_has_a_meaning():

@@ -31,6 +31,7 @@ from warpline.tables.paper import write_table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import browser
+import tour
 
 ROOT = Path(__file__).parents[2]
 NAMES = {1: "liver", 2: "left_kidney"}
@@ -524,6 +525,48 @@ def test_a_broken_volume_is_told(page, pages, tmp_path):
     page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
     assert "boxes/boxes-val-0-1.js cannot be read" in words(page)
     page.errors[:] = [e for e in page.errors if "ERR_FILE_NOT_FOUND" not in e]
+
+
+def test_the_five_tasks_of_the_tour(page, pages, tmp_path):
+    frame = pd.read_pickle(pages.parents[2] / "records.pickle")
+    dice = frame[(frame["metric"] == "dice") & (frame["method"] == "shift")]
+    means = dice.groupby(["fixed", "moving"])["value"].mean()
+    page.go(pages.as_uri(), "document.querySelector('.cards a')")
+    reader = tour.Reader(page)
+    # 1: the worst pair of a method.
+    worst = tour.worst_pair(reader, "Table 1: a box", "Shifted", "Dice")
+    assert worst == " ← ".join(means.idxmin())
+    # 2: where it folds.
+    tour.open_worst(reader)
+    assert page.run("document.querySelector('h1').innerText").startswith(worst)
+    own = frame[(frame["metric"] == "folding_fraction") & (frame["method"] == "shift")]
+    folding = own.set_index(["fixed", "moving"])["value"]
+    assert folding[means.idxmin()] == 0
+    assert tour.fold(reader) == "Shifted folds nowhere in what is shown of this pair."
+    other = " ← ".join(folding.idxmax())
+    reader.choose("Pair", other, f"document.querySelector('h1').innerText.startsWith('{other}')")
+    assert "a fold" in tour.fold(reader)
+    # 3: two methods there, with one crosshair.
+    tour.compare(reader, "Unregistered")
+    images = "[...document.querySelectorAll('.panes canvas')].map((c) => c.toDataURL())"
+    before = page.run(images)
+    box = page.run("document.querySelector('.panes canvas').getBoundingClientRect().toJSON()")
+    address = page.run("location.href")
+    reader.point(box["left"] + 0.6 * box["width"], box["top"] + 0.4 * box["height"])
+    page.wait(f"location.href !== {json.dumps(address)}")
+    after = page.run(images)
+    assert len(after) == 6
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    # 4: a link, which opens the same view.
+    address = tour.send(reader)
+    page.go(address, f"{READY} && document.querySelectorAll('.panes canvas').length === 6")
+    assert page.run(images) == after
+    # 5: the numbers.
+    reader.click("Table 1: a box", within="#crumbs", until="document.querySelector('td a.value')")
+    rows = tour.take_numbers(reader, tmp_path).read_text(encoding="utf-8").splitlines()
+    named = dict(zip(rows[0].split(","), rows[2].split(","), strict=True))
+    assert named["method"] == "Shifted"
+    assert float(named["Dice"]) == pytest.approx(means.mean())
 
 
 @pytest.mark.parametrize("width", [1280, 390])
