@@ -37,6 +37,35 @@ def test_every_key_has_a_meaning():
     assert [row for row in rows if row.split(" | ")[-1].strip(" |") == ""] == []
 
 
+# Pages for those who use the project; others are exact before they are easy.
+USED = [
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/README.md"),
+    *("docs/start.md", "docs/tour.md", "docs/glossary.md", "docs/troubleshooting.md"),
+    *("docs/explorer.md", "docs/conventions.md", "docs/own-data.md", "docs/new-method.md"),
+    *("docs/exchange.md", "docs/cluster.md", "docs/environments.md", "docs/provenance.md"),
+    *("docs/models.md", "docs/scale.md", "docs/statistics.md", "docs/configure/run.md"),
+    *("docs/configure/datasets.md", "docs/configure/methods.md", "docs/configure/papers.md"),
+]
+LONGEST = 35  # words of a sentence, or of what stands before or after its colon
+
+
+@pytest.mark.parametrize("page", USED)
+def test_sentences_of_users_pages_are_short(page):
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    cells = [
+        cell
+        for line in text.splitlines()
+        for cell in (line.strip("|").split("|") if line.startswith("|") else [line])
+    ]
+    sentences = [s for cell in cells for s in re.split(r"[.!?:]\*{0,2}\s", cell)]
+    assert [s for s in sentences if len(s.split()) > LONGEST] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files(path):
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)

@@ -8,6 +8,8 @@ from warpline.fields.inverse import invert_points
 from warpline.fields.physical import ROUNDING, DisplacementField
 from warpline.fields.sampling import identity_grid
 
+CLOSE = 1e-3  # mm: how near a field's own inverse is sought
+
 
 def inverse_consistency(forward: DisplacementField, backward: DisplacementField) -> float:
     """Mean of ``|T_forward(T_backward(x)) − x|`` over the voxels x of the backward field's grid.
@@ -56,7 +58,8 @@ def distance_after_return(
     """
     there = forward.transform_points(points, order=1)
     if backward is None:
-        return np.linalg.norm(invert_points(forward, there)[0] - points, axis=1)
+        back, _ = invert_points(forward, there, CLOSE)
+        return np.linalg.norm(back - points, axis=1)
     distance = np.linalg.norm(backward.transform_points(there, order=1) - points, axis=1)
     index = backward.grid.physical_to_index(there)
     last = np.array(backward.grid.shape) - 1

@@ -27,7 +27,7 @@
   const KEYS = [
     ["1 … 9", "the pictures"], ["V", "three planes, or six pictures of one"], ["P", "the plane of the six"], ["arrows, Page Up and Down", "move the crosshair; slices"],
     ["+ −", "larger, smaller"], ["L", "outlines of the labels"], ["M", "landmarks"], ["D", "displacement: colour, arrows, grid"], ["J", "Jacobian over the picture"], ["I", "inverse error over the picture"],
-    ["F", "next fold"], ["E", "next landmark, the worst first"], ["W", "window"], ["X", "crosshair"], [", .", "method before, after"], ["[ ]", "pair before, after"], ["T", "three-dimensional view"], ["?", "these keys"],
+    ["F", "next fold, the largest first"], ["E", "next landmark, the worst first"], ["W", "window"], ["X", "crosshair"], [", .", "method before, after"], ["[ ]", "pair before, after"], ["T", "three-dimensional view"], ["?", "these keys"],
   ];
 
   views.pair = async (main, [name, dataset, split, index], query) => {
@@ -36,9 +36,9 @@
     if (!stem) throw new Error(`No images of this pair are kept. They are of those that the configuration names: explorer: {pairs: "worst 3, median, best"}.`);
     const methods = place.methods, titles = methods.map((m) => methodTitle(content, key, m));
     const pair = await warpline.volumes.pair(await load("pair", stem, `${name}/${stem}.js`));
-    const reading = new Map();
+    const reading = new Map(), small = 0.1 * Math.min(...pair.spacing); // mm: no colour of an error ends earlier
     const method = (m) => {
-      if (!reading.has(m)) reading.set(m, load("method", `${stem}-${m}`, `${name}/${stem}-${m}.js`).then((c) => warpline.volumes.method(c, pair.size)));
+      if (!reading.has(m)) reading.set(m, load("method", `${stem}-${m}`, `${name}/${stem}-${m}.js`).then((c) => warpline.volumes.method(c, pair.size, small)));
       return reading.get(m);
     };
     const usual = usualRange(pair.fixed);
@@ -96,7 +96,7 @@
         tick("Jacobian over it", "jacobian", "Orange: smaller; purple: larger; red: folds (J)"),
         tick("inverse error", "inverse", "How far a point is from itself after the way there and back (I)"),
         tick("crosshair", "cross", "(X)"),
-        button("Next fold", "(F)", nextFold), landmarked ? button("Worst landmark", "(E)", nextLandmark) : null,
+        button("Next fold", "the largest first (F)", nextFold), landmarked ? button("Worst landmark", "(E)", nextLandmark) : null,
         button("−", "smaller (−)", () => zoom(1 / 1.5)), button("+", "larger (+)", () => zoom(1.5)),
         make("label.field.range", {}, make("span", {}, "Grey"), ...sliders)),
       says, message, grid, readout, bars, space, scores, keys,
@@ -160,7 +160,7 @@
     function paintNow() {
       view.window = windowOf();
       view.longest = most((data) => data.longest);
-      view.worst = Math.max(most((data) => data.inverse.usual), 0.1 * Math.min(...pair.spacing));
+      view.worst = most((data) => data.inverse.usual);
       for (const entry of panes) entry.g = slices.draw(entry.canvas, pair, entry.data, entry.plane, entry.kind, view);
       for (const b of pictures.children) b.setAttribute("aria-pressed", String(!view.six && b.dataset.kind === view.kind));
       for (const box of main.querySelectorAll("[data-key]")) box.checked = view[box.dataset.key];
@@ -216,21 +216,14 @@
 
     function zoom(by) { view.zoom = Math.min(Math.max(view.zoom * by, 1), 16); paint(); }
 
-    // One voxel of every heap of folds in a slice, so that the key leads on.
     function nextFold() {
-      const { jacobian } = shown[0], area = pair.size[0] * pair.size[1];
-      for (let tried = 0; tried < pair.size[2]; tried++) {
-        const z = (Math.max(foldAt, -1) + 1 + tried) % pair.size[2], at = jacobian.subarray(z * area, (z + 1) * area).indexOf(0);
-        if (at >= 0) {
-          foldAt = z;
-          view.cursor = [at % pair.size[0], Math.floor(at / pair.size[0]), z];
-          view.jacobian = true;
-          say("");
-          paint();
-          return;
-        }
-      }
-      say(`${titles[view.m]} folds nowhere in what is shown of this pair.`);
+      const data = shown[0], heaps = (data.heaps ||= warpline.volumes.heaps(data));
+      if (!heaps.length) { say(`${titles[view.m]} folds nowhere in what is shown of this pair.`); return; }
+      foldAt = (foldAt + 1) % heaps.length;
+      view.cursor = [...heaps[foldAt].middle];
+      view.jacobian = true;
+      paint();
+      say(`Fold ${foldAt + 1} of ${heaps.length}, the largest first: ${heaps[foldAt].count} voxels of what is shown.`, "info");
     }
 
     function nextLandmark() {

@@ -236,7 +236,7 @@ warpline.slices = (() => {
       index[p.row] = r;
       const error = inverseError(method, ...index);
       if (error === null) set(data, o, 150, 150, 150, (c + r) % 4 ? 0 : 160);
-      else set(data, o, ...ramp(error / (view.worst || 1)), 170);
+      else { const t = Math.min(1, error / (view.worst || 1)); set(data, o, ...ramp(t), 30 + 200 * t); }
     }), false);
   }
 

@@ -28,7 +28,7 @@ warpline.volumes = (() => {
     return found;
   }
 
-  async function method(content, size) {
+  async function method(content, size, small) {
     const bytes = size[0] * size[1] * size[2];
     const fieldSize = [...content.fieldShape].reverse();
     const count = fieldSize[0] * fieldSize[1] * fieldSize[2];
@@ -49,7 +49,7 @@ warpline.volumes = (() => {
     const found = { field, fieldSize, size, folds: content.folds, landmarks: content.landmarks || [], inverse: { ...content.inverse, levels: inverse } };
     parts.forEach((p, i) => { found[p] = arrays[i]; });
     found.longest = longest(found);
-    found.inverse.usual = usual(found.inverse);
+    found.inverse.usual = usual(found.inverse, small);
     return found;
   }
 
@@ -65,13 +65,13 @@ warpline.volumes = (() => {
   const UNKNOWN = 255;
   const distance = ({ largest }, level) => largest * (level / 254) ** 2;
 
-  // What 99.5 % of the known inverse errors do not exceed: the end of their colours.
-  function usual(inverse) {
+  // The end of their colours: what 95 % of the errors from `small` on do not exceed.
+  function usual(inverse, small) {
     const counts = new Array(UNKNOWN).fill(0);
-    for (const level of inverse.levels) if (level !== UNKNOWN) counts[level]++;
+    for (const level of inverse.levels) if (level !== UNKNOWN && distance(inverse, level) >= small) counts[level]++;
     const all = counts.reduce((a, b) => a + b, 0);
     let sum = 0;
-    return all ? distance(inverse, counts.findIndex((c) => (sum += c) >= 0.995 * all)) : 0;
+    return all ? distance(inverse, counts.findIndex((c) => (sum += c) >= 0.95 * all)) : small;
   }
 
   // The inverse error (mm) of the kept voxel at an index of the whole grid; null where not known.
@@ -108,6 +108,29 @@ warpline.volumes = (() => {
     return out;
   }
 
+  // Folds that touch one another (also by a corner) are a heap: how many voxels, and that of them
+  // which is nearest to their middle. The largest first.
+  function heaps({ jacobian, size: [nx, ny, nz] }) {
+    const seen = new Uint8Array(jacobian.length), found = [];
+    for (let start = 0; start < jacobian.length; start++) {
+      if (jacobian[start] !== 0 || seen[start]) continue;
+      const heap = [start], places = [];
+      seen[start] = 1;
+      while (heap.length) {
+        const at = heap.pop(), x = at % nx, y = Math.floor(at / nx) % ny, z = Math.floor(at / (nx * ny));
+        places.push([x, y, z]);
+        for (let k = Math.max(z - 1, 0); k <= Math.min(z + 1, nz - 1); k++) for (let j = Math.max(y - 1, 0); j <= Math.min(y + 1, ny - 1); j++) for (let i = Math.max(x - 1, 0); i <= Math.min(x + 1, nx - 1); i++) {
+          const near = i + nx * (j + ny * k);
+          if (jacobian[near] === 0 && !seen[near]) { seen[near] = 1; heap.push(near); }
+        }
+      }
+      const mean = [0, 1, 2].map((a) => places.reduce((sum, p) => sum + p[a], 0) / places.length);
+      const off = (p) => p.reduce((sum, v, a) => sum + (v - mean[a]) ** 2, 0);
+      found.push({ count: places.length, middle: places.reduce((a, b) => (off(b) < off(a) ? b : a)) });
+    }
+    return found.sort((a, b) => b.count - a.count);
+  }
+
   // A NIfTI file of bytes, for the three-dimensional view: RAS, one byte a voxel.
   function nifti(bytes, size, spacing) {
     const buffer = new ArrayBuffer(352 + bytes.length);
@@ -128,5 +151,5 @@ warpline.volumes = (() => {
     return buffer;
   }
 
-  return { pair, method, displacement, inverseError, nifti };
+  return { pair, method, displacement, inverseError, heaps, nifti };
 })();
