@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from warpline.fields.arrays import jacobian_determinant
 from warpline.fields.filters import box_sum
 from warpline.fields.sampling import sample
 
@@ -154,6 +155,16 @@ def displacement_gradient(displacement: torch.Tensor, order: int = 2) -> torch.T
     """
     terms = [torch.diff(displacement, dim=axis).abs().pow(order).mean() for axis in (2, 3, 4)]
     return sum(terms) / 3.0
+
+
+def folding(displacement: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+    """Mean of ``max(margin − J, 0)`` over the interior of the grid: 0 where nothing folds.
+
+    `displacement`: (B, 3, z, y, x) in voxels; J is its Jacobian determinant by central
+    differences, as the evaluation counts folds. Source: the hinge of Mok & Chung 2020 (SYMNet),
+    L_Jdet, with `margin` 0.
+    """
+    return torch.relu(margin - jacobian_determinant(displacement)).mean()
 
 
 def velocity_prior(
