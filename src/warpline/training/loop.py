@@ -177,7 +177,7 @@ def train(
     step, seconds, best, best_epoch = 0, 0.0, math.inf, None
     sums: dict[str, float] = {}
     source = dict(source or {})
-    saved = state.load(lambda found: unfit(found, network, optimiser, source))
+    saved = state.load(lambda found: unfit(found, network, optimiser, scaler, source))
     if saved is None:
         state.best.unlink(missing_ok=True)  # of another training
     else:
