@@ -51,7 +51,10 @@ PARTS = {
         "test_acquire_per_case.py",
     ),
     "state": ("training/checkpoints.py", "test_training_loop.py"),
-    "loop": ("training/loop.py", "test_training_loop.py"),
+    "loop": (
+        "training/loop.py training/settings.py training/determinism.py",
+        "test_training_loop.py test_training_determinism.py",
+    ),
 }
 # Tests that take half a minute each: thousands of samples, kills.
 LONG = ("cover_as_often", "would_not", "draw_seeds_too", "in_twenty", "on_average", "sigkill")

@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -30,6 +31,9 @@ TIMES_UP = Callable[[], bool]
 FILES = ("--configfile", "tiny.yaml", "soak.yaml")
 ARCHIVE = "results/phantom/tiny-chest/mirror/chest.zip"
 NEW_MOUNTS = 0x20000  # CLONE_NEWNS
+START = 0.02  # share of moments before the first job: a seventh, as they are drawn
+# In what Snakemake says.
+TOTAL, DONE = re.compile(r"^total +(\d+)$", re.M), re.compile(r"^(\d+) of \d+ steps", re.M)
 LARGEST_FILE = 4096  # bytes, where files may not grow
 LONGEST = 900  # seconds that a run may take to see that it cannot go on
 DAY = 86400
@@ -60,8 +64,9 @@ class Study:
         self.tables = [f"results/soak/tables/table{end}.csv" for end in ending]
         self.whole = self.copy_of(self.clean, folder / "whole")
         begun = time.monotonic()
-        self.whole.snakemake(*self.asked())
+        told = self.whole.snakemake(*self.asked())
         self.seconds = time.monotonic() - begun
+        self.step = self.seconds / (1 + int(TOTAL.search(told)[1]))
         self.made = self.made_in(self.whole)
         print(f"the study, undisturbed: {self.seconds:.0f} s, {len(self.made)} files", flush=True)
 
@@ -91,6 +96,26 @@ class Study:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def at_some_moment(
+        self, project: Project, process: subprocess.Popen, draw: random.Random
+    ) -> bool:
+        """Wait for a random moment of a run, early ones oftener; False if it has ended before.
+
+        Told by the run's own count of its steps, not by the clock: other work may slow it down.
+        """
+        share, rest = draw.random() ** 2, draw.uniform(0, self.step)
+        while process.poll() is None:
+            output = self.said(project).read_text(encoding="utf-8", errors="replace")
+            total = TOTAL.search(output)
+            wanted = int(share * (int(total[1]) + 1)) - 1 if total else -1
+            done = max(map(int, DONE.findall(output)), default=0)
+            if share < START if total is None else done >= wanted:
+                break
+            time.sleep(0.05)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(rest)
+        return process.poll() is None
 
     def finish(self, project: Project) -> tuple[float, list[str], list[str]]:
         """Run to the end: seconds, and which files are missing or other than they should be."""
@@ -135,23 +160,18 @@ def end(process: subprocess.Popen) -> None:
 
 
 def kills(study: Study, number: int, draw: random.Random, time_is_up: TIMES_UP) -> Account:
-    """Kill a study at random moments until it is through, and another, for `number` kills.
-
-    Half of the moments are early, as most of a run that goes on is its start.
-    """
+    """Kill a study at random moments until it is through, and another, for `number` kills."""
     account = Account("kills")
     while account.faults < number and not time_is_up():
         project, here = study.new(), 0
         while account.faults < number and not time_is_up():
             # Else nobody would know whose lock it is, and each kill would take an --unlock.
             process = study.start(project, "--nolock")
-            try:
-                process.wait(draw.uniform(0, draw.choice((study.seconds, study.seconds / 4))))
+            if not study.at_some_moment(project, process, draw):
                 break
-            except subprocess.TimeoutExpired:
-                end(process)
-                account.faults, here = account.faults + 1, here + 1
-                print(f"  kill {account.faults}", flush=True)
+            end(process)
+            account.faults, here = account.faults + 1, here + 1
+            print(f"  kill {account.faults}", flush=True)
         account.recovered(f"{here} kills", *study.finish(project))
         shutil.rmtree(project.folder)
     return account
@@ -247,11 +267,8 @@ def disks(
         project, here = study.new("disk"), 0
         while account.faults < number and not time_is_up():
             process = study.start(project, "--nolock")
-            try:
-                process.wait(draw.uniform(0, study.seconds))
+            if not study.at_some_moment(project, process, draw):
                 break
-            except subprocess.TimeoutExpired:
-                pass
             with DISKS[kind](project, process):
                 try:
                     process.wait(LONGEST)
@@ -281,7 +298,7 @@ def one_folder(study: Study, number: int, draw: random.Random, time_is_up: TIMES
         first = study.start(project)
         while not list(project.folder.glob(".snakemake/locks/*")) and first.poll() is None:
             time.sleep(0.05)
-        time.sleep(draw.uniform(0, study.seconds / 2))
+        study.at_some_moment(project, first, draw)
         begun, second = time.monotonic(), project.run(*study.asked())
         seconds, locked = time.monotonic() - begun, "cannot be locked" in second.stderr
         alone = first.poll() is not None  # then it was through before the second began
@@ -316,8 +333,7 @@ def one_data(study: Study, number: int, draw: random.Random, time_is_up: TIMES_U
                 own = yaml.safe_load((project.folder / "soak.yaml").read_text())
                 project.write("soak.yaml", {**own, "data": str(data)})
             runs = [study.start(project, "--nolock") for project in projects]
-            with suppress(subprocess.TimeoutExpired):
-                runs[0].wait(draw.uniform(0, study.seconds))
+            study.at_some_moment(projects[0], runs[0], draw)
             end(runs[0])
             runs[1].wait()
             account.faults += 1 + server.faults
@@ -338,8 +354,7 @@ def clock(study: Study, number: int, draw: random.Random, time_is_up: TIMES_UP) 
     while account.faults < number and not time_is_up():
         project = study.new()
         process = study.start(project, "--nolock")
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(draw.uniform(0.2, 1) * study.seconds)
+        study.at_some_moment(project, process, draw)
         end(process)
         for folder, _, names in os.walk(project.folder):
             for name in (".", *names):

@@ -26,7 +26,9 @@ from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
 from warpline.training.checkpoints import StateFolder, unfit
+from warpline.training.determinism import deterministic
 from warpline.training.precision import autocast, precision_on
+from warpline.training.settings import Settings
 
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 
@@ -48,75 +50,6 @@ class Objective(Protocol):
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Validation values; ``loss`` must be among them."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a network is trained; the keys of ``training`` in a recipe.
-
-    Attributes
-    ----------
-    epochs
-        Passes over the training cases.
-    learning_rate, weight_decay
-        Of Adam.
-    decay
-        The learning rate is divided by ``1 + decay · steps done``.
-    schedule, factor
-        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``, which
-        divides it by the factor after every epoch.
-    precision
-        ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
-    steps, mixed_validation
-        At most so many steps an epoch; whether validation computes in this precision too.
-    validate_every
-        In epochs; the last epoch is always validated. 0 for never.
-    monitor
-        Whose mean loss chooses the best epoch: ``val`` or ``train``.
-    patience
-        Stop when the monitored loss has not fallen for so many epochs; None for never.
-    checkpoint_seconds
-        Time between two checkpoints.
-    """
-
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-    decay: float
-    schedule: str
-    factor: float
-    precision: str
-    steps: int | None
-    mixed_validation: bool
-    validate_every: int
-    monitor: str
-    patience: int | None
-    checkpoint_seconds: float
-    seed: int
-
-    @classmethod
-    def of(cls, training: Mapping[str, Any], seed: int, validated: bool) -> Settings:
-        """Settings from a recipe's ``training`` mapping, as the schema leaves it."""
-        return cls(
-            epochs=training["epochs"],
-            learning_rate=training["optimiser"]["learning_rate"],
-            weight_decay=training["optimiser"]["weight_decay"],
-            decay=training["optimiser"]["decay"],
-            schedule=training["schedule"],
-            factor=training["factor"],
-            precision=training["precision"],
-            steps=training.get("steps_per_epoch"),
-            mixed_validation=training["validation"].get("measure") == "answer",
-            validate_every=training["validation"]["every"] if validated else 0,
-            monitor=training["monitor"],
-            patience=training["patience"],
-            checkpoint_seconds=training["checkpoint_seconds"],
-            seed=seed,
-        )
-
-    def epoch(self, steps: int) -> int:
-        """Steps of an epoch, of so many that the objective has."""
-        return min(steps, self.steps or steps)
 
 
 @dataclass
@@ -212,7 +145,7 @@ def train(
 
     bar = Progress(total, label, initial=step)
     last_save = time.monotonic()
-    with _terminate_flag() as terminated:
+    with _terminate_flag() as terminated, deterministic(settings.deterministic):
         while step < total and not _out_of_patience(settings, best_epoch, step // per_epoch):
             _set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step))

@@ -16,9 +16,10 @@ from warpline.networks.weights import load_weights, save_weights
 from warpline.plan.recipe import Recipe
 from warpline.provenance import record as provenance
 from warpline.training import objectives
-from warpline.training.loop import Settings, train, use_best, write_history
+from warpline.training.loop import train, use_best, write_history
 from warpline.training.material import Material
 from warpline.training.room import Room
+from warpline.training.settings import Settings
 from warpline.training.source import source_of
 
 
