@@ -27,6 +27,7 @@ from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
 from warpline.training.checkpoints import StateFolder, unfit
+from warpline.training.determinism import deterministic
 from warpline.training.distributed import ALONE, Group
 from warpline.training.precision import autocast, precision_on
 from warpline.training.settings import Settings, out_of_patience, set_learning_rate
@@ -120,7 +121,7 @@ def train(
     step, seconds, best, best_epoch = 0, 0.0, math.inf, None
     sums: dict[str, float] = {}
     source = dict(source or {})
-    saved = state.load(lambda found: unfit(found, network, optimiser, source))
+    saved = state.load(lambda found: unfit(found, network, optimiser, scaler, source))
     if saved is None and group.leads:
         state.best.unlink(missing_ok=True)  # of another training
     if saved is not None:
@@ -157,7 +158,7 @@ def train(
 
     bar = Progress(total, label, stream=None if group.leads else io.StringIO(), initial=step)
     last_save = time.monotonic()
-    with _terminate_flag() as terminated:
+    with _terminate_flag() as terminated, deterministic(settings.deterministic):
         while step < total and not out_of_patience(settings, best_epoch, step // per_epoch):
             set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step, group.rank))

@@ -38,6 +38,8 @@ class Settings:
         Stop when the monitored loss has not fallen for so many epochs; None for never.
     checkpoint_seconds
         Time between two checkpoints.
+    deterministic
+        Whether only repeatable operations are taken, see `warpline.training.determinism`.
     """
 
     epochs: int
@@ -53,6 +55,7 @@ class Settings:
     monitor: str
     patience: int | None
     checkpoint_seconds: float
+    deterministic: bool
     seed: int
 
     @classmethod
@@ -72,6 +75,7 @@ class Settings:
             monitor=training["monitor"],
             patience=training["patience"],
             checkpoint_seconds=training["checkpoint_seconds"],
+            deterministic=training.get("deterministic", False),
             seed=seed,
         )
 
