@@ -26,6 +26,7 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
+from warpline.training.ahead import Ahead
 from warpline.training.checkpoints import StateFolder, unfit
 from warpline.training.determinism import deterministic
 from warpline.training.distributed import ALONE, Group
@@ -158,11 +159,12 @@ def train(
 
     bar = Progress(total, label, stream=None if group.leads else io.StringIO(), initial=step)
     last_save = time.monotonic()
-    with _terminate_flag() as terminated, deterministic(settings.deterministic):
+    batches = Ahead(objective, wanted=device.type == "cuda")
+    with _terminate_flag() as terminated, deterministic(settings.deterministic), batches:
         while step < total and not out_of_patience(settings, best_epoch, step // per_epoch):
             set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step, group.rank))
-            batch = group.share(objective.batch(step))
+            batch = group.share(batches.batch(step, last=step + 1 == total))
             with autocast(device, settings.precision), _stopping(step, state), group.together():
                 loss, parts = objective.loss(network, batch)
             values = group.means({"loss": loss, **parts})
