@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 # To save the state after SIGTERM, before the rest of a group is killed.
 GRACE_SECONDS = 60.0
+# What a process ends with after SIGTERM: once its state is saved, or before it had one to save.
+STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
 
 
 def learn_together(lesson: Lesson, devices: Sequence[torch.device], threads: int) -> None:
@@ -78,7 +80,7 @@ def learn_together(lesson: Lesson, devices: Sequence[torch.device], threads: int
         if failed is None:
             return
         rank, status = failed
-        if status == Interrupted().code:
+        if status in STOPPED:
             raise Interrupted
         told = Path(folder, f"{rank}.json")
         if told.exists():
@@ -102,7 +104,7 @@ def _first_failure(members: Sequence[subprocess.Popen]) -> tuple[int, int] | Non
         failed = [(rank, code) for rank, code in enumerate(codes) if code]
         if failed:
             ending = time.monotonic() + GRACE_SECONDS
-            while failed[0][1] == 128 + signal.SIGTERM and time.monotonic() < ending:
+            while failed[0][1] in STOPPED and time.monotonic() < ending:
                 if all(member.poll() is not None for member in members):
                     break
                 time.sleep(POLL_SECONDS)
