@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from warpline.cli.main import main
+
 ROOT = Path(__file__).parents[2]
 DRAWINGS = runpy.run_path(str(ROOT / "docs" / "site" / "drawings.py"))["drawings"]()
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "site" / "reference.py"))
@@ -60,6 +62,28 @@ def test_sentences_of_users_pages_are_short(page):
     ]
     sentences = [s for cell in cells for s in re.split(r"[.!?:]\*{0,2}\s", cell)]
     assert [s for s in sentences if len(s.split()) > LONGEST] == []
+
+
+COMMAND = re.compile(r"(?:^|`|/)warpline ([a-z]+)((?: [^`\n#|]+)?)", re.M)
+
+
+def test_commands_in_pages_are_ones_that_there_are():
+    known = {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in main.commands.items()
+    }
+    passed_on = {"run", "train"}  # they hand further options to Snakemake
+    found, wrong = 0, []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.S))
+        for name, rest in COMMAND.findall(code):
+            found += 1
+            options = set(re.findall(r"(?<= )--?[a-z][a-z-]*", rest))
+            if name not in known or (name not in passed_on and options - known[name] - {"--help"}):
+                wrong.append(f"{path.name}: warpline {name}{rest}")
+    assert found > 60
+    assert wrong == []
 
 
 def test_the_readme_is_short():
