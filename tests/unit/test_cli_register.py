@@ -79,6 +79,10 @@ def test_the_result_can_be_looked_at_and_only_from_this_machine(registered):
     before, after = (place["scores"][m]["cc"]["pairs"][0] for m in place["methods"])
     assert before < 0.9 < after
     assert place["pairs"] == [["fixed.nii.gz", "moving.nii.gz"]]
+    shown = (pages / "registration" / "pair-0-1.js").read_text(encoding="utf-8")
+    inverse = json.loads(shown.split(",", 2)[2].removesuffix(");\n"))["inverse"]
+    assert inverse["by"] == "inverse.nii.gz"
+    assert 0 < inverse["largest"] < 1  # mm
     assert pages_of(registered / "out") == pages  # they are there now
     with server(pages) as found:
         address, port = found.server_address[:2]
@@ -89,7 +93,7 @@ def test_the_result_can_be_looked_at_and_only_from_this_machine(registered):
         found.shutdown()
 
 
-def test_a_folder_withoutpages_of_is_told(tmp_path):
+def test_a_folder_without_pages_is_told(tmp_path):
     done = run("view", tmp_path)
     assert done.exit_code == 2
     assert "snakemake --cores 2 explorer" in done.output

@@ -25,7 +25,7 @@ def write_registration(folder: str | os.PathLike) -> Path:
         If the images that were registered are no longer where they were.
     """
     from warpline.cases.case import Case
-    from warpline.explorer.pair import Looked
+    from warpline.explorer.pair import OWN_INVERSE, Looked, WayBack
     from warpline.explorer.volumes import script
     from warpline.fields.io import read_field
     from warpline.fields.physical import DisplacementField
@@ -45,9 +45,11 @@ def write_registration(folder: str | os.PathLike) -> Path:
     looked = Looked(*cases, {})
     field = read_field(folder / "field.nii.gz")
     fields = [DisplacementField.identity(field.grid), field]
+    back = WayBack(read_field(folder / "inverse.nii.gz"), "inverse.nii.gz")
     pages = folder / "explorer"
     with atomic_folder(pages / NAME) as temporary:
-        write_looked(temporary, "pair-0", looked, fields)
+        ways = zip(fields, (OWN_INVERSE, back), strict=True)
+        write_looked(temporary, "pair-0", looked, ways)
         content = _content(cases, fields)
         write_text(temporary / "paper.js", script("paper", NAME, content))
     first = f"#/pair/{NAME}/{PLACE}/0"

@@ -88,7 +88,7 @@ const warpline = (() => {
     document.title = ["warpline", ...links.map(([text]) => text)].join(" · ");
   }
 
-  let leave = null;
+  let leave = null, before = null;
   async function show() {
     const { parts, query } = read();
     const main = document.getElementById("main");
@@ -98,6 +98,8 @@ const warpline = (() => {
     try {
       if (!view) throw new Error(`There is no page '${parts.join("/")}'.`);
       leave = (await view(main, parts.slice(1), query)) || null;
+      if (before !== null && before !== parts[0]) window.scrollTo(0, 0);
+      before = parts[0];
     } catch (error) {
       main.replaceChildren(
         make("h1", {}, "This cannot be shown"),
