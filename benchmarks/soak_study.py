@@ -285,6 +285,7 @@ def disks(
                 except subprocess.TimeoutExpired:
                     end(process)
                     account.wrong.append(f"a run that could not write went on for {LONGEST} s")
+            time.sleep(1)  # its last words are written down by another process
             account.faults, here = account.faults + 1, here + 1
             print(f"  {kind} {account.faults}: ended with {process.returncode}", flush=True)
             output = study.said(project).read_text(encoding="utf-8", errors="replace")
