@@ -139,6 +139,14 @@ def test_bombs_begin_beyond_a_size_and_a_share(monkeypatch):
     assert verify._is_bomb(100 * 50 + 1, 50)
 
 
+def test_a_gzip_is_read_to_where_a_bomb_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify, "LEAST_BOMB", 5000)
+    for length, said in ((5000, None), (5001, f"unpacks to more than {5000} bytes, far more than")):
+        (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(length)))
+        found = damage(tmp_path / "a.gz", "a.gz")
+        assert found is None if said is None else found.startswith(said)
+
+
 def test_a_zip_s_own_list_of_sums(tmp_path, monkeypatch):
     def found(rows: str) -> str | None:
         path = zipped(tmp_path / "a.zip", one=CONTENT, md5hashes_csv=f"File,MD5\n{rows}")
