@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from warpline import networks
 from warpline.errors import WarplineError
 from warpline.networks.weights import load_weights, save_weights, trained
 from warpline.plan.recipe import NetworkEntry
+from warpline.training import loop
+from warpline.training.ahead import Ahead
 from warpline.training.checkpoints import StateFolder, unfit
 from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
 from warpline.training.precision import precision_on
@@ -582,3 +585,34 @@ def test_auto_precision_asks_the_machine(monkeypatch, able, expected):
     cpu = torch.device("cpu")
     assert precision_on(cpu, "auto") == expected
     assert precision_on(cpu, "float16") == "float16"
+
+
+class Traced:
+    """An objective that tells which thread made the batch of which step."""
+
+    def __init__(self, objective, fails_at=None):
+        self.objective, self.fails_at, self.made = objective, fails_at, []
+
+    def __getattr__(self, name: str):
+        return getattr(self.objective, name)
+
+    def batch(self, step: int):
+        self.made.append((step, threading.current_thread().name))
+        if step == self.fails_at:
+            raise WarplineError("no such case")
+        return self.objective.batch(step)
+
+
+def test_batches_made_ahead_are_the_same_and_none_is_made_twice(tmp_path, monkeypatch):
+    plain, ahead = small_network(), small_network()
+    train(plain, small_objective(), course(epochs=2), tmp_path / "a")
+    monkeypatch.setattr(loop, "Ahead", lambda objective, wanted: Ahead(objective, True))
+    objective = Traced(small_objective())
+    train(ahead, objective, course(epochs=2), tmp_path / "b")
+    assert [step for step, _ in objective.made] == list(range(6))
+    assert all(name.startswith("next batch") for _, name in objective.made)
+    for one, other in zip(plain.parameters(), ahead.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(WarplineError, match="no such case"):
+        train(small_network(), Traced(small_objective(), 2), course(epochs=2), tmp_path / "c")
+    assert not any(thread.name.startswith("next batch") for thread in threading.enumerate())

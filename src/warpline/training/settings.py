@@ -1,10 +1,14 @@
-"""How a network is trained: what of a recipe the loop asks for."""
+"""How a network is trained: epochs, learning rate, precision, validation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -78,3 +82,22 @@ class Settings:
     def epoch(self, steps: int) -> int:
         """Steps of an epoch, of so many that the objective has."""
         return min(steps, self.steps or steps)
+
+
+def set_learning_rate(
+    optimiser: torch.optim.Optimizer, settings: Settings, step: int, per_epoch: int
+) -> None:
+    rate = settings.learning_rate / (1.0 + settings.decay * step)
+    if settings.schedule == "cosine":
+        done = step / (settings.epochs * per_epoch)
+        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done))
+    if settings.schedule == "exponential":
+        rate /= settings.factor ** (step // per_epoch)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def out_of_patience(settings: Settings, best_epoch: int | None, epoch: int) -> bool:
+    return settings.patience is not None and (
+        best_epoch is not None and epoch - best_epoch >= settings.patience
+    )
