@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -145,6 +146,24 @@ def test_a_gzip_is_read_to_where_a_bomb_begins(tmp_path, monkeypatch):
         (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(length)))
         found = damage(tmp_path / "a.gz", "a.gz")
         assert found is None if said is None else found.startswith(said)
+
+
+def test_a_zip_that_claims_to_hold_a_bomb_is_not_read(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "a.zip", one=bytes(3000), two=bytes(3000))
+    monkeypatch.setattr(verify, "BOMB", 0)
+    monkeypatch.setattr(verify, "LEAST_BOMB", 6000)
+    assert damage(path, "a.zip") is None
+    monkeypatch.setattr(verify, "LEAST_BOMB", 5999)
+    assert damage(path, "a.zip").startswith("claims to hold more than 5999 bytes")
+
+
+def test_a_disk_that_fails_is_no_damage_of_the_file(file, monkeypatch):
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(verify, "_damaged_gzip", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        damage(file, "a.gz")
 
 
 def test_a_zip_s_own_list_of_sums(tmp_path, monkeypatch):
