@@ -21,6 +21,7 @@ from warpline.images import metaimage, nifti, placed
 from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, grid_of, to_sitk
 from warpline.images.memory import check_fits
+from warpline.images.packing import pack
 from warpline.provenance.companions import companions
 
 log = logging.getLogger(__name__)
@@ -138,11 +139,28 @@ def write_image(path: str | os.PathLike, image: Image) -> None:
     """Write an image atomically; the suffix chooses the format."""
     with atomic_path(path) as temporary:
         try:
-            sitk.WriteImage(to_sitk(image), os.fspath(temporary), useCompression=True)
-            _check_complete(temporary)
+            if temporary.name.lower().endswith(".nii.gz"):
+                _write_packed(temporary, image)
+            else:
+                sitk.WriteImage(to_sitk(image), os.fspath(temporary), useCompression=True)
+                _check_complete(temporary)
         except (RuntimeError, EOFError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise OSError(f"writing {path} failed: {reason} (is the disk full?)") from error
+
+
+def _write_packed(path: Path, image: Image) -> None:
+    """Write NIfTI packed by gzip: as ITK writes it, but on all threads, and where that is quick."""
+    plain = path.with_name(path.name[: -len(".gz")])
+    try:
+        sitk.WriteImage(to_sitk(image), os.fspath(plain), useCompression=False)
+        stored = nifti.read_header(plain)
+        there, needed = plain.stat().st_size, nifti.whole_size(stored)
+        if there != needed:
+            raise EOFError(f"the file holds {there} bytes of {needed}")
+        pack(plain, path)
+    finally:
+        plain.unlink(missing_ok=True)
 
 
 def _suffix(path: Path) -> str:

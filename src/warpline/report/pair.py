@@ -83,7 +83,8 @@ def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None)
         ``tre_after_mm``, their mean distances.
     """
     found = pair.found
-    length = np.linalg.norm(found.forward.vectors, axis=-1)
+    vectors = found.forward.vectors
+    length = np.sqrt(np.einsum("zyxc,zyxc->zyx", vectors, vectors))
     inside = interior(found.determinant)
     inside = inside if inside.size else found.determinant
     told: dict[str, Any] = {
