@@ -223,7 +223,7 @@ def _write_fields(folder: Path, found: Registration) -> list[Path]:
 
     written = [folder / "field.nii.gz", folder / "inverse.nii.gz"]
     for path, field in zip(written, (found.forward, found.backward), strict=True):
-        write_field(path, field)
+        write_field(path, field, quick=True)
     if found.affine is not None:
         written.append(folder / "affine.tfm")
         write_sitk(written[-1], sitk_affine(found.affine))
@@ -237,7 +237,7 @@ def _write_page(folder: Path, pair: Pair, told: dict[str, Any], said: list[str])
     from warpline.report.pair import write_page
 
     written = [folder / name for name in ("warped.nii.gz", "registration.json", "report.html")]
-    write_image(written[0], pair.after)
+    write_image(written[0], pair.after, quick=True)
     write_json(written[1], {**told, "said": said})
     write_page(written[2], pair, told, said)
     return written

@@ -41,6 +41,7 @@ ONE_NUMBER = (
     "Make one number of them, such as the mean of the colours, or take the channel that shows the "
     "anatomy."
 )
+WORTH = 0.8  # of the size, which packing must reach where it is to be quick
 SMALLEST_STEP = 1e-6  # of a unit volume, what three axes must span
 
 
@@ -135,12 +136,15 @@ def _refusing(path: Path) -> Iterator[str]:
         ) from error
 
 
-def write_image(path: str | os.PathLike, image: Image) -> None:
-    """Write an image atomically; the suffix chooses the format."""
+def write_image(path: str | os.PathLike, image: Image, *, quick: bool = False) -> None:
+    """Write an image atomically; the suffix chooses the format.
+
+    `quick`: what packing would make smaller by little is stored as it is, in ``.nii.gz``.
+    """
     with atomic_path(path) as temporary:
         try:
             if temporary.name.lower().endswith(".nii.gz"):
-                _write_packed(temporary, image)
+                _write_packed(temporary, image, WORTH if quick else 1.0)
             else:
                 sitk.WriteImage(to_sitk(image), os.fspath(temporary), useCompression=True)
                 _check_complete(temporary)
@@ -149,7 +153,7 @@ def write_image(path: str | os.PathLike, image: Image) -> None:
             raise OSError(f"writing {path} failed: {reason} (is the disk full?)") from error
 
 
-def _write_packed(path: Path, image: Image) -> None:
+def _write_packed(path: Path, image: Image, worth: float) -> None:
     """Write NIfTI packed by gzip: as ITK writes it, but on all threads, and where that is quick."""
     plain = path.with_name(path.name[: -len(".gz")])
     try:
@@ -158,7 +162,7 @@ def _write_packed(path: Path, image: Image) -> None:
         there, needed = plain.stat().st_size, nifti.whole_size(stored)
         if there != needed:
             raise EOFError(f"the file holds {there} bytes of {needed}")
-        pack(plain, path)
+        pack(plain, path, worth)
     finally:
         plain.unlink(missing_ok=True)
 

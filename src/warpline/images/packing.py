@@ -24,12 +24,19 @@ RAW = -15  # zlib's window of 32 KiB, without a head of its own
 LEVEL, MEMORY = 2, 9  # of CT level 6 makes 2 to 9 % less, in 2 to 5 times the time
 # Mantissas of measured or interpolated numbers never come twice: to look for them costs two
 # thirds of the time and gains nothing, so that runs and the frequency of bytes are all there is.
+STORED = 0  # its level
 RUNS, ANYTHING = zlib.Z_RLE, zlib.Z_DEFAULT_STRATEGY
 GAIN = 0.97  # of the size, which looking for what comes twice must at least bring
 
 
-def pack(source: str | os.PathLike, target: str | os.PathLike) -> None:
+def pack(source: str | os.PathLike, target: str | os.PathLike, worth: float = 1.0) -> None:
     """Write the gzip of a file, which is not empty.
+
+    Parameters
+    ----------
+    worth
+        Pieces that would not be smaller than this part of their size are stored as they are, which
+        costs next to nothing.
 
     Raises
     ------
@@ -44,7 +51,9 @@ def pack(source: str | os.PathLike, target: str | os.PathLike) -> None:
             packed.write(HEAD)
             with ThreadPoolExecutor(threads) as pool:
                 jobs = (
-                    pool.submit(_packed, content[start : start + PIECE], start + PIECE >= size)
+                    pool.submit(
+                        _packed, content[start : start + PIECE], start + PIECE >= size, worth
+                    )
                     for start in starts
                 )
                 for piece in _in_turn(jobs, 2 * threads):
@@ -60,26 +69,29 @@ def _in_turn(jobs: Iterator, ahead: int) -> Iterator[bytes]:
         waiting += islice(jobs, 1)
 
 
-def _packed(piece: bytes, last: bool) -> bytes:
+def _packed(piece: bytes, last: bool, worth: float) -> bytes:
     """A piece as deflate has it, ending at a whole byte; the `last` one ends the stream."""
-    packer = _packer(_strategy(piece))
+    packer = _packer(*_way(piece, worth))
     return packer.compress(piece) + packer.flush(zlib.Z_FINISH if last else zlib.Z_FULL_FLUSH)
 
 
-def _strategy(piece: bytes) -> int:
-    """Whether to look for what comes twice in a piece, by its middle."""
+def _way(piece: bytes, worth: float) -> tuple[int, int]:
+    """The level and strategy of a piece, by its middle."""
     start = max(0, (len(piece) - SEEN) // 2)
     part = piece[start : start + SEEN]
 
     def size(strategy: int) -> int:
-        packer = _packer(strategy)
+        packer = _packer(LEVEL, strategy)
         return len(packer.compress(part)) + len(packer.flush())
 
-    return ANYTHING if size(ANYTHING) < GAIN * size(RUNS) else RUNS
+    by_runs, by_anything = size(RUNS), size(ANYTHING)
+    if min(by_runs, by_anything) >= worth * len(part):
+        return STORED, RUNS
+    return LEVEL, ANYTHING if by_anything < GAIN * by_runs else RUNS
 
 
-def _packer(strategy: int) -> zlib._Compress:
-    return zlib.compressobj(LEVEL, zlib.DEFLATED, RAW, MEMORY, strategy)
+def _packer(level: int, strategy: int) -> zlib._Compress:
+    return zlib.compressobj(level, zlib.DEFLATED, RAW, MEMORY, strategy)
 
 
 def _checksum(content: mmap.mmap) -> int:

@@ -75,7 +75,7 @@ def equations(
     """
     spacing, own = spacings
     halves = exponential(torch.cat([velocity, -velocity]) * 0.5, own)
-    halves = in_voxels(resized(halves, fixed.shape[2:]), spacing)
+    halves = resized(in_voxels(halves, spacing), fixed.shape[2:])
     ahead, back = halves[:1], halves[1:]
     channels = fixed.shape[1]
     curvature = fixed.new_zeros(1, 6, *fixed.shape[2:])
