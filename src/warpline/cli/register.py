@@ -110,7 +110,7 @@ def register(
     The exit status is 1 if the method is not sure that the images show the same, and 2 if
     something cannot be read or written.
     """
-    from warpline.acquire.scans import read_scan
+    from warpline.acquire.scans import read_mask, read_scan
     from warpline.registration.call import register as find
     from warpline.report.pair import Pair, is_sure, measured
 
@@ -118,6 +118,12 @@ def register(
     with options.heard() as said:
         images = read_scan(fixed, volume), read_scan(moving, volume)
         options.check_writable(output)
+        masks = [
+            None if path is None else read_mask(path, image.grid, name)
+            for path, image, name in zip(
+                (fixed_mask, moving_mask), images, ("fixed", "moving"), strict=True
+            )
+        ]
         points = _points(fixed_landmarks, moving_landmarks, [image.grid for image in images])
         chosen = {
             "quality": quality,
@@ -130,13 +136,13 @@ def register(
         found = find(
             *images,
             method=method,
-            masks=(fixed_mask, moving_mask),
+            masks=tuple(masks),
             device=device,
             threads=threads,
             **{name: value for name, value in chosen.items() if value is not None},
             **own,
         )
-    pair = Pair(found, *images)
+    pair = Pair(found, *images, *masks)
     output.mkdir(parents=True, exist_ok=True)
     # One thread packs what the other has not to wait for.
     with ThreadPoolExecutor(1) as beside:
