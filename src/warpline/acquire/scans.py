@@ -72,16 +72,16 @@ def as_volume(given: Any, name: str) -> Image:
     """
     image = as_image(given, name)
     if image.array.ndim != 3 or min(image.grid.shape) < 2:
-        what = (
-            f"{image.array.shape[-1]} values a voxel"
-            if image.array.ndim == 4
-            else f"the size {' × '.join(map(str, image.grid.shape[::-1]))}"
-        )
+        what = f"the size {' × '.join(map(str, image.grid.shape[::-1]))}"
+        do = "Stack slices to a volume."
+        if image.array.ndim == 4:
+            what = f"{image.array.shape[-1]} values a voxel"
+            do = "Take one of them by --volume N, or make one of them (of colours their mean)."
         seen = name if name.endswith("mask") else f"{name} image"
         raise WarplineError(
             f"The {seen} has {what}; a volume with one number a voxel is needed.",
             where=place_of(given, name),
-            do="Make one number of several (of colours their mean); stack slices to a volume.",
+            do=do,
         )
     finite = np.isfinite(image.array) if image.array.dtype.kind == "f" else None
     if finite is not None and not finite.any():

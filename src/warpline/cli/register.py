@@ -150,6 +150,7 @@ def register(
         told = {
             "fixed": str(fixed),
             "moving": str(moving),
+            "volume": volume,
             "device": device,
             **found.diagnostics,
             **measured(pair, points),

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from warpline.cli import options
+from warpline.cli.run_log import check_unlocked
 from warpline.errors import WarplineError
 from warpline.plan.config import read_yaml
 from warpline.plan.loading import ConfigFiles
@@ -45,6 +46,7 @@ def run(directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
     if not any(argument.split("=")[0] in CONFIGURING for argument in arguments):
         check_targets(places, [a for a in arguments[:1] if not a.startswith("-")])
     options.check_writable(directory)
+    check_unlocked(directory, arguments)
     words = [*snakemake(places, directory), "--cores", cores, *arguments]
     # In this process's place: Ctrl-C and other signals reach Snakemake alone, which tidies up.
     os.execv(words[0], words)

@@ -9,6 +9,7 @@ import click
 
 from warpline.cli import options
 from warpline.cli.run import configuration, snakemake
+from warpline.cli.run_log import check_unlocked
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -48,6 +49,7 @@ def train(recipe: str, data: str, directory: Path, cores: str, arguments: tuple[
             do="Name a recipe with 'training'; 'warpline methods' lists them.",
         )
     options.check_writable(directory)
+    check_unlocked(directory, arguments)
     weights = Layout(files.config["results"]).weights(data, recipe)
     command = [*snakemake(places, directory), "--cores", cores, weights, *arguments]
     # In this process's place, as 'warpline run'.

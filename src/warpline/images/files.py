@@ -22,6 +22,7 @@ from warpline.images.grid import Grid, Image
 from warpline.images.itk import from_sitk, grid_of, to_sitk
 from warpline.images.memory import check_fits
 from warpline.images.packing import pack
+from warpline.images.several import check_axes, check_number, one_of
 from warpline.provenance.companions import companions
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def read_image(path: str | os.PathLike) -> Image:
 
 
 def read_volume(path: str | os.PathLike, number: int) -> Image:
-    """One volume, counted from 0, of a NIfTI file with several; of a file with one, that one.
+    """One volume, counted from 0, of a file with several; of a file with one, that one.
 
     Raises
     ------
@@ -74,15 +75,12 @@ def read_volume(path: str | os.PathLike, number: int) -> Image:
     """
     path = Path(path)
     with _refusing(path) as reader:
-        stored = nifti.read_header(path) if reader == "NiftiImageIO" else None
-    if stored is None or len(stored.shape) != 4 or stored.dtype.kind not in "iuf":
+        if reader != "NiftiImageIO":
+            return _read(path, reader, number)
+        stored = nifti.read_header(path)
+    if len(stored.shape) != 4 or stored.dtype.kind not in "iuf":
         return read_image(path)
-    if not 0 <= number < stored.shape[3]:
-        raise WarplineError(
-            f"There is no volume {number} among {stored.shape[3]}.",
-            where=path,
-            do=f"Give one of 0 to {stored.shape[3] - 1}.",
-        )
+    check_number(number, stored.shape[3], path)
     with _refusing(path):
         check_fits(math.prod(stored.shape) * stored.dtype.itemsize, [path])
         grid, stack = _own_grid(stored, path), nifti.read_plain(stored)
@@ -90,7 +88,6 @@ def read_volume(path: str | os.PathLike, number: int) -> Image:
     if (slope, intercept) != (1.0, 0.0):
         kind = np.float64 if stored.dtype.itemsize > 4 else np.float32
         array = array.astype(kind) * kind(slope) + kind(intercept)
-    log.warning("%s: of %d volumes the one of number %d is taken", path, len(stack), number)
     return Image(array.copy(), grid)
 
 
@@ -172,8 +169,11 @@ def _suffix(path: Path) -> str:
     return Path(name.removesuffix(".gz") if nifti.is_nifti(name) else name).suffix
 
 
-def _read(path: Path, reader: str) -> Image:
-    """The image of a file; what is wrong with it raises one of `DAMAGED`."""
+def _read(path: Path, reader: str, number: int | None = None) -> Image:
+    """The image of a file, of several volumes that of a number.
+
+    What is wrong with it raises one of `DAMAGED`.
+    """
     with _named_for_itk(path) as name:
         header = sitk.ImageFileReader()
         header.SetImageIO(reader)
@@ -195,9 +195,8 @@ def _read(path: Path, reader: str) -> Image:
             return Image(nifti.read_plain(stored), grid)
         places, values = (None, None) if stored is None else nifti.read_not_finite(stored)
         image = header.Execute()
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[..., 0]
-    _check_axes(image.GetSize(), path)
+    image = one_of(image, number, path)
+    check_axes(image.GetSize(), path)
     read = from_sitk(image)
     if read.array.dtype.kind == "c":
         raise WarplineError("The image holds complex numbers; real ones are needed.", where=path)
@@ -225,27 +224,6 @@ def _in_words(image: Image) -> str:
     )
 
 
-def _check_axes(size: tuple[int, ...], path: Path) -> None:
-    """Refuse what is not a volume."""
-    if len(size) == 3:
-        return
-    told = " × ".join(map(str, size))
-    if len(size) < 3:
-        do = "Volumes are registered; stack slices to one, with the distance between them."
-    else:
-        do = (
-            "Take one of its volumes: by --volume 0 of the command, or saved anew by "
-            "nibabel.load(file).slicer[..., 0] or fslroi FILE ONE 0 1."
-        )
-    number = math.prod(size[3:])
-    several = f": {number} volumes" if number > 1 else ""
-    raise WarplineError(
-        f"The image has {len(size)} dimensions ({told}{several}); three are needed.",
-        where=path,
-        do=do,
-    )
-
-
 def _is_itk_s(stored: nifti.Stored) -> bool:
     """Whether ITK can read a NIfTI file: no NIfTI-2, no sheared sform, no gzip named .nii."""
     sheared = not nifti.is_analyze(stored.header) and placed.is_sheared(stored.header)
@@ -263,7 +241,7 @@ def _own_grid(stored: nifti.Stored, path: Path) -> Grid:
 
 
 def _read_without_itk(stored: nifti.Stored, path: Path) -> Image:
-    _check_axes(stored.shape, path)
+    check_axes(stored.shape, path)
     check_fits(math.prod(stored.shape) * stored.dtype.itemsize, [path])
     if stored.dtype.kind not in "iuf":
         raise WarplineError(
