@@ -79,7 +79,14 @@ def test_options_are_handed_on(own, begun):
     assert Path(words[words.index("--snakefile") + 1]).is_file()
     warpline("run", "--workflow-profile", "slurm")
     assert Path(begun[1][-1], "config.yaml").is_file()
-    assert begun[1][-4:-2] == ["--cores", "all"]
+    assert "--cores" not in begun[1]  # those of this machine say nothing of a cluster's jobs
+    warpline("run", "-c", "8", "--workflow-profile=gpu")
+    assert begun[2][-3:-1] == ["--cores", "8"]
+    assert Path(begun[2][-1].removeprefix("--workflow-profile="), "config.yaml").is_file()
+    warpline("run", "mine", "--jobs", "20")
+    assert begun[3][-3:] == ["mine", "--jobs", "20"]
+    warpline("run", "mine", "--config", "seed=1")
+    assert begun[4][-5:-3] == ["--cores", "all"]
 
 
 def test_a_study_that_is_not_there_is_refused_at_once(own, begun):
