@@ -44,8 +44,8 @@ from warpline.registration.embedding.pair_search import STRIDE, Search, search_p
 from warpline.registration.embedding.search import displacements, soft_argmin, to_one_depth
 from warpline.registration.embedding.settings import Settings
 from warpline.training.descriptors import DescriptorObjective, Sampling
-from warpline.training.loop import Settings as TrainingSettings
 from warpline.training.loop import train
+from warpline.training.settings import Settings as TrainingSettings
 
 SEED = 1877  # not of the datasets
 GRIDS = {

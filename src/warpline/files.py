@@ -10,12 +10,16 @@ import platform
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from warpline.errors import WarplineError
+
 PACKAGED = "project"  # the folder within the package that a wheel brings: see setup.py
+LONGEST_TEXT = 1 << 26  # bytes; lists of cases and landmarks have some megabytes
 NO_FLUSHING = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES)
 
 
@@ -138,6 +142,27 @@ def _permit(path: Path, mode: int) -> None:
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(path, mode & ~umask)
+
+
+def read_list(path: Path | zipfile.Path, errors: str = "strict") -> str:
+    """The text of a list that somebody else wrote, in UTF-8; a member of a zip is one too.
+
+    Raises
+    ------
+    WarplineError
+        If it has more than `LONGEST_TEXT` bytes: what is far longer would fill the memory.
+    UnicodeDecodeError
+        If it is no text, unless `errors` says otherwise.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(LONGEST_TEXT + 1)
+    if len(content) > LONGEST_TEXT:
+        raise WarplineError(
+            f"The file has more than {LONGEST_TEXT} bytes: it is no list of cases or landmarks.",
+            where=path,
+            do="Fetch the file again, or take it away.",
+        )
+    return content.decode("utf-8-sig", errors)
 
 
 def write_text(target: str | os.PathLike, text: str) -> None:

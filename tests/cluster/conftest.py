@@ -19,7 +19,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "src", "workflow")
+PARTS = ("Snakefile", "config", "envs", "models", "profiles", "scripts", "src", "workflow")
 # What the test cluster has otherwise than the profile says: its partitions, files that are seen at
 # once, and jobs short enough to be looked at often.
 SITE = (

@@ -93,7 +93,7 @@ def road(data: Dataset, cases: Iterable[str], folder: Path) -> Path:
     (folder / "unpacked").mkdir(exist_ok=True, parents=True)
     digests = fetch_cases({case: data.files_of(case) for case in cases}, str(folder / "files"))[1]
     write_json(folder / "digests.json", digests)
-    told = {key: spec[key] for key in FORMAT_KEYS}
+    told = {key: spec[key] for key in FORMAT_KEYS} | {"own": bool(spec["folder"])}
     if spec["per_case"]:
         told |= {"per_case": spec["per_case"], "per_case_folder": str(folder / "files")}
         told |= {"per_case_digests": str(folder / "digests.json")}

@@ -62,11 +62,12 @@ def table_of(table: dict) -> TableEntry:
 
 def told_of(**keys) -> dict:
     """What a format is told of a dataset; ``patients`` and the places of files are of no file."""
-    places = ("patients", "per_case_folder", "per_case_digests")
+    places = ("patients", "per_case_folder", "per_case_digests", "own")
     spec = {"title": "t", "format": "folder", "labels": {}, "case_sheet": "sheet", "prepare": []}
     spec |= {key: value for key, value in keys.items() if key not in places}
     checked = validate(spec, DATASET, "a test")
-    told = {key: checked[key] for key in FORMAT_KEYS} | {"patients": [], "per_case": {}}
+    told = {key: checked[key] for key in FORMAT_KEYS}
+    told |= {"patients": [], "per_case": {}, "own": False}
     return told | {key: keys[key] for key in (*places, "per_case") if key in keys}
 
 

@@ -57,6 +57,14 @@ def test_slices_are_ordered_by_their_position(tmp_path, direction):
     assert found.grid.close_to(grid(direction), 1e-5)
 
 
+def test_a_series_that_no_memory_holds_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    write_slices(tmp_path, scan(), grid())
+    read_series(tmp_path, "0001")
+    monkeypatch.setattr("warpline.images.memory.memory", lambda: scan().nbytes - 1)
+    monkeypatch.setattr("warpline.acquire.dicom.sitk.ImageSeriesReader", None)
+    assert "GiB of memory for it" in refusal(read_series, tmp_path, "0001")
+
+
 def test_z_is_the_cross_product_of_x_and_y(tmp_path):
     """Slices that are written from foot to head, with a normal to the feet, are turned round."""
     left_handed = Grid(SHAPE, SPACING, ORIGIN, (1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))

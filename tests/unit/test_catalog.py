@@ -743,6 +743,13 @@ def test_a_typo_in_the_validation_s_split_is_no_training_without_one():
     assert "has no cases of the split 'tset'" in error
 
 
+def test_a_batch_is_shared_by_devices_in_equal_parts():
+    error = refusal(trainings.training_cases, *validated("hippocampus", BASELINE, devices=4))
+    assert "A batch of 6 cannot be shared by 4 devices" in error
+    assert "keys 'training.batch_size' and 'training.devices'" in error
+    assert trainings.training_cases(*validated("hippocampus", BASELINE, devices=3))[0]
+
+
 def test_the_best_weights_are_not_selected_without_a_validation():
     given = {"validation": {"split": None}, "selection": "best"}
     error = refusal(trainings.training_cases, *validated("hippocampus", BASELINE, **given))

@@ -24,8 +24,8 @@ import pytest
 import torch
 
 from warpline.devices import locks
-from warpline.devices.claim import claim
-from warpline.devices.locks import card_names, hold, scope
+from warpline.devices.claim import claim, claim_several
+from warpline.devices.locks import card_names, hold, hold_several, scope
 from warpline.errors import WarplineError
 
 # Takes a card, tells when it had it, and lets it go after a while or when it is told to.
@@ -370,3 +370,35 @@ def test_the_time_is_the_holder_s(tmp_path):
         note = json.loads((tmp_path / "gpu-0.lock").read_text())
     assert note["pid"] == os.getpid()
     assert abs(time.mktime(time.strptime(note["since"], "%Y-%m-%d %H:%M:%S")) - time.time()) < 5
+
+
+class Waits(Exception):
+    """Instead of the time between two tries."""
+
+
+def test_several_cards_are_held_at_once_or_none(tmp_path, capsys, monkeypatch):
+    def wait(seconds: float) -> None:
+        raise Waits
+
+    monkeypatch.setattr(locks.time, "sleep", wait)
+    names = ["0", "1", "2"]
+    with hold_several(names, 2, "a", tmp_path) as places:
+        assert places == [0, 1]
+        with pytest.raises(Waits), hold_several(names, 2, "b", tmp_path):
+            pass
+        assert "fewer than 2 GPUs are free" in capsys.readouterr().out
+        # Who waits holds none of them meanwhile.
+        with hold(names, "c", tmp_path) as place:
+            assert place == 2
+    with hold_several(names, 3, "d", tmp_path) as places:
+        assert places == [0, 1, 2]
+
+
+def test_more_cards_than_there_are_is_an_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    error = pytest.raises(WarplineError, match="2 GPUs are asked for, but torch sees 1")
+    with error as found, claim_several("cuda", 2):
+        pass
+    assert "--resources gpu=2" in str(found.value)
+    with claim_several("cpu", 2) as devices:
+        assert devices == [torch.device("cpu")] * 2

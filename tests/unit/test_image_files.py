@@ -328,6 +328,9 @@ def test_the_memory_is_that_of_a_limited_process():
         ("a.nhdr", "NRRD0004\ndata file: LIST\nb.raw\nc.raw\n", ["b.raw", "c.raw"]),
         ("a.nhdr", "NRRD0004\ndata file: b%d.raw 3 1 -1\n", ["b3.raw", "b2.raw", "b1.raw"]),
         ("a.nrrd", "NRRD0004\n\ndata file: b.raw\n", []),
+        # What the readers pass over does not hide what they take.
+        ("a.nhdr", "NRRD0004\ndata file:=b.raw\ndata file: c.raw\n", ["c.raw"]),
+        ("a.mhd", "elementdatafile = b.raw\nElementDataFile = c.raw\n", ["c.raw"]),
         ("a.nii", "", []),
         ("a.mhd", "", []),
     ],

@@ -236,3 +236,23 @@ def test_landmark_distance_between_voxels_by_scipy():
     assert int((field.grad[0, 0] != 0).sum()) == 8
     assert float(field.grad[0, 0].sum()) == pytest.approx(-2.0)
     assert not field.grad[0, 1:].any()
+
+
+def test_folding_by_hand():
+    """A displacement of s voxels a voxel along x has the determinant 1 + s."""
+    x = torch.arange(6.0).expand(1, 1, 4, 5, 6)
+    for slope, expected in ((-1.5, 0.5), (-1.0, 0.0), (0.3, 0.0)):
+        field = torch.cat([torch.zeros(1, 2, 4, 5, 6), slope * x], 1)
+        assert float(losses.folding(field)) == pytest.approx(expected, abs=1e-6)
+    assert float(losses.folding(field, margin=1.5)) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_folding_pushes_a_fold_apart():
+    field = (-1.5 * torch.arange(5.0)).expand(1, 1, 5, 5, 5).repeat(1, 3, 1, 1, 1) * 1.0
+    field[:, :2] = 0
+    field.requires_grad_()
+    before = losses.folding(field)
+    before.backward()
+    with torch.no_grad():
+        after = losses.folding(field - 1e-2 * field.grad)
+    assert float(after) < float(before)

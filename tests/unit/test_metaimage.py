@@ -116,6 +116,16 @@ def test_what_is_not_whole_is_refused_with_its_reason(tmp_path, changes, match):
     assert error.value.where == path
 
 
+def test_compressed_data_that_no_memory_holds_are_not_unpacked(tmp_path, monkeypatch):
+    """Zeros within zeros: what a small archive brings may unpack to any size."""
+    path = store(tmp_path, **packed())
+    read_image(path)
+    monkeypatch.setattr("warpline.images.memory.memory", lambda: len(RAW) - 1)
+    monkeypatch.setattr("warpline.images.metaimage._unpacked_size", None)
+    with pytest.raises(WarplineError, match="GiB of memory for it"):
+        read_image(path)
+
+
 def test_damage_in_the_middle_of_compressed_data(tmp_path):
     """Without the checksum at the stream's end, this might be read as other voxels."""
     content = bytearray(zlib.compress(RAW, level=0))  # level 0: the voxels as they are

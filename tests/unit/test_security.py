@@ -24,17 +24,24 @@ import torch
 import yaml
 from http_server import serve
 from safetensors.torch import save_file
+from schema_tools import files_of
 from torch import nn
 
 from warpline.acquire import unpack, verify
 from warpline.acquire.archive import Archive, SourceFailed
 from warpline.acquire.fetch import fetch
+from warpline.acquire.formats import locate_all
+from warpline.acquire.formats.base import CaseFiles, read_description
+from warpline.acquire.formats.dirlab import read_indices
 from warpline.acquire.http import check_url, scheme_and_host
+from warpline.acquire.landmarks import read_landmarks
 from warpline.acquire.patience import Patience
 from warpline.acquire.unpack import unpack as unpack_archive
 from warpline.cases.exploration import read_slices
 from warpline.errors import WarplineError
+from warpline.fields.exchange.points import parse_points
 from warpline.fields.learn2reg import read_submission
+from warpline.files import read_list
 from warpline.images.grid import Grid
 from warpline.networks.weights import load_weights
 from warpline.plan.config import _StrictLoader, read_yaml
@@ -301,6 +308,72 @@ def test_a_name_cannot_command_the_terminal(tmp_path):
     with pytest.raises(WarplineError, match=r"'\.\./\?\[2J\?'") as error:
         unpack_archive(zipped(tmp_path / "evil.zip", "../\x1b[2J\n"), tmp_path / "out")
     assert "\x1b" not in str(error.value)
+
+
+HEADERS = {
+    "up": ("a.mhd", "ElementDataFile = ../secret.raw\n"),
+    "absolute": ("a.mhd", "ElementDataFile = {secret}\n"),
+    "pattern": ("a.mhd", "ElementDataFile = ../secret%d.raw 1 5 1\n"),
+    "list": ("a.mhd", "ElementDataFile = LIST\nown.raw\n../secret.raw\n"),
+    "link": ("a.mhd", "ElementDataFile = link.raw\n"),
+    "nrrd": ("a.nhdr", "data file: ../secret.raw\n"),
+    "behind a remark": ("a.nhdr", "data file:=own.raw\ndata file: ../secret.raw\n"),
+    "behind another key": ("a.mhd", "elementdatafile = own.raw\nElementDataFile = {secret}\n"),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("column", ["image", "labels", "mask"])
+def test_voxels_that_an_archive_s_header_takes_from_elsewhere_are_refused(tmp_path, header, column):
+    """Else a file of this machine would become an image of the results; own data may do so."""
+    root, secret = tmp_path / "archive", tmp_path / "secret.raw"
+    root.mkdir()
+    secret.write_bytes(b"secret")
+    (root / "own.raw").write_bytes(b"public")
+    (root / "link.raw").symlink_to(secret)
+    name, text = HEADERS[header]
+    (root / name).write_text(text.format(secret=secret))
+    (root / "own.mhd").write_text("ElementDataFile = own.raw\n")
+    row = {"case": "1", "patient": "1", "image": "own.mhd", "labels": "", "mask": ""}
+    with pytest.raises(WarplineError, match="leads out of its folder") as error:
+        locate_all("folder", root, files_of(), [{**row, column: name}])
+    assert error.value.where == root / name
+    for own, of in ((False, "own.mhd"), (True, name)):
+        found = locate_all("folder", root, files_of(own=own), [{**row, column: of}])
+        assert getattr(found["1"], column) == root / of
+
+
+LISTS = {
+    "description": lambda path: read_description(path),
+    "table": lambda path: parse_points(path.with_suffix(".csv")),
+    "fiducials": lambda path: parse_points(path.with_suffix(".fcsv")),
+    "markups": lambda path: parse_points(path.with_suffix(".json")),
+    "indices": lambda path: read_indices(path, GRID, "1"),
+    "lines": lambda path: read_landmarks(
+        CaseFiles(path, landmarks=path, landmarks_in="voxel"), GRID, "1"
+    ),
+    "subjects": lambda path: locate_all(
+        "neurite_oasis", path.parent, files_of(), [{"case": "0001", "image": ""}]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_list_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch, what):
+    monkeypatch.setattr("warpline.files.LONGEST_TEXT", 100)
+    for name in ("subjects.txt", "subjects.csv", "subjects.fcsv", "subjects.json"):
+        (tmp_path / name).write_bytes(bytes(101))
+    with pytest.raises(WarplineError, match="more than 100 bytes"):
+        LISTS[what](tmp_path / "subjects.txt")
+
+
+def test_a_list_in_a_zip_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
+    zipped(tmp_path / "a.zip", "a.txt")
+    member = zipfile.Path(zipfile.ZipFile(tmp_path / "a.zip"), "a.txt")
+    assert read_list(member) == "abc"
+    monkeypatch.setattr("warpline.files.LONGEST_TEXT", 2)
+    with pytest.raises(WarplineError, match="more than 2 bytes"):
+        read_indices(member, GRID, "1")
 
 
 @contextmanager

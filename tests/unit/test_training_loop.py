@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from warpline import networks
 from warpline.errors import WarplineError
 from warpline.networks.weights import load_weights, save_weights, trained
 from warpline.plan.recipe import NetworkEntry
+from warpline.training import loop
+from warpline.training.ahead import Ahead
 from warpline.training.checkpoints import StateFolder
 from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
 from warpline.training.precision import precision_on
@@ -375,6 +378,66 @@ def test_a_wrong_state_falls_back_to_the_one_before(straight, tmp_path, name, ca
     assert [tuple(row) for row in first["history"]] == result.history[: len(first["history"])]
 
 
+class Slope:
+    """The least that can be trained: one number, drawn to the step's own."""
+
+    steps_per_epoch = 2
+
+    def batch(self, step):
+        return torch.full((1, 1), float(step))
+
+    def loss(self, network, batch):
+        loss = (network(batch) - 1).square().mean()
+        return loss, {"part": loss}
+
+    def validate(self, network):
+        return {"loss": float((network.weight - 0.1).square())}
+
+
+def places(value: object, way: tuple = ()) -> list[tuple]:
+    """The ways to all that a state holds, in lists to their first entry."""
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value[:1]) if isinstance(value, list | tuple) else inner
+    return [way, *(place for key, one in inner for place in places(one, (*way, key)))]
+
+
+def replaced(value: object, way: tuple, other: object) -> object:
+    """A copy with something else at one place."""
+    if not way:
+        return other
+    key, *rest = way
+    if isinstance(value, dict):
+        return {**value, key: replaced(value[key], tuple(rest), other)}
+    changed = [replaced(v, tuple(rest), other) if k == key else v for k, v in enumerate(value)]
+    return type(value)(changed)
+
+
+def test_whatever_a_state_holds_at_any_place_a_training_comes_to_its_end(tmp_path, capsys):
+    """Of some forty places each holds something else in turn: it is harmless or left aside."""
+    network, chosen = torch.nn.Linear(1, 1, bias=False), course(epochs=2, learning_rate=0.1)
+    source = {"cases": ["a"], "files": {"a": "1"}}
+    torch.nn.init.constant_(network.weight, 0.0)
+    train(network, Slope(), course(epochs=1, learning_rate=0.1), tmp_path, source=source)
+    state = StateFolder(tmp_path)
+    good = state.load()
+    train(network, Slope(), chosen, tmp_path, source=source)
+    others = (None, "x", -7, [], {"x": {}}, {}, torch.full((2,), float("nan")))
+    left = 0
+    for place in places(good):
+        for other in others:
+            torch.save(good, state.previous)
+            torch.save(replaced(good, place, other), state.last)
+            trained_on = torch.nn.Linear(1, 1, bias=False)
+            result = train(trained_on, Slope(), chosen, tmp_path, source=source)
+            told = f"{place}: {other}"
+            assert result.steps == 4, told
+            assert {row[1] for row in result.history} >= {2}, told
+            if place[:1] in (("network",), ("optimiser",), ("source",)):
+                assert torch.equal(trained_on.weight, network.weight), told
+            left += "is left aside" in capsys.readouterr().out
+    assert left > 200
+
+
 def test_two_wrong_states_begin_anew_as_if_there_were_none(straight, tmp_path):
     weights, (first, _) = straight
     state = StateFolder(tmp_path)
@@ -455,3 +518,34 @@ def test_auto_precision_asks_the_machine(monkeypatch, able, expected):
     cpu = torch.device("cpu")
     assert precision_on(cpu, "auto") == expected
     assert precision_on(cpu, "float16") == "float16"
+
+
+class Traced:
+    """An objective that tells which thread made the batch of which step."""
+
+    def __init__(self, objective, fails_at=None):
+        self.objective, self.fails_at, self.made = objective, fails_at, []
+
+    def __getattr__(self, name: str):
+        return getattr(self.objective, name)
+
+    def batch(self, step: int):
+        self.made.append((step, threading.current_thread().name))
+        if step == self.fails_at:
+            raise WarplineError("no such case")
+        return self.objective.batch(step)
+
+
+def test_batches_made_ahead_are_the_same_and_none_is_made_twice(tmp_path, monkeypatch):
+    plain, ahead = small_network(), small_network()
+    train(plain, small_objective(), course(epochs=2), tmp_path / "a")
+    monkeypatch.setattr(loop, "Ahead", lambda objective, wanted: Ahead(objective, True))
+    objective = Traced(small_objective())
+    train(ahead, objective, course(epochs=2), tmp_path / "b")
+    assert [step for step, _ in objective.made] == list(range(6))
+    assert all(name.startswith("next batch") for _, name in objective.made)
+    for one, other in zip(plain.parameters(), ahead.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(WarplineError, match="no such case"):
+        train(small_network(), Traced(small_objective(), 2), course(epochs=2), tmp_path / "c")
+    assert not any(thread.name.startswith("next batch") for thread in threading.enumerate())

@@ -17,8 +17,9 @@ from warpline.images.grid import Grid, Image
 from warpline.networks.weights import save_weights
 from warpline.training.augmentation import Augmentation
 from warpline.training.data import CaseMemory
-from warpline.training.loop import Settings, train
+from warpline.training.loop import train
 from warpline.training.registration import RegistrationObjective
+from warpline.training.settings import Settings
 
 SHAPE = (16, 16, 16)
 LOSS = {
@@ -77,6 +78,7 @@ def course(**changes) -> Settings:
         "monitor": "val",
         "patience": None,
         "checkpoint_seconds": 60.0,
+        "deterministic": False,
         "seed": 0,
     }
     return Settings(**chosen | changes)

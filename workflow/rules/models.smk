@@ -22,8 +22,8 @@ for name in settings["models"]:
         conda:
             "../../envs/torch.yaml"
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=growing(2000),
+            runtime=growing(10),
         params:
             about=ask(models.about, model=name),
             code=run.code("model.py"),

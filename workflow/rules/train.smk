@@ -20,7 +20,7 @@ rule train:
         "../../envs/torch.yaml"
     threads: settings["threads"]
     resources:
-        gpu=run.gpus,
+        gpu=ask(train.training_gpus),
         mem_mb=growing(settings["memory_mb"]),
         runtime=1440,  # the next attempt goes on from the last checkpoint
     params:

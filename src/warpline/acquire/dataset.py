@@ -42,6 +42,9 @@ class DatasetFiles:
 
     Attributes
     ----------
+    own
+        Whether the files are the user's own, and no archive's: their headers may name voxels that
+        lie elsewhere.
     labels
         Label value to name.
     case_sheet, ask
@@ -62,6 +65,7 @@ class DatasetFiles:
     """
 
     format: str
+    own: bool
     labels: Mapping[int, str]
     case_sheet: str
     ask: str | None
@@ -81,6 +85,7 @@ class DatasetFiles:
         kinds = told.get("per_case", {}).items()
         return cls(
             format=told["format"],
+            own=told["own"],
             labels={int(value): name for value, name in told["labels"].items()},
             case_sheet=told["case_sheet"],
             ask=told["ask"],

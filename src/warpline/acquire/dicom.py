@@ -13,11 +13,13 @@ import SimpleITK as sitk
 
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
+from warpline.images.memory import check_memory
 
 MODALITY, SERIES = "0008|0060", "0020|000e"
 POSITION, ORIENTATION, PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
 SAME_DIRECTION = 1e-3  # of direction cosines
 SAME_PLACE = 0.05  # of the distance between slices; of a pixel, across them
+BYTES = 2  # of a voxel, at least
 MAGIC = b"DICM"  # after 128 bytes of every DICOM file
 
 
@@ -60,7 +62,8 @@ def read_series(
     WarplineError
         If there is no DICOM file, one cannot be read or has no position; if the files are of
         several series or no CT; if slices differ in orientation, size or pixel spacing; if one is
-        missing or there twice, or they are not stacked along their normal.
+        missing or there twice, or they are not stacked along their normal; if the volume needs more
+        memory than there is.
     """
     try:
         return _read(Path(folder), case, modalities)
@@ -78,6 +81,7 @@ def _read(folder: Path, case: str, modalities: tuple[str, ...] | None) -> Image:
     if len(slices) < 2:
         raise _refusal(case, f"has {len(slices)} DICOM files, which make no volume", folder)
     _check_alike(slices, case, folder, modalities)
+    check_memory(len(slices) * math.prod(slices[0].size) * BYTES, folder)
     rows = slices[0].orientation
     normal = np.cross(rows[:3], rows[3:])
     slices.sort(key=lambda one: float(one.position @ normal))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
 from warpline.fields.exchange.points import UNREADABLE, elastix_kind, parse_points
+from warpline.files import read_list
 from warpline.images.grid import Grid
 
 if TYPE_CHECKING:
@@ -62,8 +64,8 @@ def count_elastix(path: Path) -> int | None:
     if elastix_kind(path) is None:
         return None
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        stream.readline()
-        second = stream.readline().strip()
+        stream.readline(80)
+        second = stream.readline(80).strip()
     return int(second) if second.isdecimal() and len(second) < 19 else None
 
 
@@ -129,8 +131,8 @@ def _read_lines(files: CaseFiles, case_id: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        with files.landmarks.open(encoding="utf-8-sig", newline="") as stream:
-            rows = [[float(value) for value in row] for row in csv.reader(stream) if row]
+        lines = io.StringIO(read_list(files.landmarks), newline="")
+        rows = [[float(value) for value in row] for row in csv.reader(lines) if row]
         table = pd.DataFrame(rows, columns=["x", "y", "z"])
     except (ValueError, csv.Error) as error:
         raise WarplineError(

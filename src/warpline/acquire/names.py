@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from warpline.errors import WarplineError
+from warpline.provenance.companions import companions
 
 
 def leads_out(name: str) -> bool:
@@ -35,3 +36,16 @@ def inside(root: Path, name: str, where: Path) -> Path:
             do="Do not use this archive: fetch it from its provider again.",
         )
     return path
+
+
+def check_companions(image: Path) -> None:
+    """Refuse an image of an archive whose header names voxels outside the image's folder.
+
+    Raises
+    ------
+    WarplineError
+        If one of its data files leads out of there.
+    """
+    for part in companions(image):
+        named = part.relative_to(image.parent) if part.is_relative_to(image.parent) else part
+        inside(image.parent, str(named), image)

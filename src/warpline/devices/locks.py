@@ -52,7 +52,22 @@ def scope(environment: Mapping[str, str]) -> str:
 def hold(
     cards: Sequence[str], job: str, folder: str | os.PathLike | None = None, poll: float = 5.0
 ) -> Iterator[int]:
-    """Hold one of the cards for the block; its place in `cards`. Waits until one is free.
+    """Hold one of the cards for the block; its place in `cards`. See `hold_several`."""
+    with hold_several(cards, 1, job, folder, poll) as places:
+        yield places[0]
+
+
+@contextmanager
+def hold_several(
+    cards: Sequence[str],
+    count: int,
+    job: str,
+    folder: str | os.PathLike | None = None,
+    poll: float = 5.0,
+) -> Iterator[list[int]]:
+    """Hold `count` of the cards for the block; their places in `cards`.
+
+    Waits until so many are free, and holds none meanwhile, so that no two jobs wait for each other.
 
     A card is its lock's file in `folder`. The operating system frees the lock when the process
     ends, however it ends, so a killed job leaves nothing to clean up. A job that waits prints who
@@ -78,23 +93,34 @@ def hold(
     files = [place / f"gpu-{quote(card, safe='')}.lock" for card in cards]
     started, told = time.monotonic(), None
     with _guarded(place):
-        while (found := _first_free(files)) is None:
+        while len(found := _free(files, count)) < count:
+            _release(found)
             holders = [
                 f"  {card}: {_holder(file)}" for card, file in zip(cards, files, strict=True)
             ]
             if holders != told:
-                print("every GPU is held; waiting for one:", *holders, sep="\n", flush=True)
+                wanted = "every GPU is held; waiting for one:"
+                if count > 1:
+                    wanted = f"fewer than {count} GPUs are free; waiting for them:"
+                print(wanted, *holders, sep="\n", flush=True)
                 told = holders
             time.sleep(poll)
-        index, lock = found
         try:
             if told:
                 waited = time.monotonic() - started
-                print(f"GPU {cards[index]} is free after {waited:.0f} s", flush=True)
-            _sign(lock, job)
-            yield index
+                names = " and ".join(cards[place] for place in found)
+                are = "is" if count == 1 else "are"
+                print(f"GPU {names} {are} free after {waited:.0f} s", flush=True)
+            for lock in found.values():
+                _sign(lock, job)
+            yield list(found)
         finally:
-            os.close(lock)  # frees it
+            _release(found)
+
+
+def _release(found: Mapping[int, int]) -> None:
+    for lock in found.values():
+        os.close(lock)  # frees it
 
 
 @contextmanager
@@ -143,16 +169,20 @@ def _unusable(place: Path, reason: str | None) -> WarplineError:
     )
 
 
-def _first_free(files: Sequence[Path]) -> tuple[int, int] | None:
-    """Place and locked descriptor of the first card that nobody holds; None if all are held."""
+def _free(files: Sequence[Path], count: int) -> dict[int, int]:
+    """Places and locked descriptors of the first cards that nobody holds, `count` at the most."""
+    found: dict[int, int] = {}
     for index, file in enumerate(files):
+        if len(found) == count:
+            break
         try:
             lock = _locked(file)
         except OSError as error:
+            _release(found)
             raise _unusable(file, error.strerror) from error
         if lock is not None:
-            return index, lock
-    return None
+            found[index] = lock
+    return found
 
 
 def _locked(file: Path) -> int | None:

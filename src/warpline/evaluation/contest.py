@@ -19,6 +19,7 @@ import pandas as pd
 from warpline.cases.case import Case, read_case
 from warpline.evaluation.attempts import ERROR, Say, Work, attempt_all, stopwatch
 from warpline.evaluation.experiment import UNITS
+from warpline.evaluation.metrics.tetrahedra import non_diffeomorphic_volume
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import (
     FAILED,
@@ -149,6 +150,7 @@ class Contest:
                 {int(value): name for value, name in self.settings["labels"].items()},
                 self.settings["outside"],
             )
+            rows.append(row("non_diffeomorphic_volume", non_diffeomorphic_volume(field)))
             write_field(self._field(pair), field)
             frame = records(rows, **self.settings["experiment"], fixed=pair[0], moving=pair[1])
             write_records(frame, self._file(pair))

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from warpline.fields import repeatable
+
 
 def identity_grid(
     shape: Sequence[int],
@@ -108,6 +110,11 @@ def _displaced(displacement: torch.Tensor, volume: torch.Tensor) -> torch.Tensor
     return grid
 
 
+def _must_repeat(volume: torch.Tensor) -> bool:
+    """Whether torch's own gradient, which a GPU adds in any order, may not be taken."""
+    return volume.is_cuda and torch.are_deterministic_algorithms_enabled()
+
+
 class _Warp(torch.autograd.Function):
     """The linear `warp`, which keeps no coordinates for its gradient but computes them again.
 
@@ -128,15 +135,18 @@ class _Warp(torch.autograd.Function):
         if pieces > 1:  # as in `_at`: the volume has no gradient, and parts go in parallel
             grid = _in_parts(grid, pieces)
             gradient = gradient[0].reshape(-1, pieces, 1, 1, grid.shape[3]).transpose(0, 1)
-        by_volume, by_grid = torch.ops.aten.grid_sampler_3d_backward(
-            gradient,
-            volume.expand(len(grid), *volume.shape[1:]),
-            grid,
-            0,  # bilinear
-            1,  # border
-            True,
-            ctx.needs_input_grad,
-        )
+        if _must_repeat(volume):
+            by_volume, by_grid = repeatable.backward(gradient, volume, grid, ctx.needs_input_grad)
+        else:
+            by_volume, by_grid = torch.ops.aten.grid_sampler_3d_backward(
+                gradient,
+                volume.expand(len(grid), *volume.shape[1:]),
+                grid,
+                0,  # bilinear
+                1,  # border
+                True,
+                ctx.needs_input_grad,
+            )
         if not ctx.needs_input_grad[1]:
             return by_volume, None
         del grid

@@ -27,11 +27,22 @@ def check_fits(size: int, files: Iterable[Path]) -> None:
     there = sum(path.stat().st_size for path in files)
     if size > MOST_PACKED * there:
         raise EOFError(f"its header claims {size} bytes; a file of {there} bytes cannot hold them")
+    check_memory(size, files[0])
+
+
+def check_memory(size: int, path: Path) -> None:
+    """Refuse an image of more bytes than this machine's memory; `path` is where it lies.
+
+    Raises
+    ------
+    WarplineError
+        If the memory cannot hold it.
+    """
     if size > memory():
         raise WarplineError(
             f"The image has {size / 2**30:.1f} GiB; this machine has {memory() / 2**30:.1f} GiB of "
             "memory for it.",
-            where=files[0],
+            where=path,
             do="Resample it, or cut it to what is needed, with a program that reads it in parts.",
         )
 

@@ -11,6 +11,7 @@ import os
 import zlib
 from pathlib import Path
 
+from warpline.images.memory import check_fits
 from warpline.provenance.companions import named_by_metaimage
 
 SUFFIXES = (".mhd", ".mha")
@@ -50,6 +51,8 @@ def check_complete(path: str | os.PathLike) -> None:
     OSError, EOFError, zlib.error
         If the header lacks a key or places the voxels nowhere, a data file is missing or has
         another size, its compressed content is damaged, or its voxels are text.
+    WarplineError
+        If it would need more memory than there is.
     """
     path = Path(path)
     header, length = _read_header(path)
@@ -78,6 +81,7 @@ def check_complete(path: str | os.PathLike) -> None:
     else:
         start += skip
     if _yes(header, "CompressedData", default=False):
+        check_fits(needed, [data])  # before all of it is unpacked
         stored = int(header.get("CompressedDataSize") or there - start)
         there, more = _unpacked_size(data, start, stored, needed)
     else:

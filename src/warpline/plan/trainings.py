@@ -49,8 +49,8 @@ def training_cases(catalog: Catalog, dataset: str, method: str) -> tuple[list[st
     Raises
     ------
     WarplineError
-        If the recipe validates on another split that the dataset does not have, or selects weights
-        by a validation that there is none of.
+        If the recipe validates on another split that the dataset does not have, selects weights by
+        a validation that there is none of, or shares a batch among devices that do not divide it.
     """
     data, training = catalog.dataset(dataset), recipe(catalog, dataset, method)["training"]
     validation = training["validation"]
@@ -74,6 +74,13 @@ def training_cases(catalog: Catalog, dataset: str, method: str) -> tuple[list[st
             f"no {'pairs' if in_pairs else 'cases'} of the split '{split}' to validate on.",
             where=f"method '{method}', key 'training.selection'",
             do="Set 'training.selection' to last, or 'training.validation.split' to a split.",
+        )
+    batch, devices = training["batch_size"], training.get("devices", 1)
+    if batch % devices:
+        raise WarplineError(
+            f"A batch of {batch} cannot be shared by {devices} devices in equal parts.",
+            where=f"method '{method}', keys 'training.batch_size' and 'training.devices'",
+            do=f"Make 'batch_size' a multiple of {devices}, or 'devices' a divisor of {batch}.",
         )
     cases = data.split(*training["splits"])
     if training["pairing"] == "atlas":

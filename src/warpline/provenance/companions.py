@@ -50,7 +50,7 @@ def named_by_metaimage(path: Path) -> list[Path]:
     OSError, ValueError
         If the file cannot be read, or names too many files.
     """
-    key, value, rest = _data_entry(path, ("elementdatafile",), "=")
+    key, value, rest = _data_entry(path, ("ElementDataFile",), "=")
     return [] if not key or value == "LOCAL" else _listed(path, value, rest)
 
 
@@ -67,7 +67,9 @@ def _data_entry(path: Path, keys: tuple[str, ...], sign: str) -> tuple[str, str,
         key, _, value = line.decode("utf-8", "replace").partition(sign)
         if not key.strip() and sign == ":":
             break  # an empty line ends a NRRD header
-        if key.strip().lower() in keys:
+        if value.startswith("="):
+            continue  # "key:=value" of NRRD is a remark
+        if (key.strip().lower() if sign == ":" else key.strip()) in keys:
             rest = [name.decode("utf-8", "replace").strip() for name in lines[number + 1 :]]
             return key.strip(), value.strip(), rest
     return "", "", []

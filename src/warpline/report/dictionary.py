@@ -44,6 +44,7 @@ METRICS = {
     "hd95_voxels": "the same in voxels",
     "inverse_consistency": "mean distance of a point from itself, there and back",
     "mse": "mean squared difference of the fixed and the warped image",
+    "non_diffeomorphic_volume": "volume of the grid's tetrahedra that end inside out, of the whole",
     "peak_memory": "largest resident memory while registering",
     "sdlogj": "standard deviation of the logarithm of the Jacobian determinant",
     "sdlogj_learn2reg": "the same as Learn2Reg computes it",

@@ -148,6 +148,7 @@ def table(records: pd.DataFrame, ring: Ring, values: Mapping[str, str]) -> Table
     columns = {
         ring.metric: ring.column(),
         "folds": _column("Folds", "folding_fraction", "lower", 5),
+        "folded": _column("Folded volume", "non_diffeomorphic_volume", "lower", 5),
         "sdlogj": _column("SD log J", "sdlogj", "lower", 3),
         "inverse": _column("Inverse consistency", "inverse_consistency", "lower", 2, "mm"),
         "seconds": _column("Time", "seconds", "lower", 2, "s"),

@@ -117,7 +117,9 @@ def losses(
     Parameters are those of `step_cost`.
     """
     training = recipe["training"]
-    count, sampling = training["batch_size"], training.get("sampling") or {}
+    # What one of several devices sees.
+    count = training["batch_size"] // training.get("devices", 1)
+    sampling = training.get("sampling") or {}
     objective = training["objective"]
     if objective == "segmentation":
         dice = segmentation.SegmentationObjective(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -28,6 +29,9 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "history": list,
     "source": dict,
 }
+# Step, epoch, seconds, split, name and value.
+ROW = (int, int, (int, float), str, str, (int, float))
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
 
 
 class StateFolder:
@@ -82,6 +86,7 @@ def unfit(
     state: Any,
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     source: Mapping[str, Any],
 ) -> str | None:
     """Why a state is not one of this training, or None if it is; nothing is changed.
@@ -96,22 +101,51 @@ def unfit(
     for name, kind in KINDS.items():
         if not isinstance(state[name], kind):
             return f"its '{name}' is no such thing"
-    if state["step"] < 0 or any(len(row) != 6 for row in state["history"]):
-        return "its step or history cannot be"
+    if state["step"] < 0 or math.isnan(state["best"]) or not _are_rows(state["history"]):
+        return "its step, history or best loss cannot be"
+    if not _are_numbers(state["sums"], state["sums"]):
+        return "its sums are no numbers"
     own = network.state_dict()
     if not _alike(own, state["network"]):
         return "its weights do not fit the network"
     if not _fits_optimiser(state["optimiser"], optimiser):
         return "its optimiser does not fit the network"
+    if state["step"] > 0 and not state["optimiser"]["state"]:
+        return "its optimiser has taken no step"
+    if not _are_numbers(scaler.state_dict(), state["scaler"]):
+        return "its scaler is another one"
+    if not _is_plain(state["source"]):
+        return "its source is no such thing"
     return _other_source(state["source"], source)
 
 
+def _are_rows(history: list) -> bool:
+    """Whether a history is of rows as `warpline.training.loop.train` makes them."""
+    return all(
+        isinstance(row, list)
+        and len(row) == len(ROW)
+        and all(isinstance(value, kind) for value, kind in zip(row, ROW, strict=True))
+        for row in history
+    )
+
+
+def _are_numbers(own: State, other: State) -> bool:
+    """Whether there are numbers alone, of the same names."""
+    return own.keys() == other.keys() and all(isinstance(v, int | float) for v in other.values())
+
+
 def _alike(own: State, other: State) -> bool:
-    """Whether tensors have the same names, shapes and types."""
+    """Whether tensors have the same names, shapes and types, and are finite."""
     return own.keys() == other.keys() and all(
-        isinstance(other[name], torch.Tensor)
-        and (other[name].shape, other[name].dtype) == (value.shape, value.dtype)
+        _is_like(other[name], value) and bool(torch.isfinite(other[name]).all())
         for name, value in own.items()
+    )
+
+
+def _is_like(found: object, tensor: torch.Tensor) -> bool:
+    """Whether something is a tensor of the same shape and type."""
+    return isinstance(found, torch.Tensor) and (
+        (found.shape, found.dtype) == (tensor.shape, tensor.dtype)
     )
 
 
@@ -124,18 +158,26 @@ def _fits_optimiser(state: State, optimiser: torch.optim.Optimizer) -> bool:
     for group, mine in zip(groups, own, strict=True):
         if not isinstance(group, dict) or group.keys() != mine.keys():
             return False
-        if group["params"] != mine["params"]:
+        # The learning rate is set at each step.
+        if not _is_plain(group) or group | {"lr": 0} != mine | {"lr": 0}:
             return False
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     return set(kept) <= set(range(len(parameters))) and all(
         isinstance(values, dict)
-        and {"step", "exp_avg", "exp_avg_sq"} <= values.keys()
-        and all(
-            isinstance(values[name], torch.Tensor) and values[name].shape == parameters[i].shape
-            for name in ("exp_avg", "exp_avg_sq")
-        )
+        and values.keys() == {"step", *MOMENTS}
+        and _is_like(values["step"], torch.zeros(()))
+        and all(_is_like(values[name], parameters[i]) for name in MOMENTS)
         for i, values in kept.items()
     )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether there is nothing but numbers, texts and collections of them, which compare."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, int | float | str)
 
 
 def _other_source(kept: Mapping[str, Any], source: Mapping[str, Any]) -> str | None:

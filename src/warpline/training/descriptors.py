@@ -20,6 +20,7 @@ from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.plan.recipe import Recipe
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
+from warpline.training.distributed import mean_of
 from warpline.training.material import Material
 from warpline.training.room import KeptCases
 from warpline.training.sampler import BlockSampler, HeldCases, crop
@@ -135,7 +136,7 @@ class DescriptorObjective:
         """Mean error of the predicted descriptors; it has no parts."""
         # In single precision, whatever the network computes in.
         found = network.features(batch.images).float()
-        return self.error(found, batch.targets, **self.arguments), {}
+        return mean_of(self.error(found, batch.targets, **self.arguments), len(found)), {}
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

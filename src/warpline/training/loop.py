@@ -8,6 +8,7 @@ number of threads, as one that never stopped.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import signal
@@ -25,8 +26,12 @@ from warpline.errors import WarplineError
 from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
+from warpline.training.ahead import Ahead
 from warpline.training.checkpoints import StateFolder, unfit
+from warpline.training.determinism import deterministic
+from warpline.training.distributed import ALONE, Group
 from warpline.training.precision import autocast, precision_on
+from warpline.training.settings import Settings, out_of_patience, set_learning_rate
 
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 
@@ -50,75 +55,6 @@ class Objective(Protocol):
         """Validation values; ``loss`` must be among them."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a network is trained; the keys of ``training`` in a recipe.
-
-    Attributes
-    ----------
-    epochs
-        Passes over the training cases.
-    learning_rate, weight_decay
-        Of Adam.
-    decay
-        The learning rate is divided by ``1 + decay · steps done``.
-    schedule, factor
-        ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``, which
-        divides it by the factor after every epoch.
-    precision
-        ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
-    steps, mixed_validation
-        At most so many steps an epoch; whether validation computes in this precision too.
-    validate_every
-        In epochs; the last epoch is always validated. 0 for never.
-    monitor
-        Whose mean loss chooses the best epoch: ``val`` or ``train``.
-    patience
-        Stop when the monitored loss has not fallen for so many epochs; None for never.
-    checkpoint_seconds
-        Time between two checkpoints.
-    """
-
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-    decay: float
-    schedule: str
-    factor: float
-    precision: str
-    steps: int | None
-    mixed_validation: bool
-    validate_every: int
-    monitor: str
-    patience: int | None
-    checkpoint_seconds: float
-    seed: int
-
-    @classmethod
-    def of(cls, training: Mapping[str, Any], seed: int, validated: bool) -> Settings:
-        """Settings from a recipe's ``training`` mapping, as the schema leaves it."""
-        return cls(
-            epochs=training["epochs"],
-            learning_rate=training["optimiser"]["learning_rate"],
-            weight_decay=training["optimiser"]["weight_decay"],
-            decay=training["optimiser"]["decay"],
-            schedule=training["schedule"],
-            factor=training["factor"],
-            precision=training["precision"],
-            steps=training.get("steps_per_epoch"),
-            mixed_validation=training["validation"].get("measure") == "answer",
-            validate_every=training["validation"]["every"] if validated else 0,
-            monitor=training["monitor"],
-            patience=training["patience"],
-            checkpoint_seconds=training["checkpoint_seconds"],
-            seed=seed,
-        )
-
-    def epoch(self, steps: int) -> int:
-        """Steps of an epoch, of so many that the objective has."""
-        return min(steps, self.steps or steps)
-
-
 @dataclass
 class Result:
     """What a training leaves behind: its length, its seconds, its history and best epoch."""
@@ -127,6 +63,11 @@ class Result:
     seconds: float
     history: list[tuple]
     best_epoch: int | None
+
+    @property
+    def epochs(self) -> int:
+        """Whole passes over the training cases."""
+        return max((row[1] for row in self.history), default=0)
 
 
 class Interrupted(SystemExit):
@@ -145,6 +86,7 @@ def train(
     device: torch.device | str = "cpu",
     label: str = "training",
     source: Mapping[str, Any] | None = None,
+    group: Group = ALONE,
 ) -> Result:
     """Train `network` in place, taking up where the state folder's last checkpoint stands.
 
@@ -153,6 +95,9 @@ def train(
     source
         What the objective learns from, see `warpline.training.source.source_of`: a checkpoint that
         was learned from something else, or does not fit the network, is left aside.
+    group
+        The processes that train together, each on its share of every batch; the first of them
+        validates, and keeps the state.
 
     Raises
     ------
@@ -177,10 +122,10 @@ def train(
     step, seconds, best, best_epoch = 0, 0.0, math.inf, None
     sums: dict[str, float] = {}
     source = dict(source or {})
-    saved = state.load(lambda found: unfit(found, network, optimiser, source))
-    if saved is None:
+    saved = state.load(lambda found: unfit(found, network, optimiser, scaler, source))
+    if saved is None and group.leads:
         state.best.unlink(missing_ok=True)  # of another training
-    else:
+    if saved is not None:
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         scaler.load_state_dict(saved["scaler"])
@@ -193,6 +138,8 @@ def train(
     mixed = settings.precision if settings.mixed_validation else "single"
 
     def save() -> None:
+        if not group.leads:
+            return
         if not all(torch.isfinite(p).all() for p in network.parameters()):
             raise _diverged("the weights stopped being finite", step, state)
         state.save(
@@ -210,24 +157,27 @@ def train(
             }
         )
 
-    bar = Progress(total, label, initial=step)
+    bar = Progress(total, label, stream=None if group.leads else io.StringIO(), initial=step)
     last_save = time.monotonic()
-    with _terminate_flag() as terminated:
-        while step < total and not _out_of_patience(settings, best_epoch, step // per_epoch):
-            _set_learning_rate(optimiser, settings, step, per_epoch)
-            torch.manual_seed(_seed(settings.seed, step))
-            batch = objective.batch(step)
-            with autocast(device, settings.precision), _stopping(step, state):
+    batches = Ahead(objective, wanted=device.type == "cuda")
+    with _terminate_flag() as terminated, deterministic(settings.deterministic), batches:
+        while step < total and not out_of_patience(settings, best_epoch, step // per_epoch):
+            set_learning_rate(optimiser, settings, step, per_epoch)
+            torch.manual_seed(_seed(settings.seed, step, group.rank))
+            batch = group.share(batches.batch(step, last=step + 1 == total))
+            with autocast(device, settings.precision), _stopping(step, state), group.together():
                 loss, parts = objective.loss(network, batch)
-            if not torch.isfinite(loss):
+            values = group.means({"loss": loss, **parts})
+            if not math.isfinite(values["loss"]):
                 raise _diverged("the loss stopped being finite", step, state)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
+            group.average_gradients(network)
             scaler.step(optimiser)
             scaler.update()
             step += 1
-            for name, value in {"loss": loss, **parts}.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
             epoch, within = divmod(step, per_epoch)
             if within == 0:
                 means = {name: value / per_epoch for name, value in sums.items()}
@@ -239,8 +189,11 @@ def train(
                     epoch % settings.validate_every == 0 or step == total
                 ):
                     network.eval()
-                    with torch.no_grad(), autocast(device, mixed), _stopping(step, state):
-                        values = objective.validate(network)
+                    values = {}
+                    if group.leads:
+                        with torch.no_grad(), autocast(device, mixed), _stopping(step, state):
+                            values = objective.validate(network)
+                    values = group.told(values)
                     network.train()
                     now = time.monotonic() - started
                     history += [(step, epoch, now, "val", n, v) for n, v in values.items()]
@@ -252,12 +205,14 @@ def train(
                     means |= {f"val {name}": value for name, value in values.items()}
                 if monitored < best:
                     best, best_epoch = monitored, epoch
-                    state.save_best(network)
+                    if group.leads:
+                        state.save_best(network)
                 bar.update(0, epoch=f"{epoch} of {settings.epochs}", **_told(means))
             bar.update(1)
-            if terminated():
+            if group.any(terminated()):
                 save()
-                print(f"SIGTERM: state of step {step} saved in {state.folder}", flush=True)
+                if group.leads:
+                    print(f"SIGTERM: state of step {step} saved in {state.folder}", flush=True)
                 raise Interrupted
             if time.monotonic() - last_save >= settings.checkpoint_seconds:
                 save()
@@ -272,6 +227,15 @@ def _told(means: Mapping[str, float]) -> dict[str, float]:
     """Of an epoch's means what a line of progress has room for."""
     names = {"loss": "loss", "val loss": "validation"}
     return {title: means[name] for name, title in names.items() if name in means}
+
+
+def finished(network: nn.Module, state_folder: str | os.PathLike) -> Result:
+    """The result of a training that other processes have run; `network` gets its last weights."""
+    saved = StateFolder(state_folder).load()
+    network.load_state_dict(saved["network"])
+    network.eval()
+    history = [tuple(row) for row in saved["history"]]
+    return Result(saved["step"], saved["seconds"], history, saved["best_epoch"])
 
 
 def use_best(network: nn.Module, state_folder: str | os.PathLike) -> None:
@@ -316,27 +280,10 @@ def _unmeasured(epoch: int, state: StateFolder) -> WarplineError:
     )
 
 
-def _seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1)[0])
-
-
-def _set_learning_rate(
-    optimiser: torch.optim.Optimizer, settings: Settings, step: int, per_epoch: int
-) -> None:
-    rate = settings.learning_rate / (1.0 + settings.decay * step)
-    if settings.schedule == "cosine":
-        done = step / (settings.epochs * per_epoch)
-        rate *= 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done))
-    if settings.schedule == "exponential":
-        rate /= settings.factor ** (step // per_epoch)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
-def _out_of_patience(settings: Settings, best_epoch: int | None, epoch: int) -> bool:
-    return settings.patience is not None and (
-        best_epoch is not None and epoch - best_epoch >= settings.patience
-    )
+def _seed(seed: int, step: int, rank: int) -> int:
+    # What a network draws for its share differs from the others'; the first process' is as alone.
+    entropy = [seed, 2, step, rank] if rank else [seed, 2, step]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 @contextmanager

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
+from warpline.fields.arrays import jacobian_determinant
 from warpline.fields.filters import box_sum
 from warpline.fields.sampling import sample
+from warpline.training.distributed import summed
 
 
 def mean_squared_error(
@@ -101,8 +103,8 @@ def soft_dice(
         Bouabid et al. 2019, eq. 5.
     """
     axes = (0, 2, 3, 4)
-    intersection = (warped * fixed).sum(axes)
-    size = sum((m.square() if squared else m).sum(axes) for m in (warped, fixed))
+    intersection = summed((warped * fixed).sum(axes))
+    size = summed(sum((m.square() if squared else m).sum(axes) for m in (warped, fixed)))
     return 1.0 - ((2.0 * intersection + smooth) / (size + smooth)).mean()
 
 
@@ -127,9 +129,9 @@ def partial_dice(
     intersection = (predicted * target).sum(axes)
     size = predicted.square().sum(axes) + target.square().sum(axes)
     dice = (2.0 * intersection + smooth) / (size + smooth)
-    cases = annotated.sum(0)
+    cases = summed(annotated.sum(0))
     # Chosen, not multiplied: what is not annotated may be anything.
-    total = torch.where(annotated, 1.0 - dice, 0.0).sum(0)
+    total = summed(torch.where(annotated, 1.0 - dice, 0.0).sum(0))
     return (total / cases.clamp_min(1)).sum() / (cases > 0).sum().clamp_min(1)
 
 
@@ -154,6 +156,16 @@ def displacement_gradient(displacement: torch.Tensor, order: int = 2) -> torch.T
     """
     terms = [torch.diff(displacement, dim=axis).abs().pow(order).mean() for axis in (2, 3, 4)]
     return sum(terms) / 3.0
+
+
+def folding(displacement: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+    """Mean of ``max(margin − J, 0)`` over the interior of the grid: 0 where nothing folds.
+
+    `displacement`: (B, 3, z, y, x) in voxels; J is its Jacobian determinant by central
+    differences, as the evaluation counts folds. Source: the hinge of Mok & Chung 2020 (SYMNet),
+    L_Jdet, with `margin` 0.
+    """
+    return torch.relu(margin - jacobian_determinant(displacement)).mean()
 
 
 def velocity_prior(

@@ -1,4 +1,4 @@
-"""The loss of a registration: similarity, regularity, overlap of labels, distance of landmarks."""
+"""The loss of a registration: similarity, regularity, overlap, landmarks, folds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Batch:
 
 
 class RegistrationLoss:
-    """``α·similarity + β·Dice loss + γ·regularity + δ·landmarks``.
+    """``α·similarity + β·Dice loss + γ·regularity + δ·landmarks + ε·folding``.
 
     With `symmetric`, the mean of both directions. Every version of the deformed image that the
     network gives (deep supervision) counts equally in the similarity; the other terms use the final
@@ -54,7 +54,8 @@ class RegistrationLoss:
     ----------
     loss
         ``similarity: {name, weight, …}``, ``dice: {weight}``, ``regularisation: {name, weight}``,
-        ``landmarks: {weight}``; further keys go to the loss function.
+        ``landmarks: {weight}``, ``folding: {weight, margin}``; further keys go to the loss
+        function. No paper has the last: it is for networks of one's own.
     symmetric
         Measure both directions of every pair.
     masked
@@ -63,7 +64,8 @@ class RegistrationLoss:
     Attributes
     ----------
     weights
-        Of ``similarity``, ``dice``, ``regularity`` and ``landmarks``; 0 where it is not measured.
+        Of ``similarity``, ``dice``, ``regularity``, ``landmarks`` and ``folding``; 0 where it is
+        not measured.
     """
 
     def __init__(self, loss: Mapping[str, Mapping[str, Any]], *, symmetric: bool, masked: bool):
@@ -71,6 +73,7 @@ class RegistrationLoss:
         similarity, regulariser = dict(loss["similarity"]), dict(loss["regularisation"])
         overlap = {"weight": 0.0, **loss.get("dice", {})}
         landmarks = {"weight": 0.0, **loss.get("landmarks", {})}
+        folding = {"weight": 0.0, **loss.get("folding", {})}
         self.name, regularity = similarity.pop("name"), regulariser.pop("name")
         self.similarity = lookup(self.name, SIMILARITIES, "similarity")
         self.regulariser = lookup(regularity, REGULARISERS, "regularisation")
@@ -79,8 +82,14 @@ class RegistrationLoss:
             "dice": overlap.pop("weight"),
             "regularity": regulariser.pop("weight"),
             "landmarks": landmarks.pop("weight"),
+            "folding": folding.pop("weight"),
         }
-        self.arguments = {"similarity": similarity, "dice": overlap, "regularity": regulariser}
+        self.arguments = {
+            "similarity": similarity,
+            "dice": overlap,
+            "regularity": regulariser,
+            "folding": folding,
+        }
 
     def __call__(
         self, network: RegistrationNetwork, batch: Batch
@@ -130,6 +139,10 @@ class RegistrationLoss:
                 for i, marks in enumerate(batch.landmarks)
             ]
             terms["landmarks"] = sum(distances) / len(distances)
+        if self.weights["folding"]:
+            terms["folding"] = sum(
+                losses.folding(p.displacement, **self.arguments["folding"]) for p in predictions
+            ) / len(predictions)
         total = sum(self.weights[name] * value for name, value in terms.items())
         return total, terms
 

@@ -10,16 +10,17 @@ from dataclasses import replace
 import torch
 
 from warpline import networks
-from warpline.devices.claim import claim
+from warpline.devices.claim import claim_several
 from warpline.files import checksum, write_json
-from warpline.networks.weights import load_weights, save_weights
+from warpline.networks.weights import save_weights
 from warpline.plan.recipe import Recipe
 from warpline.provenance import record as provenance
-from warpline.training import objectives
-from warpline.training.loop import Settings, train, use_best, write_history
+from warpline.training.lesson import Lesson
+from warpline.training.loop import finished, use_best, write_history
 from warpline.training.material import Material
 from warpline.training.room import Room
 from warpline.training.source import source_of
+from warpline.training.together import learn_together
 
 
 def train_recipe(
@@ -66,26 +67,25 @@ def train_recipe(
     WarplineError
         If recipe, network and cases do not suit each other, or as `warpline.training.loop.train`.
     """
-    torch.set_num_threads(threads)
-    torch.manual_seed(recipe["seed"])
-    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
-    if pretrained:
-        left = load_weights(pretrained, network, strict=False)
-        print(f"weights of {pretrained}; {len(left)} tensors not taken over", flush=True)
     training = recipe["training"]
     material = material.fit(verdicts)
     if not material.validation:
         print("no validation: the dataset has no pairs for training.validation.split", flush=True)
     started = time.monotonic()
     source = source_of(material, pretrained)
+    count = training.get("devices", 1)
     if memory_mb is not None and cache is not None:
-        material = replace(material, room=Room.of(memory_mb, cache, source["files"]))
-    with claim(device, job=label) as chosen:
-        objective = objectives.build(recipe, network, material, chosen)
-        settings = Settings.of(training, recipe["seed"], validated=bool(material.validation))
-        result = train(
-            network, objective, settings, state, device=chosen, label=label, source=source
-        )
+        material = replace(material, room=Room.of(memory_mb / count, cache, source["files"]))
+    lesson = Lesson(recipe, material, os.fspath(state), source, pretrained, label)
+    with claim_several(device, count, job=label) as chosen:
+        if count == 1:
+            torch.set_num_threads(threads)
+            network = lesson.network()
+            result = lesson.learn(network, chosen[0])
+        else:
+            learn_together(lesson, chosen, threads)
+            network = lesson.network()
+            result = finished(network, state)
     if training["selection"] == "best":
         use_best(network, state)
     save_weights(outputs["weights"], network)
@@ -97,7 +97,7 @@ def train_recipe(
             seconds=time.monotonic() - started,
             training_seconds=round(result.seconds, 1),
             steps=result.steps,
-            epochs=result.steps // settings.epoch(objective.steps_per_epoch),
+            epochs=result.epochs,
             best_epoch=result.best_epoch,
             parameters=networks.parameter_count(network),
             threads=threads,

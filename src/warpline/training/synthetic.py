@@ -33,6 +33,7 @@ from warpline.registration.synthetic.patches import (
     draw_patches,
     held_out_batches,
 )
+from warpline.training.distributed import mean_of
 from warpline.training.material import Material
 from warpline.training.room import KeptCases
 from warpline.training.sampler import BlockSampler, Examples
@@ -149,7 +150,7 @@ class SyntheticObjective:
     def _error(self, displacements: torch.Tensor, batch: Batch) -> torch.Tensor:
         # In single precision, whatever the network computes in.
         found, wanted = displacements.float()[batch.counts], batch.displacements[batch.counts]
-        return 3.0 * self.error(found, wanted, **self.arguments)
+        return mean_of(3.0 * self.error(found, wanted, **self.arguments), len(found))
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

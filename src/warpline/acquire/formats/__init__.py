@@ -17,6 +17,7 @@ from types import ModuleType
 
 from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
+from warpline.acquire.names import check_companions
 from warpline.errors import WarplineError, combine
 from warpline.registry import lookup
 
@@ -57,13 +58,17 @@ def locate_all(
     Raises
     ------
     WarplineError
-        With every case that is not there, not only the first.
+        With every case that is not there, not only the first; so are those of an archive whose
+        headers name voxels elsewhere on this machine.
     """
     found: dict[str, CaseFiles] = {}
     missing: list[WarplineError] = []
     for case in cases:
         try:
-            found[case["case"]] = get(name).locate(Path(folder), dataset, case)
+            files = get(name).locate(Path(folder), dataset, case)
+            if not dataset.own:
+                _check_headers(files)
+            found[case["case"]] = files
         except WarplineError as error:
             missing.append(error)
     if problems is not None:
@@ -71,3 +76,10 @@ def locate_all(
     elif missing:
         raise combine(missing, f"{len(missing)} cases cannot be found")
     return found
+
+
+def _check_headers(files: CaseFiles) -> None:
+    """What an archive's headers name must come from the archive."""
+    headers = (None if files.read else files.image, files.labels, files.mask)
+    for path in filter(None, headers):
+        check_companions(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.shared import others, owner
 from warpline.errors import WarplineError
-from warpline.files import checksum
+from warpline.files import checksum, read_list
 from warpline.images.grid import Image
 from warpline.registry import suggestion
 
@@ -118,7 +118,7 @@ def find_one(folder: Path, pattern: str, what: str) -> Path:
 def read_description(path: Path) -> dict[str, Any]:
     """A provider's JSON description of its dataset, checked for a list of training cases."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = json.loads(read_list(path))
     except (ValueError, RecursionError) as error:
         raise WarplineError(
             f"The dataset's description is not valid JSON ({error}).",

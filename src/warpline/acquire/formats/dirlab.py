@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from warpline.acquire.bounded import CORRUPT, Bounded, is_corrupt
 from warpline.acquire.dataset import DatasetFiles, Scan
 from warpline.acquire.formats.base import CaseFiles
 from warpline.errors import WarplineError
+from warpline.files import read_list
 from warpline.images.grid import Grid, Image
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def read_scan(
     """
     import pandas as pd
 
-    stored = np.frombuffer(_content(image), dtype="<i2").reshape(grid.shape)
+    stored = np.frombuffer(_content(image, lambda path: path.read_bytes()), dtype="<i2").reshape(
+        grid.shape
+    )
     filled = np.flatnonzero([bool((plane > 0).any()) for plane in stored])
     if not filled.size:
         raise WarplineError(
@@ -133,7 +136,7 @@ def read_indices(path: Path | zipfile.Path, grid: Grid, case: str) -> np.ndarray
         If a line is not three numbers, or a landmark lies outside the volume.
     """
     try:
-        lines = _content(path).decode("utf-8-sig").splitlines()
+        lines = _content(path, read_list).splitlines()
         rows = [line.split() for line in lines if line.strip()]
         # The three of each line by name: 2 or 6 numbers a line must not pass for other points.
         values = np.array([[float(x), float(y), float(z)] for x, y, z in rows]).reshape(-1, 3)
@@ -162,9 +165,9 @@ def read_indices(path: Path | zipfile.Path, grid: Grid, case: str) -> np.ndarray
     return values[:, ::-1] - 1
 
 
-def _content(path: Path | zipfile.Path) -> bytes:
+def _content(path: Path | zipfile.Path, read: Callable[[Path | zipfile.Path], Any]) -> Any:
     try:
-        return path.read_bytes()
+        return read(path)
     except (*CORRUPT, OSError) as error:
         if isinstance(path, Path) or not is_corrupt(error):
             raise

@@ -20,6 +20,7 @@ from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, find_one, no_case
 from warpline.acquire.names import inside
 from warpline.errors import WarplineError
+from warpline.files import read_list
 from warpline.images.grid import Image
 from warpline.registry import suggestion
 
@@ -45,7 +46,7 @@ def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> Case
         name is not one of the four, or a file is not there.
     """
     subjects = find_one(folder, "subjects.txt", "list of subjects")
-    names = subjects.read_text(encoding="utf-8-sig", errors="replace").split()
+    names = read_list(subjects, "replace").split()
     parts = CASE.fullmatch(case["case"])
     if parts is None or not 1 <= int(parts.group(1)) <= len(names):
         raise no_case(case["case"], [f"{k:04d}-left" for k in range(1, len(names) + 1)], subjects)

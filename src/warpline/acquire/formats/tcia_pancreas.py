@@ -19,6 +19,7 @@ on.
 from __future__ import annotations
 
 import csv
+import io
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -31,6 +32,7 @@ from warpline.acquire.dicom import read_series
 from warpline.acquire.formats.base import SUFFIX, CaseFiles, Crop, fetched, find_one
 from warpline.acquire.unpack import unpack
 from warpline.errors import WarplineError
+from warpline.files import read_list
 from warpline.images.grid import Image
 from warpline.registry import suggestion
 
@@ -99,8 +101,8 @@ def _extents(folder: Path, number: str) -> list[tuple[int, int]]:
     table = find_one(folder, "cropping.csv", "table of crops")
     table = table / table.name if table.is_dir() else table
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, skipinitialspace=True))
+        lines = io.StringIO(read_list(table), newline="")
+        rows = list(csv.DictReader(lines, skipinitialspace=True))
         for row in rows:
             if row["publisher"] == "TCIA" and int(row["original_id"]) == int(number):
                 return [(int(row[first]), int(row[last])) for first, last in EXTENTS]

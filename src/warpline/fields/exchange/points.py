@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from warpline.errors import WarplineError
-from warpline.files import atomic_path, write_json, write_text
+from warpline.files import atomic_path, read_list, write_json, write_text
 from warpline.images.grid import Grid
 
 ELASTIX = ("point", "index")
@@ -147,7 +147,7 @@ def write_points(path: Path, ids: Sequence[str], points: np.ndarray) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = read_list(path, "replace").splitlines()
     if not any(line.strip() for line in lines):
         raise ValueError("the file is empty")
     return lines
@@ -217,7 +217,7 @@ def _read_fiducials(path: Path) -> Points:
 
 
 def _read_markups(path: Path) -> Points:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = json.loads(read_list(path))
     names, parts = [], []
     for markup in content["markups"]:
         frame = markup.get("coordinateSystem", "LPS")

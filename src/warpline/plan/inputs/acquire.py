@@ -131,6 +131,7 @@ def source_spec(run: Run, dataset: str, batch: str) -> dict[str, Any]:
     """What a format is told of a dataset: the keys that are about its files, and the patients."""
     data = run.catalog.dataset(dataset)
     told = {key: data.spec[key] for key in FORMAT_KEYS}
+    told["own"] = bool(data.spec["folder"])
     if data.spec["per_case"] and not data.spec["folder"]:
         told["per_case"] = data.spec["per_case"]
         told["per_case_folder"] = per_case_folder(run, dataset)

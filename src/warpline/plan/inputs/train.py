@@ -35,6 +35,11 @@ def training_recipe(run: Run, dataset: str, method: str) -> dict[str, Any]:
     return recipe(run.catalog, dataset, method)
 
 
+def training_gpus(run: Run, dataset: str, method: str) -> int:
+    """GPUs of a training."""
+    return run.gpus * recipe(run.catalog, dataset, method)["training"].get("devices", 1)
+
+
 def training_material(run: Run, dataset: str, method: str) -> dict[str, Any]:
     """What a training is given: the attributes of `warpline.training.material.Material`."""
     cases, validation = training_cases(run.catalog, dataset, method)

@@ -1,0 +1,131 @@
+"""Trainings of repeatable operations alone: what is asked of torch, and what happens without."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from schema_tools import SCHEMA
+from training_tools import Slow, course, small_network, small_objective
+
+from warpline.errors import WarplineError
+from warpline.fields import repeatable
+from warpline.fields.sampling import warp
+from warpline.plan.config import validate
+from warpline.training.loop import train
+from warpline.training.settings import Settings
+
+torch.set_num_threads(1)
+
+
+class Watched(Slow):
+    """Notes whether torch takes repeatable operations alone."""
+
+    def loss(self, network, batch):
+        self.seen = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+        return self.objective.loss(network, batch)
+
+
+class Unrepeatable(Slow):
+    """Puts numbers by an operation that has no repeatable form, on a CPU neither."""
+
+    def loss(self, network, batch):
+        loss, parts = self.objective.loss(network, batch)
+        return loss + torch.zeros(2).put_(torch.tensor([0]), loss.detach()[None])[1], parts
+
+
+def flags() -> tuple[bool, bool, bool]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+    )
+
+
+@pytest.mark.parametrize("benchmark", [True, False])
+def test_torch_is_asked_for_the_time_of_the_training(tmp_path, monkeypatch, benchmark):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
+    before, one = flags(), Watched(small_objective(), 0)
+    train(small_network(), one, course(epochs=1, deterministic=True), tmp_path / "a")
+    assert one.seen == (True, False)
+    assert flags() == before
+    train(small_network(), one, course(epochs=1), tmp_path / "b")
+    assert one.seen == (False, benchmark)
+
+
+def test_an_operation_without_a_repeatable_form_stops_the_training_and_is_named(tmp_path):
+    before, one = flags(), Unrepeatable(small_objective(), 0)
+    train(small_network(), one, course(epochs=1), tmp_path / "a")
+    with pytest.raises(WarplineError, match="put_ does not have a deterministic") as error:
+        train(small_network(), one, course(epochs=1, deterministic=True), tmp_path / "b")
+    assert error.value.where == "key 'training.deterministic' of the method"
+    assert flags() == before
+
+
+def test_another_error_stays_what_it_is(tmp_path):
+    class Broken(Slow):
+        def loss(self, network, batch):
+            raise RuntimeError("out of memory")
+
+    chosen = course(epochs=1, deterministic=True)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(small_network(), Broken(small_objective(), 0), chosen, tmp_path)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_two_trainings_give_the_same_bits_and_those_of_plain_ones(tmp_path):
+    weights = []
+    for k, wanted in enumerate((True, True, False)):
+        network = small_network()
+        chosen = course(epochs=2, deterministic=wanted)
+        train(network, small_objective(), chosen, tmp_path / str(k))
+        weights.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
+def test_the_key_of_a_recipe_leaves_others_as_they_were():
+    """A default would be part of each recipe, and train all of them anew."""
+    spec = {"title": "t", "kind": "network", "training": {"epochs": 1}}
+    plain = validate(spec, SCHEMA, "a test")["training"]
+    assert "deterministic" not in plain
+    assert Settings.of(plain, 0, validated=False).deterministic is False
+    spec["training"]["deterministic"] = True
+    asked = validate(spec, SCHEMA, "a test")["training"]
+    assert Settings.of(asked, 0, validated=False).deterministic is True
+
+
+@pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("shape", [(5, 6, 7), (1, 4, 3)])
+def test_the_repeatable_gradient_is_that_of_torch(shape, needed):
+    """Within, at voxels, at the border and outside; in double precision, to its last digits."""
+    draw = torch.Generator().manual_seed(0)
+    volume = torch.randn(2, 3, *shape, dtype=torch.float64, generator=draw)
+    grid = torch.rand(2, 4, 5, 6, 3, dtype=torch.float64, generator=draw) * 2.6 - 1.3
+    grid[0, 0, 0] = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    gradient = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64, generator=draw)
+    own = repeatable.backward(gradient, volume, grid, needed)
+    expected = torch.ops.aten.grid_sampler_3d_backward(gradient, volume, grid, 0, 1, True, needed)
+    for found, value, asked in zip(own, expected, needed, strict=True):
+        if asked:
+            torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12)
+        else:
+            assert found is None
+
+
+def test_a_warp_takes_the_repeatable_gradient_where_it_must(monkeypatch):
+    draw = torch.Generator().manual_seed(0)
+    volume = torch.randn(1, 1, 5, 6, 7, dtype=torch.float64, generator=draw, requires_grad=True)
+    field = torch.randn(1, 3, 5, 6, 7, dtype=torch.float64, generator=draw, requires_grad=True)
+
+    def gradients() -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(warp(volume, field).square().sum(), (volume, field))
+
+    plain, calls, own = gradients(), [], repeatable.backward
+    monkeypatch.setattr(
+        "warpline.fields.repeatable.backward", lambda *given: calls.append(1) or own(*given)
+    )
+    monkeypatch.setattr("warpline.fields.sampling._must_repeat", lambda volume: True)
+    for found, expected in zip(gradients(), plain, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert calls == [1]
