@@ -86,16 +86,26 @@ class Study:
         return self.home / f"{project.folder.name}.log"
 
     def start(self, project: Project, *options: str) -> subprocess.Popen:
-        """Begin a run, in a group of processes of its own, that speaks into the file `said`."""
-        with open(self.said(project), "wb") as stream:
-            return subprocess.Popen(
-                project.command(*self.asked(*options)),
-                cwd=project.folder,
-                env=project.environment(),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        """Begin a run, in a group of processes of its own, that speaks into the file `said`.
+
+        By way of another process, which writes what the run itself may not.
+        """
+        self.said(project).unlink(missing_ok=True)
+        tee = subprocess.Popen(
+            ["tee", str(self.said(project))], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        process = subprocess.Popen(
+            project.command(*self.asked(*options)),
+            cwd=project.folder,
+            env=project.environment(),
+            stdout=tee.stdin,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        tee.stdin.close()
+        while not self.said(project).exists():
+            time.sleep(0.01)
+        return process
 
     def at_some_moment(
         self, project: Project, process: subprocess.Popen, draw: random.Random
@@ -275,6 +285,7 @@ def disks(
                 except subprocess.TimeoutExpired:
                     end(process)
                     account.wrong.append(f"a run that could not write went on for {LONGEST} s")
+            time.sleep(1)  # its last words are written down by another process
             account.faults, here = account.faults + 1, here + 1
             print(f"  {kind} {account.faults}: ended with {process.returncode}", flush=True)
             output = study.said(project).read_text(encoding="utf-8", errors="replace")

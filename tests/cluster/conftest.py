@@ -20,6 +20,7 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PARTS = ("Snakefile", "config", "envs", "models", "profiles", "scripts", "src", "workflow")
+PATIENCE = float(os.environ.get("CLUSTER_PATIENCE", "1"))  # more where other work runs
 # What the test cluster has otherwise than the profile says: its partitions, files that are seen at
 # once, and jobs short enough to be looked at often.
 SITE = (
@@ -114,7 +115,7 @@ class Cluster:
 
 
 def wait_for_file(path: Path, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE * seconds
     while not path.exists():
         assert time.monotonic() < deadline, f"{path.name} is not there after {seconds} s"
         time.sleep(0.2)
@@ -158,7 +159,7 @@ class Project:
     def end(self, process: subprocess.Popen, *, ok: bool = True, seconds: float = 400) -> str:
         """Wait for a run; its whole output. `ok` says whether it must succeed."""
         try:
-            process.wait(seconds)
+            process.wait(PATIENCE * seconds)
         finally:
             process.kill()
         assert (process.returncode == 0) is ok, self.output()[-6000:]

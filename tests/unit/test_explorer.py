@@ -529,6 +529,7 @@ def test_a_broken_volume_is_told(page, pages, tmp_path):
     path.write_text(text[:start] + text[start + 40 :], encoding="utf-8")
     page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
     assert "The warped volume is broken" in words(page)
+    assert "snakemake --cores 2 --forcerun explorer explorer" in words(page)
     text = text.replace('"levels":"', '"levels":"AAAA')
     path.write_text(text, encoding="utf-8")
     page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
@@ -536,6 +537,13 @@ def test_a_broken_volume_is_told(page, pages, tmp_path):
     path.unlink()
     page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
     assert "boxes/boxes-val-0-1.js cannot be read" in words(page)
+    start = broken / "start.js"
+    content = start.read_text(encoding="utf-8")
+    own = content.replace('"papers":', '"again":"warpline view out","papers":', 1)
+    assert own != content
+    start.write_text(own, encoding="utf-8")
+    page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
+    assert "Make it again: warpline view out" in words(page)
     page.errors[:] = [e for e in page.errors if "ERR_FILE_NOT_FOUND" not in e]
 
 

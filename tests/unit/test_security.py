@@ -581,6 +581,46 @@ def test_a_server_that_sends_without_end_is_cut_off(tmp_path):
     assert all(path.stat().st_size < 2_000_000 for path in tmp_path.iterdir())
 
 
+# What is pinned -----------------------------------------------------------------------------------
+
+# Whose providers state nothing to compare with, as docs/security.md says.
+NOT_PINNED = {
+    "https://cloud.imi.uni-luebeck.de/s/32WaSRaTnFk2JeT/download/AbdomenCTCT.zip",
+    "tcia:Pancreas-CT",  # with the sums of its files
+}
+PINNED = re.compile(
+    r"zenodo:\d+|folder:.+"  # a record names its checksums
+    r"|https://(raw|media)\.githubusercontent\.com/(media/)?[^/]+/[^/]+/[0-9a-f]{40}/.+"
+    r"|https://huggingface\.co/datasets/[^/]+/[^/]+/resolve/[0-9a-f]{40}/.+"
+)
+
+
+def fetched_entries(value: object, place: str) -> Iterator[tuple[str, dict]]:
+    """All that is fetched, in a file of the configuration."""
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value) if isinstance(value, list) else inner
+    if isinstance(value, dict) and "sources" in value:
+        yield place, value
+    for key, one in inner:
+        yield from fetched_entries(one, f"{place}/{key}")
+
+
+def test_all_that_is_fetched_is_pinned_or_named_as_not():
+    seen = set()
+    files = [*ROOT.glob("config/datasets/*.yaml"), *ROOT.glob("config/methods/*.yaml")]
+    entries = [one for path in files for one in fetched_entries(read_yaml(path), path.name)]
+    assert len(entries) > 35
+    for place, entry in entries:
+        checksums = entry.get("checksums") or ()
+        assert all(re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", c) for c in checksums)
+        for source in entry["sources"]:
+            if not (any(c.startswith("sha256:") for c in checksums) or PINNED.fullmatch(source)):
+                assert source in NOT_PINNED, f"{place}: {source}"
+                seen.add(source)
+    assert seen == NOT_PINNED
+    assert PINNED.fullmatch("https://raw.githubusercontent.com/a/b/master/c") is None
+
+
 def test_a_dataset_s_paths_stay_names():
     for name in ("../a.zip", "/etc/passwd", "a/b", "..", "a\\b"):
         with pytest.raises(WarplineError, match="plain file name"):

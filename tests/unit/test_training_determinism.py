@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from schema_tools import SCHEMA
-from training_tools import Slow, course, small_network, small_objective
+from training_tools import Slope, course
 
 from warpline.errors import WarplineError
 from warpline.fields import repeatable
@@ -17,20 +17,25 @@ from warpline.training.settings import Settings
 torch.set_num_threads(1)
 
 
-class Watched(Slow):
+class Watched(Slope):
     """Notes whether torch takes repeatable operations alone."""
 
     def loss(self, network, batch):
         self.seen = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-        return self.objective.loss(network, batch)
+        return super().loss(network, batch)
 
 
-class Unrepeatable(Slow):
+class Unrepeatable(Slope):
     """Puts numbers by an operation that has no repeatable form, on a CPU neither."""
 
     def loss(self, network, batch):
-        loss, parts = self.objective.loss(network, batch)
+        loss, parts = super().loss(network, batch)
         return loss + torch.zeros(2).put_(torch.tensor([0]), loss.detach()[None])[1], parts
+
+
+def line() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Linear(1, 1)
 
 
 def flags() -> tuple[bool, bool, bool]:
@@ -45,40 +50,40 @@ def flags() -> tuple[bool, bool, bool]:
 def test_torch_is_asked_for_the_time_of_the_training(tmp_path, monkeypatch, benchmark):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
-    before, one = flags(), Watched(small_objective(), 0)
-    train(small_network(), one, course(epochs=1, deterministic=True), tmp_path / "a")
+    before, one = flags(), Watched()
+    train(line(), one, course(epochs=1, deterministic=True), tmp_path / "a")
     assert one.seen == (True, False)
     assert flags() == before
-    train(small_network(), one, course(epochs=1), tmp_path / "b")
+    train(line(), one, course(epochs=1), tmp_path / "b")
     assert one.seen == (False, benchmark)
 
 
 def test_an_operation_without_a_repeatable_form_stops_the_training_and_is_named(tmp_path):
-    before, one = flags(), Unrepeatable(small_objective(), 0)
-    train(small_network(), one, course(epochs=1), tmp_path / "a")
+    before, one = flags(), Unrepeatable()
+    train(line(), one, course(epochs=1), tmp_path / "a")
     with pytest.raises(WarplineError, match="put_ does not have a deterministic") as error:
-        train(small_network(), one, course(epochs=1, deterministic=True), tmp_path / "b")
+        train(line(), one, course(epochs=1, deterministic=True), tmp_path / "b")
     assert error.value.where == "key 'training.deterministic' of the method"
     assert flags() == before
 
 
 def test_another_error_stays_what_it_is(tmp_path):
-    class Broken(Slow):
+    class Broken(Slope):
         def loss(self, network, batch):
             raise RuntimeError("out of memory")
 
     chosen = course(epochs=1, deterministic=True)
     with pytest.raises(RuntimeError, match="out of memory"):
-        train(small_network(), Broken(small_objective(), 0), chosen, tmp_path)
+        train(line(), Broken(), chosen, tmp_path)
     assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_two_trainings_give_the_same_bits_and_those_of_plain_ones(tmp_path):
     weights = []
     for k, wanted in enumerate((True, True, False)):
-        network = small_network()
+        network = line()
         chosen = course(epochs=2, deterministic=wanted)
-        train(network, small_objective(), chosen, tmp_path / str(k))
+        train(network, Slope(), chosen, tmp_path / str(k))
         weights.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])

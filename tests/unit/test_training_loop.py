@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_tools import Slow, course, small_network, small_objective
+from training_tools import Slope, Slow, course, small_network, small_objective
 
 from warpline import networks
 from warpline.errors import WarplineError
@@ -21,7 +21,7 @@ from warpline.networks.weights import load_weights, save_weights, trained
 from warpline.plan.recipe import NetworkEntry
 from warpline.training import loop
 from warpline.training.ahead import Ahead
-from warpline.training.checkpoints import StateFolder
+from warpline.training.checkpoints import StateFolder, unfit
 from warpline.training.loop import HISTORY_COLUMNS, train, use_best, write_history
 from warpline.training.precision import precision_on
 
@@ -378,22 +378,6 @@ def test_a_wrong_state_falls_back_to_the_one_before(straight, tmp_path, name, ca
     assert [tuple(row) for row in first["history"]] == result.history[: len(first["history"])]
 
 
-class Slope:
-    """The least that can be trained: one number, drawn to the step's own."""
-
-    steps_per_epoch = 2
-
-    def batch(self, step):
-        return torch.full((1, 1), float(step))
-
-    def loss(self, network, batch):
-        loss = (network(batch) - 1).square().mean()
-        return loss, {"part": loss}
-
-    def validate(self, network):
-        return {"loss": float((network.weight - 0.1).square())}
-
-
 def places(value: object, way: tuple = ()) -> list[tuple]:
     """The ways to all that a state holds, in lists to their first entry."""
     inner = value.items() if isinstance(value, dict) else ()
@@ -436,6 +420,89 @@ def test_whatever_a_state_holds_at_any_place_a_training_comes_to_its_end(tmp_pat
                 assert torch.equal(trained_on.weight, network.weight), told
             left += "is left aside" in capsys.readouterr().out
     assert left > 200
+
+
+@pytest.fixture(scope="module")
+def slope(tmp_path_factory):
+    """A network of one number, its optimiser, a scaler that is none, and a state of all."""
+    folder, network = tmp_path_factory.mktemp("slope"), torch.nn.Linear(1, 1, bias=False)
+    source = {"cases": ["a"], "files": dict.fromkeys("abcd", "1")}
+    train(network, Slope(), course(epochs=1, learning_rate=0.1), folder, source=source)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.5)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    return network, optimiser, scaler, StateFolder(folder).load(), source
+
+
+GROUP, MOMENT = ("optimiser", "param_groups", 0), ("optimiser", "state", 0)
+UNFIT = {
+    ("step",): {-1: "step, history or best", "1": "'step' is no such thing"},
+    ("best",): {float("nan"): "step, history or best", None: "'best' is no such thing"},
+    ("best_epoch",): {"1": "'best_epoch' is no such thing"},
+    ("history", 0): {
+        None: "step, history or best",
+        (1, 1, 0.5, "train", "loss", 0.5): "step, hist",
+    },
+    ("history", 0, 3): {1: "step, history or best"},
+    ("history", 0, 5): {"0.5": "step, history or best"},
+    ("sums",): {("x",): "'sums' is no such thing"},
+    ("network", "weight"): {0.5: "weights do not fit"},
+    (*GROUP, "betas"): {(0.9, 0.99): "optimiser does not fit", None: "optimiser does not fit"},
+    (*GROUP, "weight_decay"): {0.1: "optimiser does not fit"},
+    (*GROUP, "params"): {(): "optimiser does not fit"},
+    (*MOMENT, "step"): {2.0: "optimiser does not fit"},
+    (*MOMENT, "exp_avg"): {0.0: "optimiser does not fit"},
+    (*MOMENT, "exp_avg_sq"): {0.0: "optimiser does not fit"},
+    MOMENT: {None: "optimiser does not fit"},
+    ("source", "cases"): {None: "what differs: cases"},
+    ("source", "files", "a"): {"2": "what differs: files of a"},
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "other", "reason"),
+    [(place, other, why) for place, cases in UNFIT.items() for other, why in cases.items()],
+)
+def test_why_a_state_is_unfit(slope, place, other, reason):
+    network, optimiser, scaler, good, source = slope
+    assert unfit(good, network, optimiser, scaler, source) is None
+    assert reason in unfit(replaced(good, place, other), network, optimiser, scaler, source)
+
+
+def test_why_tensors_and_collections_of_a_state_are_unfit(slope):
+    network, optimiser, scaler, good, source = slope
+
+    def why(state: dict, scaler: object = scaler) -> str | None:
+        return unfit(state, network, optimiser, scaler, source)
+
+    weight = ("network", "weight")
+    for bad in (torch.full((1, 1), float("inf")), torch.zeros(1), torch.zeros(1, 1).double()):
+        assert "weights do not fit" in why(replaced(good, weight, bad))
+    for bad in (torch.zeros(1), torch.zeros(()).double()):
+        assert "optimiser does not fit" in why(replaced(good, (*MOMENT, "step"), bad))
+    assert "optimiser does not fit" in why(replaced(good, (*GROUP, "eps"), torch.zeros(2)))
+    states = good["optimiser"]["state"]
+    for bad in ({1: states[0]}, {0: states[0], 1: states[0]}, {0: {}}, {0: states[0] | {"x": 1}}):
+        assert "optimiser does not fit" in why(replaced(good, ("optimiser", "state"), bad))
+    emptied = replaced(good, ("optimiser", "state"), {})
+    assert "optimiser has taken no step" in why(emptied)
+    assert why(replaced(emptied, ("step",), 0)) is None
+    assert "sums are no numbers" in why(replaced(good, ("sums",), {"loss": "1"}))
+    assert why(replaced(good, ("sums",), {"loss": 1.0, "part": 2})) is None
+    for bad in (torch.zeros(2), [torch.zeros(2)], {1: "a"}):
+        assert "source is no such thing" in why(replaced(good, ("source", "cases"), bad))
+    assert why(replaced(good, (*GROUP, "lr"), 9.0)) is None  # it is set at each step
+    differ = good | {"source": {**source, "files": dict.fromkeys("abc", "2") | {"d": "1"}}}
+    assert why(differ).endswith("what differs: files of a, b, c")
+    differ = good | {"source": {**source, "files": dict.fromkeys("abcd", "2")}}
+    assert why(differ).endswith("what differs: files of a, b, c and 1 more")
+
+    class Scaler:
+        def state_dict(self) -> dict:
+            return {"scale": 65536.0}
+
+    assert "scaler is another one" in why(good, Scaler())
+    assert "scaler is another one" in why(good | {"scaler": {"scale": "1"}}, Scaler())
+    assert why(good | {"scaler": {"scale": 2.0}}, Scaler()) is None
 
 
 def test_two_wrong_states_begin_anew_as_if_there_were_none(straight, tmp_path):

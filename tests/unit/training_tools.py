@@ -63,6 +63,22 @@ def small_network(seed: int = 0) -> networks.RegistrationNetwork:
     return networks.build("estienne2020", {"channels": [4, 4, 4], "convolutions": [1, 1]})
 
 
+class Slope:
+    """The least that can be trained: one number, drawn to the step's own."""
+
+    steps_per_epoch = 2
+
+    def batch(self, step):
+        return torch.full((1, 1), float(step))
+
+    def loss(self, network, batch):
+        loss = (network(batch) - 1).square().mean()
+        return loss, {"part": loss}
+
+    def validate(self, network):
+        return {"loss": float((network.weight - 0.1).square())}
+
+
 def course(**changes) -> Settings:
     """The settings of a test's training, where it says nothing else."""
     chosen = {

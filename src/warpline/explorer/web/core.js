@@ -6,7 +6,9 @@ const warpline = (() => {
   const held = new Map();
   const views = {};
   const state = { start: null };
-  const AGAIN = "Make it again: snakemake --cores 2 --forcerun explorer explorer";
+  // How the pages are made; those of a single registration say it themselves.
+  const BY_RULE = "snakemake --cores 2 --forcerun explorer explorer";
+  const again = () => `Make it again: ${state.start?.again ?? BY_RULE}`;
 
   // Data files call this; a page from a folder may not read files in another way.
   function take(kind, name, content) {
@@ -29,7 +31,7 @@ const warpline = (() => {
       entry.resolve = resolve;
       const failed = (why) => {
         waiting.delete(key);
-        reject(new Error(`${path} ${why}. ${AGAIN}`));
+        reject(new Error(`${path} ${why}. ${again()}`));
       };
       const tag = document.createElement("script");
       tag.src = path;
@@ -138,5 +140,5 @@ const warpline = (() => {
     }, "CSV");
   }
 
-  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, inWords, AGAIN };
+  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, inWords, again };
 })();

@@ -10,10 +10,10 @@ warpline.volumes = (() => {
       const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
       found = new Uint8Array(await new Response(stream).arrayBuffer());
     } catch (error) {
-      throw new Error(`The ${what} is broken: it cannot be unpacked. ${warpline.AGAIN}`);
+      throw new Error(`The ${what} is broken: it cannot be unpacked. ${warpline.again()}`);
     }
     if (found.length !== bytes) {
-      throw new Error(`The ${what} is broken: it has ${found.length} bytes, not ${bytes}. ${warpline.AGAIN}`);
+      throw new Error(`The ${what} is broken: it has ${found.length} bytes, not ${bytes}. ${warpline.again()}`);
     }
     return found;
   }
