@@ -6,6 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
+import click
 import pytest
 
 from warpline.cli.main import main
@@ -68,9 +69,14 @@ COMMAND = re.compile(r"(?:^|`|/)warpline ([a-z]+)((?: [^`\n#|]+)?)", re.M)
 
 
 def test_commands_in_pages_are_ones_that_there_are():
+    context = click.Context(main)
     known = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in main.commands.items()
+        name: {
+            option
+            for parameter in main.get_command(context, name).params
+            for option in parameter.opts
+        }
+        for name in main.list_commands(context)
     }
     passed_on = {"run", "train"}  # they hand further options to Snakemake
     found, wrong = 0, []
