@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--durations 15 $(PYTEST_OPTIONS)
 
-.PHONY: demo docs test test-all test-cluster test-long lint format lock clean setup
+.PHONY: demo docs docs-for-tests test test-all test-cluster test-long lint format lock clean setup
 
 setup: $(VENV)/ready
 
@@ -41,13 +41,13 @@ demo: setup
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 	@echo "Open results/report.html"
 
-test: setup lint
+test: setup lint docs-for-tests
 	$(PYTEST) -m "not long"
 
 test-long: setup
 	$(PYTEST) -m long
 
-test-all: setup lint
+test-all: setup lint docs-for-tests
 	$(PYTEST)
 
 # The plugin lies in a folder of its own: Snakemake loads all that it finds, which takes a second.
@@ -63,14 +63,23 @@ lint: setup
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
 
-# In an environment of its own: nothing else needs what builds the pages.
-docs: setup
-	$(PYTHON) -m venv $(VENV)/docs
-	$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--require-hashes --requirement envs/docs.lock
+docs: $(VENV)/docs/ready
 	$(BIN)/python docs/site/reference.py
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --quiet
-	@echo "Open site/index.html; with search: $(PYTHON) -m http.server -b 127.0.0.1 -d site"
+	@echo "Open site/index.html"
+
+# In an environment of its own: nothing else needs what builds the pages.
+$(VENV)/docs/ready: envs/docs.lock $(VENV)/ready
+	$(PYTHON) -m venv --without-pip $(VENV)/docs
+	@for install in "$(BIN)/uv pip install --python $(VENV)/docs/bin/python" \
+		"$(BIN)/python -m pip --python $(VENV)/docs/bin/python install --disable-pip-version-check"; do \
+		$$install --quiet --no-deps --require-hashes --requirement envs/docs.lock && touch $@ && exit; \
+		echo "not installed by: $$install" >&2; \
+	done; exit 1
+
+# The tests build the site too; without what builds it, that one is skipped.
+docs-for-tests: setup
+	@$(MAKE) --no-print-directory $(VENV)/docs/ready || echo "MkDocs is not installed: the site is not tested" >&2
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,8 +1,9 @@
 """Pictures of the explorer for the documentation, of a finished demo (`make demo`).
 
-    python benchmarks/screenshots.py results docs/images
+    python benchmarks/screenshots.py results docs/images [NAME ...]
 
-Needs a Chromium. The images that are seen are generated, so nobody's scan is in the repository.
+Names are those of some pictures; without them all are made. Needs a Chromium. The images that are
+seen are generated, so nobody's scan is in the repository.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import browser
 
-CHEST = "#/pair/hansen2020/dirlab-4dct/all/0"
+CHEST = "#/pair/hansen2020/dirlab-4dct/all/2"
 READY = "document.querySelector('.panes')?.dataset.ready"
 # Name → address within the page, what has to be there, width, height, dark.
 VIEWS = {
@@ -39,19 +40,27 @@ VIEWS = {
         720,
         1,
     ),
+    "explorer-inverse": (
+        f"{CHEST}?window=lung&m=4&m2=2&show=warped&inverse=1&points=0&at=73,28,6",
+        READY,
+        1280,
+        1100,
+        0,
+    ),
     "explorer-phone": (f"{CHEST}?window=lung&m=4", READY, 390, 844, 1),
 }
 
 
-def main(results: str, target: str) -> None:
-    """Write a picture of each view."""
+def main(results: str, target: str, *names: str) -> None:
+    """Write a picture of each view, or of those with these names."""
     program = browser.found()
     if program is None:
         sys.exit("no Chromium on this machine")
     Path(target).mkdir(parents=True, exist_ok=True)
     page = (Path(results) / "explorer" / "index.html").absolute().as_uri()
     with tempfile.TemporaryDirectory() as folder, browser.browser(program, Path(folder)) as seen:
-        for name, (where, ready, width, height, dark) in VIEWS.items():
+        for name in names or VIEWS:
+            where, ready, width, height, dark = VIEWS[name]
             seen.size(width, height, bool(dark))
             seen.go(f"{page}{where}", ready)
             path = Path(target) / f"{name}.webp"

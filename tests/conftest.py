@@ -8,6 +8,10 @@ import time
 import pytest
 from hypothesis import settings
 
+from project import finished
+
+__all__ = ["finished"]  # one run for all folders of tests
+
 START = time.monotonic()
 # Made once for many tests, in minutes: the fixtures of which all users run in one process.
 COSTLY = ("five_papers", "finished")

@@ -1,4 +1,4 @@
-"""What the site takes from outside of docs/: two pages, and links to the project's files."""
+"""What the site takes from elsewhere: two pages, links to the project's files, and search."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 
 from mkdocs.structure.files import File
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 # Page of the site to the file that it shows.
 ADDED = {"configuration.md": "config/README.md", "changelog.md": "CHANGELOG.md"}
+# What lets a page that is opened from a folder search: the browser gives it no worker.
+SEARCH = "assets/iframe-worker.js"
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)]*)?\)")
 
 
@@ -19,6 +22,7 @@ def on_files(files, config):
     for page, path in ADDED.items():
         text = (ROOT / path).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
+    files.append(File.generated(config, SEARCH, content=(HERE / "iframe-worker.js").read_text()))
     return files
 
 

@@ -1,9 +1,9 @@
-"""The reference of all keys, made from the schemas, and of the library, made from its docstrings.
+"""The reference: all keys from the schemas, the library from its docstrings, data from its files.
 
     python docs/site/reference.py
 
-Writes docs/reference/configuration.md and library.md, which tests/unit/test_docs.py holds against
-the sources.
+Writes configuration.md, library.md and datasets.md of docs/reference, which
+tests/unit/test_docs.py holds against the sources.
 """
 
 from __future__ import annotations
@@ -181,9 +181,32 @@ def markdown(docstring: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
+def datasets() -> str:
+    """Licence and citation of every dataset that is not made of others."""
+    text = MADE.replace("change the schemas", "change config/datasets")
+    text += (
+        "# Licences of the data\n\n"
+        "Whoever uses a dataset keeps to its licence and cites its makers. Generated data that "
+        "stand for a dataset (scale `demo`) are free of both.\n\n"
+        "| dataset | what it is | licence | to be cited |\n|---|---|---|---|\n"
+    )
+    made_of_others = []
+    for path in sorted((ROOT / "config" / "datasets").glob("*.yaml")):
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+        parts = list(spec.get("members") or [spec.get("extends")])
+        if parts != [None]:
+            made_of_others.append(f"`{path.stem}` of {', '.join(parts)}")
+            continue
+        told = (spec["title"], spec["licence"], spec["citation"])
+        cells = (f"`{path.stem}`", *(str(cell).strip().replace("|", "\\|") for cell in told))
+        text += "| " + " | ".join(cells) + " |\n"
+    return text + f"\nMade of others: {'; '.join(made_of_others)}.\n"
+
+
 def pages() -> dict[Path, str]:
     """Path of each page to its text."""
-    return {PAGES / "configuration.md": configuration(), PAGES / "library.md": library()}
+    made = {"configuration": configuration, "library": library, "datasets": datasets}
+    return {PAGES / f"{name}.md": text() for name, text in made.items()}
 
 
 if __name__ == "__main__":

@@ -42,27 +42,33 @@ def blocks(page: str) -> list[Block]:
 
 @dataclass
 class Desk:
-    """A folder in which a user works, with the command ``warpline`` at hand."""
+    """A folder in which a user works, with the commands ``warpline`` and ``snakemake`` at hand.
+
+    `source` is the library's folder: that of a clone of one's own, or the one that is tested.
+    """
 
     folder: Path
+    source: Path = ROOT / "src"
+    plugins: tuple[Path, ...] = ()  # folders with further modules
 
     def run(self, commands: str, ok: bool = True) -> str:
         """Run lines of a shell; their whole output. `ok` says whether they must succeed."""
         programs = self.folder.parent / "bin"
         if not programs.exists():
             programs.mkdir()
-            command = programs / "warpline"
-            command.write_text(
-                f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m warpline.cli "$@"\n'
-            )
-            command.chmod(0o755)
+            for name, module in (("warpline", "warpline.cli"), ("snakemake", "snakemake")):
+                command = programs / name
+                command.write_text(
+                    f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n'
+                )
+                command.chmod(0o755)
         done = subprocess.run(
             ["bash", "-euc", commands],
             cwd=self.folder,
             env={
                 **os.environ,
                 "PATH": f"{programs}:{os.environ['PATH']}",
-                "PYTHONPATH": str(ROOT / "src"),
+                "PYTHONPATH": os.pathsep.join(map(str, (self.source, *self.plugins))),
                 "PYTHONUTF8": "1",
             },
             capture_output=True,

@@ -131,4 +131,6 @@ def test_the_example_notebook_runs(capsys):
 def test_the_page_of_the_commands_is_what_help_says():
     kept = (PROJECT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert kept == page(), "python -m warpline.cli.page > docs/commands.md"
-    assert {line[3:] for line in kept.splitlines() if line.startswith("## ")} == set(main.commands)
+    assert {line[3:] for line in kept.splitlines() if line.startswith("## ")} == set(
+        main.list_commands(None)
+    )

@@ -412,11 +412,11 @@ def shown(text: str) -> list[list[str]]:
 
 def test_every_example_is_a_command_that_exists():
     page = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text(encoding="utf-8")
-    helps = [ok(name, "--help").output for name in main.commands]
+    helps = [ok(name, "--help").output for name in main.list_commands(None)]
     lines = [words for text in (page, *helps) for words in shown(text)]
     assert len(lines) > 30
     for _, name, *arguments in lines:
-        main.commands[name].make_context(name, arguments)
+        main.get_command(None, name).make_context(name, arguments)
 
 
 def test_the_page_names_every_format():

@@ -79,6 +79,10 @@ def test_the_result_can_be_looked_at_and_only_from_this_machine(registered):
     before, after = (place["scores"][m]["cc"]["pairs"][0] for m in place["methods"])
     assert before < 0.9 < after
     assert place["pairs"] == [["fixed.nii.gz", "moving.nii.gz"]]
+    shown = (pages / "registration" / "pair-0-1.js").read_text(encoding="utf-8")
+    inverse = json.loads(shown.split(",", 2)[2].removesuffix(");\n"))["inverse"]
+    assert inverse["by"] == "inverse.nii.gz"
+    assert 0 < inverse["largest"] < 1  # mm
     assert pages_of(registered / "out") == pages  # they are there now
     with server(pages) as found:
         address, port = found.server_address[:2]
@@ -89,7 +93,7 @@ def test_the_result_can_be_looked_at_and_only_from_this_machine(registered):
         found.shutdown()
 
 
-def test_a_folder_withoutpages_of_is_told(tmp_path):
+def test_a_folder_without_pages_is_told(tmp_path):
     done = run("view", tmp_path)
     assert done.exit_code == 2
     assert "snakemake --cores 2 explorer" in done.output
@@ -190,3 +194,45 @@ def test_what_a_method_does_not_take_or_nobody_has_is_said(registered):
     assert (done.exit_code, "Did you mean 'syn'" in done.output) == (2, True)
     done = run("register", *pair, "--method", "hansen2020-256")
     assert (done.exit_code, "has to be trained first" in done.output) == (2, True)
+
+
+def test_with_masks_the_numbers_are_those_within_them(tmp_path):
+    """Without and with a mask about the left half; the right half is noise in both images."""
+    rng = np.random.default_rng(5)
+    array = smooth_image(FIXED, seed=3).array
+    half = np.arange(FIXED.shape[2]) < FIXED.shape[2] // 2
+    for name, grid in (("fixed", FIXED), ("moving", MOVING)):
+        seen = np.where(half, array, 5 * rng.normal(size=array.shape)).astype(np.float32)
+        write_image(tmp_path / f"{name}.nii.gz", Image(seen, grid))
+        mask = np.broadcast_to(half, grid.shape).astype(np.uint8)
+        write_image(tmp_path / f"{name}_mask.nii.gz", Image(mask, grid))
+    pair = [tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz", "--quality", "fast"]
+    masks = {
+        side: [f"--{side}-mask", tmp_path / f"{side}_mask.nii.gz"] for side in ("fixed", "moving")
+    }
+    told = {}
+    for name, more in (
+        ("none", []),
+        ("moving", masks["moving"]),
+        ("both", [*masks["fixed"], *masks["moving"]]),
+    ):
+        done = run("register", *pair, *more, "-o", tmp_path / name)
+        assert done.exit_code in (0, 1), done.output  # noise may make it unsure
+        told[name] = json.loads((tmp_path / name / "registration.json").read_text())
+        page = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert ("are those within" in page) == (name != "none")
+        assert name == "none" or told[name]["measured_within"] in page
+    assert told["none"]["measured_within"] == "the whole images"
+    assert told["both"]["measured_within"] == "the mask of the fixed image"
+    assert "as the field brings it" in told["moving"]["measured_within"]
+    # By hand, of the files.
+    fixed, warped = (read_image(tmp_path / n).array for n in ("fixed.nii.gz", "both/warped.nii.gz"))
+    within = np.broadcast_to(half, fixed.shape)
+    by_hand = np.corrcoef(fixed[within], warped[within])[0, 1]
+    assert told["both"]["correlation_after"] == pytest.approx(by_hand, abs=1e-5)
+    assert told["both"]["correlation_after"] > 0.9 > told["none"]["correlation_after"]
+    field = read_field(tmp_path / "both/field.nii.gz")
+    length = np.linalg.norm(field.vectors, axis=-1)[within]
+    assert told["both"]["displacement_mean_mm"] == pytest.approx(length.mean(), rel=1e-5)
+    inner = np.log(field.jacobian_determinant()[1:-1, 1:-1, 1:-1])[within[2:-2, 2:-2, 2:-2]]
+    assert told["both"]["sdlogj"] == pytest.approx(inner.std(), rel=1e-4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +79,14 @@ def test_options_are_handed_on(own, begun):
     assert Path(words[words.index("--snakefile") + 1]).is_file()
     warpline("run", "--workflow-profile", "slurm")
     assert Path(begun[1][-1], "config.yaml").is_file()
-    assert begun[1][-4:-2] == ["--cores", "all"]
+    assert "--cores" not in begun[1]  # those of this machine say nothing of a cluster's jobs
+    warpline("run", "-c", "8", "--workflow-profile=gpu")
+    assert begun[2][-3:-1] == ["--cores", "8"]
+    assert Path(begun[2][-1].removeprefix("--workflow-profile="), "config.yaml").is_file()
+    warpline("run", "mine", "--jobs", "20")
+    assert begun[3][-3:] == ["mine", "--jobs", "20"]
+    warpline("run", "mine", "--config", "seed=1")
+    assert begun[4][-5:-3] == ["--cores", "all"]
 
 
 def test_a_study_that_is_not_there_is_refused_at_once(own, begun):
@@ -156,3 +165,32 @@ def test_an_error_of_the_system_is_told_with_its_place(own):
     done = warpline("init", "scans")
     assert done.exit_code == 2
     assert done.output == f"File exists.\n  where: {own / 'datasets'}\n"
+
+
+def test_a_second_run_in_a_folder_says_what_to_do(own, monkeypatch):
+    """While a program with Snakemake's name works in the folder, and after it was killed."""
+    commands = []
+    monkeypatch.setattr(command.os, "execv", lambda program, words: commands.append(words))
+    locks = own / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    assert warpline("run", "mine").exit_code == 0  # no lock
+    (locks / "0.output.lock").write_text("results/report.html\n", encoding="utf-8")
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()", "snakemake"]
+    with subprocess.Popen(waiting, cwd=own, stdin=subprocess.PIPE) as first:
+        try:
+            done = warpline("run", "mine")
+            assert done.exit_code == 2
+            assert "Another run is at work in this folder" in done.output
+            assert "warpline status" in done.output
+            assert str(own) in done.output
+            for word in ("--dry-run", "--nolock", "--unlock"):
+                assert warpline("run", "mine", word).exit_code == 0
+        finally:
+            first.kill()
+    done = warpline("run", "-d", str(own), "mine")
+    assert done.exit_code == 2
+    assert f"warpline run -d '{own}' --unlock" in done.output
+    words = ("estienne2020-task4-baseline", "--data", "hippocampus")
+    done = warpline("train", *words)
+    assert (done.exit_code, "This folder is locked" in done.output) == (2, True)
+    assert len(commands) == 4

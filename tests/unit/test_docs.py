@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DRAWINGS = runpy.run_path(str(ROOT / "docs" / "site" / "drawings.py"))["drawings"]()
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "site" / "reference.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "config" / "README.md"])
 
@@ -19,10 +20,50 @@ def test_a_reference_page_is_up_to_date(path):
     assert path.read_text(encoding="utf-8") == REFERENCE["pages"]()[path], told
 
 
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.name)
+def test_a_drawing_is_up_to_date(path):
+    assert path.read_text(encoding="utf-8") == DRAWINGS[path], "run: python docs/site/drawings.py"
+
+
+def test_every_dataset_s_licence_is_told():
+    text = (ROOT / "docs" / "reference" / "datasets.md").read_text(encoding="utf-8")
+    known = [path.stem for path in (ROOT / "config" / "datasets").glob("*.yaml")]
+    assert [name for name in known if f"`{name}`" not in text] == []
+
+
 def test_every_key_has_a_meaning():
     rows = [line for line in REFERENCE["configuration"]().splitlines() if line.startswith("| `")]
     assert len(rows) > 250
     assert [row for row in rows if row.split(" | ")[-1].strip(" |") == ""] == []
+
+
+# Pages for those who use the project; others are exact before they are easy.
+USED = [
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/README.md"),
+    *("docs/start.md", "docs/tour.md", "docs/glossary.md", "docs/troubleshooting.md"),
+    *("docs/explorer.md", "docs/conventions.md", "docs/own-data.md", "docs/new-method.md"),
+    *("docs/exchange.md", "docs/cluster.md", "docs/environments.md", "docs/provenance.md"),
+    *("docs/models.md", "docs/scale.md", "docs/statistics.md", "docs/configure/run.md"),
+    *("docs/configure/datasets.md", "docs/configure/methods.md", "docs/configure/papers.md"),
+]
+LONGEST = 35  # words of a sentence, or of what stands before or after its colon
+
+
+@pytest.mark.parametrize("page", USED)
+def test_sentences_of_users_pages_are_short(page):
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    cells = [
+        cell
+        for line in text.splitlines()
+        for cell in (line.strip("|").split("|") if line.startswith("|") else [line])
+    ]
+    sentences = [s for cell in cells for s in re.split(r"[.!?:]\*{0,2}\s", cell)]
+    assert [s for s in sentences if len(s.split()) > LONGEST] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -21,7 +21,7 @@ from warpline.evaluation.records import records, write_records
 from warpline.explorer import grids, volumes
 from warpline.explorer.build import WEB, write_page, write_paper
 from warpline.explorer.choose import choose, choose_for_all, from_worst_to_best, read_rule
-from warpline.explorer.pair import Looked
+from warpline.explorer.pair import Looked, WayBack
 from warpline.fields.io import write_field
 from warpline.fields.physical import DisplacementField
 from warpline.files import write_json
@@ -31,6 +31,7 @@ from warpline.tables.paper import write_table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import browser
+import tour
 
 ROOT = Path(__file__).parents[2]
 NAMES = {1: "liver", 2: "left_kidney"}
@@ -132,6 +133,17 @@ def test_vectors_come_back_to_half_a_step():
     np.testing.assert_allclose(back.reshape(3, 3, 4, 5), np.moveaxis(vectors, -1, 0), atol=0.0101)
 
 
+def test_distances_keep_short_ones_apart_from_a_long_one_and_say_which_are_not_known():
+    distances = np.array([0.0, 0.01, 0.5, 20.0, np.nan])
+    levels, largest = volumes.encode_distances(distances)
+    assert largest == 20.0
+    assert levels[-1] == volumes.UNKNOWN
+    back = largest * (levels[:-1] / 254.0) ** 2
+    np.testing.assert_allclose(back, distances[:-1], rtol=0.12, atol=1e-9)
+    nothing, none = volumes.encode_distances(np.array([0.0, np.nan]))
+    assert (list(nothing), none) == ([0, volumes.UNKNOWN], 0.0)
+
+
 # A pair ----------------------------------------------------------------------------------------
 
 
@@ -214,6 +226,39 @@ def test_a_fold_stays_one_where_the_grid_is_coarser(monkeypatch):
     assert np.prod(looked.grid.shape) <= 4000
     assert (unpacked(found["jacobian"], looked.grid.shape) == 0).any()
     assert found["folds"] == folds
+
+
+def inverse_error(found) -> np.ndarray:
+    """In mm, on the grid of the field that is kept; NaN where not known."""
+    kept = found["inverse"]
+    levels = unpacked(kept["levels"], found["fieldShape"]).astype(float)
+    levels[levels == volumes.UNKNOWN] = np.nan
+    return kept["largest"] * (levels / 254) ** 2
+
+
+def test_the_inverse_error_is_that_of_both_directions_or_of_the_field_s_own_inverse():
+    grid = oblique((20, 22, 24), (1.0, 1.1, 1.2))
+    middle = grid.index_to_physical((np.array(grid.shape) - 1) / 2)
+    grid = Grid(grid.shape, grid.spacing, tuple(np.array(grid.origin) - middle), grid.direction)
+    looked = Looked(*two_cases(grid), NAMES)
+
+    def shift(vector) -> DisplacementField:
+        return DisplacementField(np.broadcast_to(vector, (*grid.shape, 3)), grid)
+
+    way = np.array([2.0, 0.5, 1.0])
+    there = shift(way)
+    found = looked.of_method(there, WayBack(shift([-2.0, -0.5, 2.0]), "the other direction"))
+    assert found["inverse"]["by"] == "the other direction"
+    error = inverse_error(found)
+    half = grids.halved(looked.grid)
+    index = grid.physical_to_index(half.index_to_physical(half.indices()) + way)
+    known = ((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=-1)
+    assert 0.5 < known.mean() < 1
+    np.testing.assert_array_equal(np.isfinite(error), known)
+    np.testing.assert_allclose(error[known], 3.0, atol=1e-4)
+    own = looked.of_method(there)
+    assert own["inverse"]["by"] == "the same field's numerical inverse"
+    assert inverse_error(own).max() < 1e-3
 
 
 # The pages -------------------------------------------------------------------------------------
@@ -401,8 +446,10 @@ def test_every_picture_and_overlay_is_drawn_and_the_address_keeps_the_view(page,
         seen[kind] = drawing(page, "axial")
     assert len(set(seen.values())) >= 8  # flicker is one of the two that it shows
     page.press("3")
-    for key, wanted in (("d", "field=colour"), ("d", "field=arrows"), ("d", "field=grid"),
-                        ("j", "jacobian=1"), ("l", "labels"), ("v", "six=1")):  # fmt: skip
+    for key, wanted in (
+        ("d", "field=colour"), ("d", "field=arrows"), ("d", "field=grid"), ("j", "jacobian=1"),
+        ("i", "inverse=1"), ("l", "labels"), ("v", "six=1"),
+    ):  # fmt: skip
         here = "document.querySelector('canvas').toDataURL()"
         page.run(f"window.before = {here}")
         page.press(key)
@@ -421,6 +468,39 @@ def test_the_key_for_folds_goes_to_the_fold_and_two_methods_stand_side_by_side(p
     page.wait("document.querySelector('.readout').innerText.includes('a fold')")
     page.press("e")
     page.wait("document.querySelector('.note').innerText.includes('0.50 mm off')")
+
+
+def test_heaps_of_folds_are_told_the_largest_first(page, pages):
+    page.go(f"{pages.as_uri()}{PAIR}", READY)
+    found = page.run(
+        """(() => { const size = [5, 4, 3], jacobian = new Uint8Array(60).fill(100);
+        for (const [x, y, z] of [[4, 0, 0], [0, 1, 1], [1, 2, 1], [2, 3, 2], [4, 3, 0]])
+            jacobian[x + 5 * (y + 4 * z)] = 0;
+        return warpline.volumes.heaps({ jacobian, size }); })()"""
+    )
+    assert [heap["count"] for heap in found] == [3, 1, 1]  # the first three touch by corners
+    assert found[0]["middle"] == [1, 2, 1]
+
+
+def test_the_inverse_error_is_told_and_drawn(page, pages):
+    """Both directions were registered: 0.5 mm of each shift is not undone by the other."""
+    page.go(f"{pages.as_uri()}{PAIR}&show=fixed&points=0&at=14,13,12", READY)
+    told = "document.querySelector('.readout').innerText"
+    assert "inverse error 0 mm" in page.run(told)
+    plain = pixels(page, "axial")
+    page.press("i")
+    page.wait("document.querySelector('.bars').innerText.includes('inverse error (mm)')")
+    said = page.run("document.querySelector('.bars').innerText")
+    assert "by this method's field of the other direction" in said
+    inner = pixels(page, "axial")[100:-100, 100:-100]
+    assert (inner != plain[100:-100, 100:-100]).any(axis=-1).mean() > 0.9
+    # At the fold, the way back leads elsewhere.
+    page.press("f")
+    page.wait(f"{told}.includes('a fold')")
+    assert "inverse error 0 mm" not in page.run(told)
+    page.press(",")  # the method before: nothing moves, nothing is to be undone
+    page.wait(f"{told}.includes('displaced 0.00 mm')")
+    assert "inverse error 0 mm" in page.run(told)
 
 
 def test_the_three_dimensional_view_draws_something(page, pages, tmp_path):
@@ -449,10 +529,64 @@ def test_a_broken_volume_is_told(page, pages, tmp_path):
     path.write_text(text[:start] + text[start + 40 :], encoding="utf-8")
     page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
     assert "The warped volume is broken" in words(page)
+    assert "snakemake --cores 2 --forcerun explorer explorer" in words(page)
+    text = text.replace('"levels":"', '"levels":"AAAA')
+    path.write_text(text, encoding="utf-8")
+    page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
+    assert "The map of the inverse error is broken" in words(page)
     path.unlink()
     page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
     assert "boxes/boxes-val-0-1.js cannot be read" in words(page)
+    start = broken / "start.js"
+    content = start.read_text(encoding="utf-8")
+    own = content.replace('"papers":', '"again":"warpline view out","papers":', 1)
+    assert own != content
+    start.write_text(own, encoding="utf-8")
+    page.go(f"{(broken / 'index.html').as_uri()}{PAIR}", "document.querySelector('[role=alert]')")
+    assert "Make it again: warpline view out" in words(page)
     page.errors[:] = [e for e in page.errors if "ERR_FILE_NOT_FOUND" not in e]
+
+
+def test_the_five_tasks_of_the_tour(page, pages, tmp_path):
+    frame = pd.read_pickle(pages.parents[2] / "records.pickle")
+    dice = frame[(frame["metric"] == "dice") & (frame["method"] == "shift")]
+    means = dice.groupby(["fixed", "moving"])["value"].mean()
+    page.go(pages.as_uri(), "document.querySelector('.cards a')")
+    reader = tour.Reader(page)
+    # 1: the worst pair of a method.
+    worst = tour.worst_pair(reader, "Table 1: a box", "Shifted", "Dice")
+    assert worst == " ← ".join(means.idxmin())
+    # 2: where it folds.
+    tour.open_worst(reader)
+    assert page.run("document.querySelector('h1').innerText").startswith(worst)
+    own = frame[(frame["metric"] == "folding_fraction") & (frame["method"] == "shift")]
+    folding = own.set_index(["fixed", "moving"])["value"]
+    assert folding[means.idxmin()] == 0
+    assert "Shifted folds nowhere in what is shown of this pair." in tour.fold(reader)
+    other = " ← ".join(folding.idxmax())
+    reader.choose("Pair", other, f"document.querySelector('h1').innerText.startsWith('{other}')")
+    assert "a fold" in tour.fold(reader)
+    # 3: two methods there, with one crosshair.
+    tour.compare(reader, "Unregistered")
+    images = "[...document.querySelectorAll('.panes canvas')].map((c) => c.toDataURL())"
+    before = page.run(images)
+    box = page.run("document.querySelector('.panes canvas').getBoundingClientRect().toJSON()")
+    address = page.run("location.href")
+    reader.point(box["left"] + 0.6 * box["width"], box["top"] + 0.4 * box["height"])
+    page.wait(f"location.href !== {json.dumps(address)}")
+    after = page.run(images)
+    assert len(after) == 6
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    # 4: a link, which opens the same view.
+    address = tour.send(reader)
+    page.go(address, f"{READY} && document.querySelectorAll('.panes canvas').length === 6")
+    assert page.run(images) == after
+    # 5: the numbers.
+    reader.click("Table 1: a box", within="#crumbs", until="document.querySelector('td a.value')")
+    rows = tour.take_numbers(reader, tmp_path).read_text(encoding="utf-8").splitlines()
+    named = dict(zip(rows[0].split(","), rows[2].split(","), strict=True))
+    assert named["method"] == "Shifted"
+    assert float(named["Dice"]) == pytest.approx(means.mean())
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from warpline.fields.consistency import inverse_consistency
+from warpline.fields.consistency import distance_after_return, inverse_consistency
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
 
@@ -45,3 +45,29 @@ def test_inverse_affine_maps_between_two_grids_are_consistent():
 
 def test_a_field_that_leaves_the_other_s_grid_everywhere_has_none():
     assert np.isnan(inverse_consistency(shift([0, 0, 0], GRID), shift([500.0, 0, 0], GRID)))
+
+
+def test_each_point_s_way_there_and_back():
+    forward, backward = shift([1.03, 0.57, -2.11], GRID), shift([-1.03, -0.57, -1.89], OTHER)
+    points = GRID.index_to_physical(GRID.indices()).reshape(-1, 3)
+    index = OTHER.physical_to_index(points + np.array([1.03, 0.57, -2.11]))
+    known = ((index >= 0) & (index <= np.array(OTHER.shape) - 1)).all(axis=1)
+    found = distance_after_return(forward, points, backward)
+    assert 0.1 < known.mean() < 0.9
+    np.testing.assert_array_equal(np.isfinite(found), known)
+    np.testing.assert_allclose(found[known], 4.0, atol=1e-5)
+
+
+def test_a_field_undoes_itself_but_where_it_folds():
+    grid = Grid((6, 7, 20), (2.0, 1.0, 1.0), (5.0, -7.0, 9.0), TURNED)
+    along = np.array(TURNED).reshape(3, 3)[:, 0]  # of the columns: 1 mm a voxel
+    way = np.zeros((*grid.shape, 3), np.float32)
+    way[:, :, 11] = -3 * along  # voxel 11 goes to where voxel 8 stays, and 12 stays: a fold
+    points = grid.index_to_physical(grid.indices())
+    found = distance_after_return(DisplacementField(way, grid), points.reshape(-1, 3))
+    found = found.reshape(grid.shape)
+    np.testing.assert_allclose(found[:, :, 11], 3.0, atol=2e-3)
+    assert np.delete(found, (10, 11), axis=2).max() < 2e-3
+    assert found[:, :, 10].max() < 2  # the fold's upper edge: of its image no way back is sure
+    bent = DisplacementField(0.2 * way, grid)  # 11 goes to 10.4: no fold
+    assert distance_after_return(bent, points.reshape(-1, 3)).max() < 2e-3

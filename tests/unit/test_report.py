@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from warpline.errors import WarplineError
 from warpline.report.page import PaperPart, Picture, TablePart, render
 from warpline.report.papers import paper_entry
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import browser
 
 TEMPLATES = Path(__file__).parents[2] / "workflow" / "report"
 VOID = {"meta", "link", "img", "br", "input"}
@@ -124,6 +128,36 @@ def test_claims_stand_first_with_their_verdict_and_only_what_is_folded_is_folded
     )
     assert text.count("<summary>Road</summary>") == 1
     assert "<summary>Table 1</summary>" not in text
+
+
+def test_on_paper_tables_fit_with_all_that_is_shown_and_what_is_folded_is_there(papers, tmp_path):
+    program = browser.found()
+    if program is None:
+        pytest.skip("no Chromium on this machine: the page is not printed")
+    cell = '<td>0.812<span class="sub interval">[0.787, 0.834]</span></td>'
+    head = "<th>Hausdorff (voxel)</th>"
+    row = f"<tr><th>A method of some words</th>{11 * cell}</tr>"
+    (tmp_path / "table1.html").write_text(
+        '<figure class="table"><div class="scroll"><table>'
+        f"<thead><tr><th>Method</th>{11 * head}</tr></thead>{row}</table></div></figure>"
+    )
+    render("Report", papers, tmp_path / "report.html", TEMPLATES, RUN)
+    with browser.browser(program, tmp_path / "chromium") as page:
+        page.size(703, 1000)  # what A4 leaves between its margins
+        page.go((tmp_path / "report.html").as_uri(), "document.readyState === 'complete'")
+        wide = (
+            "Math.max(...[...document.querySelectorAll('.table table')].map((t) => t.scrollWidth))"
+        )
+        page.run("document.querySelector('#show-intervals').click()")
+        assert page.run(wide) > 703  # on the screen it scrolls
+        page.call("Emulation.setEmulatedMedia", media="print", features=[])
+        assert 500 < page.run(wide) <= 703
+        tall = (
+            "[...document.querySelectorAll('.table')].map((t) => t.getBoundingClientRect().height)"
+        )
+        assert min(page.run(tall)) > 30  # the folded one too
+        assert page.run("document.querySelector('.history').getBoundingClientRect().height") == 0
+        assert page.errors == []
 
 
 def test_text_is_escaped_and_tables_are_not(page):

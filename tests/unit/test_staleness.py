@@ -294,6 +294,7 @@ def test_what_is_looked_up_by_name_is_known():
         "acquire/formats/__init__.py",
         "cases/preparation.py",
         "cases/steps/__init__.py",
+        "cli/main.py",  # the commands
         "fields/exchange/__init__.py",  # of the command alone
         "networks/__init__.py",
         "networks/given.py",

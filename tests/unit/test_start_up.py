@@ -100,3 +100,44 @@ assert {row["metric"]: row["value"] for row in rows}["dice"] == 1
 print(json.dumps(list(sys.modules)))
 """
     assert loaded(code) <= IMAGES | RECORDS | {"scipy.ndimage"}
+
+
+def test_a_pair_is_registered_by_the_command_without_what_it_does_not_need(tmp_path):
+    code = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from warpline.cli.main import main
+from warpline.images.files import write_image
+from warpline.images.grid import Grid, Image
+
+folder = Path(sys.argv[1])
+array = np.random.default_rng(0).random((14, 14, 14), np.float32)
+for name in "ab":
+    write_image(folder / f"{name}.nii.gz", Image(array, Grid(array.shape)))
+arguments = ["register", *(str(folder / f"{n}.nii.gz") for n in "ab"), "-o", str(folder / "out")]
+main([*arguments, "--threads", "1"], standalone_mode=False)
+print(json.dumps(list(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    needed = {"torch", "SimpleITK", "numpy", "scipy.ndimage", "nibabel"}
+    assert HEAVY & modules <= needed
+    assert not {"torch._dynamo", "torch._inductor", "rich.console"} & modules
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_command_loads_none_of_the_others():
+    code = """
+import json, sys
+from warpline.cli.main import main
+main(["apply", "--help"], standalone_mode=False)
+print(json.dumps(list(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout.splitlines()[-1])
+    own = {name for name in modules if name.startswith("warpline.cli.")}
+    assert own == {f"warpline.cli.{name}" for name in ("main", "apply", "options")}
+    assert "jsonschema" not in modules

@@ -22,8 +22,9 @@ from warpline.acquire.formats.base import CaseFiles
 from warpline.acquire.scans import read_scan
 from warpline.cli.main import main
 from warpline.cli.options import heard
+from warpline.cli.view import pages_of
 from warpline.errors import WarplineError
-from warpline.images.files import read_image, write_image
+from warpline.images.files import read_image, read_volume, write_image
 from warpline.images.grid import Grid, Image
 from warpline.plan.sheets import read_case_sheet
 
@@ -492,12 +493,72 @@ def test_one_of_several_volumes_is_taken(tmp_path, changes):
     expected = read_scan(one)
     np.testing.assert_allclose(read.array, expected.array * 0.5 + 3, rtol=1e-6)
     assert read.grid.close_to(expected.grid)
-    assert "of 3 volumes the one of number 1 is taken" in said[-1]
+    assert any("of 3 volumes the one of number 1 is taken" in line for line in said)
     np.testing.assert_array_equal(read_scan(one, 1).array, expected.array)  # it has but one
     done = run("register", several, one, "--volume", 3, "--method", "identity")
     assert (done.exit_code, "no volume 3 among 3" in done.output) == (2, True)
     words = ("--volume", 1, "--method", "identity", "-o", tmp_path / "out")
     assert run("register", several, one, *words).exit_code == 0
+
+
+def several_of(kind: str, folder: Path) -> Path:
+    """Three volumes in one file: `ARRAY`, and 1 and 2 more than it."""
+    stack = np.stack([ARRAY.T + k for k in range(3)]).astype(np.float32)  # (t, z, y, x)
+    path = folder / f"several.{kind.split(',')[0]}"
+    if kind in ("mha", "nrrd"):
+        image = sitk.GetImageFromArray(stack, isVector=False)
+        image.SetSpacing((1.0, 1.2, 1.5, 1.0))
+        sitk.WriteImage(image, str(path))
+        return path
+    first = kind == "nrrd, the list first"
+    sizes = [*ARRAY.shape]
+    head = [
+        "NRRD0004",
+        "type: float",
+        "dimension: 4",
+        "space: left-posterior-superior",
+        "sizes: " + " ".join(map(str, [3, *sizes] if first else [*sizes, 3])),
+        "space directions: "
+        + ("none (1,0,0) (0,1.2,0) (0,0,1.5)" if first else "(1,0,0) (0,1.2,0) (0,0,1.5) none"),
+        "kinds: " + ("list domain domain domain" if first else "domain domain domain list"),
+        "endian: little",
+        "encoding: raw",
+        "space origin: (0,0,0)",
+    ]
+    values = np.moveaxis(stack, 0, -1) if first else stack
+    content = np.ascontiguousarray(values).astype("<f4").tobytes()
+    path.write_bytes("\n".join(head).encode() + b"\n\n" + content)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["mha", "nrrd", "nrrd, the list first", "nrrd, the list last"])
+def test_one_of_several_volumes_of_metaimage_and_nrrd_is_taken(tmp_path, kind):
+    several = several_of(kind, tmp_path)
+    one = read_volume(several, 1)
+    np.testing.assert_array_equal(one.array, ARRAY.T.astype(np.float32) + 1)
+    np.testing.assert_allclose(one.grid.spacing, (1.0, 1.2, 1.5))
+    with pytest.raises(WarplineError, match="no volume 3 among 3"):
+        read_volume(several, 3)
+    words = ("register", several, several, "--method", "identity", "-o", tmp_path / "out")
+    done = run(*words)
+    assert done.exit_code == 2
+    assert "--volume" in done.output
+    done = run(*words, "--volume", 2)
+    assert done.exit_code == 0, done.output
+    assert "of 3 volumes the one of number 2 is taken" in done.output
+    warped = read_image(tmp_path / "out" / "warped.nii.gz").array
+    np.testing.assert_allclose(warped, ARRAY.T.astype(np.float32) + 2, atol=1e-3)
+    assert pages_of(tmp_path / "out").is_dir()
+
+
+def test_a_registration_of_dicom_folders_can_be_looked_at(tmp_path):
+    folder = series(tmp_path / "scan")
+    done = run("register", folder, folder, "--method", "identity", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    pages = pages_of(tmp_path / "out")
+    assert (pages / "registration" / "pair-0.js").is_file()
+    again = (pages / "start.js").read_text(encoding="utf-8")
+    assert f"warpline view {tmp_path / 'out'}" in again
 
 
 def test_inspect_tells_colours_and_slices_from_fields_and_volumes(tmp_path):

@@ -62,6 +62,60 @@ def as_image(given: Any, name: str = "image") -> Image:
     )
 
 
+def as_volume(given: Any, name: str) -> Image:
+    """As `as_image`, with one number a voxel.
+
+    Raises
+    ------
+    WarplineError
+        As `as_image`, and if it is no volume, or none of its voxels holds a number.
+    """
+    image = as_image(given, name)
+    if image.array.ndim != 3 or min(image.grid.shape) < 2:
+        what = f"the size {' × '.join(map(str, image.grid.shape[::-1]))}"
+        do = "Stack slices to a volume."
+        if image.array.ndim == 4:
+            what = f"{image.array.shape[-1]} values a voxel"
+            do = "Take one of them by --volume N, or make one of them (of colours their mean)."
+        seen = name if name.endswith("mask") else f"{name} image"
+        raise WarplineError(
+            f"The {seen} has {what}; a volume with one number a voxel is needed.",
+            where=place_of(given, name),
+            do=do,
+        )
+    finite = np.isfinite(image.array) if image.array.dtype.kind == "f" else None
+    if finite is not None and not finite.any():
+        raise WarplineError("No voxel holds a number.", where=place_of(given, name))
+    return image
+
+
+def read_mask(given: Any, grid: Grid, name: str) -> Image:
+    """Where to look in the `name` image, 1 and else 0, on that image's grid.
+
+    Raises
+    ------
+    WarplineError
+        As `as_volume`, and if it lies elsewhere or is empty.
+    """
+    from warpline.fields.exchange.common import same_place
+
+    within = as_volume(given, f"{name} mask")
+    if not same_place(within.grid, grid):
+        raise WarplineError(
+            f"The mask of the {name} image does not lie where its image lies.",
+            where=place_of(given, f"{name} mask"),
+            do="Resample it onto the image's grid (nearest neighbour).",
+        )
+    inside = np.nan_to_num(within.array) != 0
+    if not inside.any():
+        raise WarplineError(
+            f"The mask of the {name} image is empty.",
+            where=place_of(given, f"{name} mask"),
+            do="Give one that holds what is to be brought together, or leave it out.",
+        )
+    return Image(inside.astype(np.uint8), grid)
+
+
 def place_of(given: Any, name: str) -> str:
     """Where an image comes from, for errors: its path, or `name` of one in memory."""
     return os.fspath(given) if isinstance(given, str | os.PathLike) else name

@@ -20,14 +20,15 @@ HEAD = (
 def page() -> str:
     """The page as Markdown."""
     parts = [HEAD]
-    for name in sorted(main.commands):
+    for name in main.list_commands(None):
+        command = main.get_command(None, name)
         context = click.Context(
-            main.commands[name],
+            command,
             info_name=f"warpline {name}",
             terminal_width=WIDTH,
             max_content_width=WIDTH,
         )
-        parts.append(f"## {name}\n\n```text\n{main.commands[name].get_help(context)}\n```\n")
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 
 

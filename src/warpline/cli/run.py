@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import click
 
 from warpline.cli import options
+from warpline.cli.run_log import check_unlocked
 from warpline.errors import WarplineError
 from warpline.plan.config import read_yaml
 from warpline.plan.loading import ConfigFiles
@@ -22,12 +24,23 @@ CONFIGURING = ("--config", "-C", "--configfile", "--configfiles", "--snakefile",
 KINDS = ("datasets", "methods", "studies")
 
 
+PROFILE = "--workflow-profile"
+# What says by itself how much is done at a time.
+MANY = ("--executor", "-e", "--jobs", "-j")
+
+cores_option = click.option(
+    "-c",
+    "--cores",
+    help="Cores to use at a time.  [default: all; those of a profile where one says]",
+)
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @options.directory_option
-@click.option("-c", "--cores", default="all", show_default=True, help="Cores to use at a time.")
+@cores_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[STUDY]... [OPTION]...")
 @options.in_words
-def run(directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
+def run(directory: Path, cores: str | None, arguments: tuple[str, ...]) -> None:
     """Make the tables and figures of a study or a paper, or all that the folder names.
 
     Whatever is there and up to date stays. All other options are Snakemake's:
@@ -41,11 +54,12 @@ def run(directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
       warpline run --workflow-profile slurm    by a profile of the project's, or a folder
     """
     places = Places.here(project_folder(), directory)
-    arguments = _with_profile(arguments, places)
+    arguments = with_profile(arguments, places)
     if not any(argument.split("=")[0] in CONFIGURING for argument in arguments):
         check_targets(places, [a for a in arguments[:1] if not a.startswith("-")])
     options.check_writable(directory)
-    words = [*snakemake(places, directory), "--cores", cores, *arguments]
+    check_unlocked(directory, arguments)
+    words = [*snakemake(places, directory), *cores_of(cores, arguments), *arguments]
     # In this process's place: Ctrl-C and other signals reach Snakemake alone, which tidies up.
     os.execv(words[0], words)
 
@@ -54,6 +68,24 @@ def snakemake(places: Places, directory: Path) -> list[str]:
     """The beginning of a command that runs the project's workflow in a folder."""
     workflow = ["--snakefile", str(places.root / "Snakefile"), "--directory", str(directory)]
     return [sys.executable, "-m", "snakemake", *workflow]
+
+
+def cores_of(cores: str | None, arguments: Sequence[str]) -> list[str]:
+    """Snakemake's option: as asked for, else all cores of this machine.
+
+    Unless a profile or an option says how much is done at a time: on a cluster the cores of the
+    machine from which jobs are submitted would be the most that any of them is given.
+    """
+    if cores is not None:
+        return ["--cores", cores]
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    said = any(word in MANY for word in words)
+    for name, value in pairwise(words):
+        if name in (PROFILE, "--profile"):
+            path = Path(value) / "config.yaml"
+            profile = read_yaml(path) if path.is_file() else {}
+            said |= bool({"executor", "cores", "jobs"} & set(profile))
+    return [] if said else ["--cores", "all"]
 
 
 def configuration(places: Places) -> ConfigFiles:
@@ -92,11 +124,14 @@ def _is_ones_own(places: Places) -> bool:
     return places.config_file.parent in places.owns or any(map(Path.is_dir, folders))
 
 
-def _with_profile(arguments: Sequence[str], places: Places) -> list[str]:
+def with_profile(arguments: Sequence[str], places: Places) -> list[str]:
     """The arguments, a profile of the project's by its path."""
     found = list(arguments)
-    for place, name in enumerate(found[1:], start=1):
+    for place, argument in enumerate(found):
+        option, sign, name = argument.rpartition("=")
+        if not sign and place and found[place - 1] == PROFILE:
+            option = PROFILE
         own = places.root / "profiles" / name
-        if found[place - 1] == "--workflow-profile" and not Path(name).exists() and own.is_dir():
-            found[place] = str(own)
+        if option == PROFILE and not Path(name).exists() and own.is_dir():
+            found[place] = f"{PROFILE}={own}" if sign else str(own)
     return found

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-LOGS = ".snakemake/log"
+from warpline.errors import WarplineError
+
+LOGS, LOCKS = ".snakemake/log", ".snakemake/locks"
+# With these Snakemake takes no lock, or removes it.
+WITHOUT_LOCK = {"--nolock", "--unlock", "-n", "--dry-run", "--dryrun", "--lint", "-l"}
 BEGUN = re.compile(r"(?:local)?(?:rule|checkpoint) (\S+):")
 FAILED = re.compile(r"Error in (?:rule|checkpoint) (\S+):")
 FINISHED = re.compile(r"Finished jobid: (\d+)")
@@ -96,6 +100,38 @@ def running_in(directory: Path) -> bool:
             if here.exists() and here.samefile(directory):
                 return True
     return False
+
+
+def check_unlocked(directory: Path, arguments: Sequence[str]) -> None:
+    """Refuse to run in a folder that another run holds, before Snakemake starts.
+
+    Parameters
+    ----------
+    arguments
+        Of Snakemake.
+
+    Raises
+    ------
+    WarplineError
+        If another run is at work there, or one was killed and left its lock.
+    """
+    if WITHOUT_LOCK.intersection(arguments) or not any((directory / LOCKS).glob("*.lock")):
+        return
+    where, there = directory.absolute(), "" if directory == Path() else f" -d '{directory}'"
+    if running_in(directory):
+        raise WarplineError(
+            "Another run is at work in this folder.",
+            where=where,
+            do=f"Wait for it: 'warpline status{there}' says how far it is. Or end it by Ctrl-C "
+            "where it was started; what it has finished stays. If the two surely make different "
+            "files, add --nolock.",
+        )
+    raise WarplineError(
+        "This folder is locked: a run was killed here, or is at work on another machine.",
+        where=where,
+        do=f"If none is at work, remove the lock by 'warpline run{there} --unlock' and run again; "
+        "what was finished stays.",
+    )
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:

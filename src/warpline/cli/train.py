@@ -8,17 +8,20 @@ from pathlib import Path
 import click
 
 from warpline.cli import options
-from warpline.cli.run import configuration, snakemake
+from warpline.cli.run import configuration, cores_of, cores_option, snakemake, with_profile
+from warpline.cli.run_log import check_unlocked
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("recipe")
 @click.option("--data", required=True, help="A dataset ('warpline datasets').")
 @options.directory_option
-@click.option("-c", "--cores", default="all", show_default=True, help="Cores to use at a time.")
+@cores_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
 @options.in_words
-def train(recipe: str, data: str, directory: Path, cores: str, arguments: tuple[str, ...]) -> None:
+def train(
+    recipe: str, data: str, directory: Path, cores: str | None, arguments: tuple[str, ...]
+) -> None:
     """Train the network of RECIPE on a dataset, with all that this needs before it.
 
     The weights lie in results/ under the dataset's and the recipe's name, with model.json beside
@@ -48,7 +51,10 @@ def train(recipe: str, data: str, directory: Path, cores: str, arguments: tuple[
             do="Name a recipe with 'training'; 'warpline methods' lists them.",
         )
     options.check_writable(directory)
+    check_unlocked(directory, arguments)
     weights = Layout(files.config["results"]).weights(data, recipe)
-    command = [*snakemake(places, directory), "--cores", cores, weights, *arguments]
+    arguments = with_profile(arguments, places)
+    words = [*cores_of(cores, arguments), weights, *arguments]
+    command = [*snakemake(places, directory), *words]
     # In this process's place, as 'warpline run'.
     os.execv(command[0], command)

@@ -15,7 +15,7 @@ from warpline.plan.pairs import Pair, pair_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from warpline.explorer.pair import Looked
+    from warpline.explorer.pair import Looked, WayBack
     from warpline.fields.physical import DisplacementField
 
 WEB = Path(__file__).parent / "web"
@@ -170,15 +170,15 @@ def _scores(
 
 
 def write_looked(
-    folder: Path, stem: str, looked: Looked, fields: Iterable[DisplacementField]
+    folder: Path, stem: str, looked: Looked, fields: Iterable[tuple[DisplacementField, WayBack]]
 ) -> None:
     """Write ``<stem>.js`` of a pair and ``<stem>-<number>.js`` of what each field makes of it."""
     from warpline.explorer.volumes import script
 
     write_text(folder / f"{stem}.js", script("pair", stem, looked.content()))
-    for number, field in enumerate(fields):
+    for number, both in enumerate(fields):
         own = f"{stem}-{number}"
-        write_text(folder / f"{own}.js", script("method", own, looked.of_method(field)))
+        write_text(folder / f"{own}.js", script("method", own, looked.of_method(*both)))
 
 
 def _write_pairs(
@@ -192,17 +192,30 @@ def _write_pairs(
     """Write the images of a place's chosen pairs: index of the pair → stem of its files."""
     from warpline.cases.case import read_case
     from warpline.explorer.pair import Looked
-    from warpline.fields.io import read_field
 
     kept = {}
     for pair in _chosen(records, place, list(source["fields"]), rule):
         fixed, moving = (read_case(source["folders"][case]) for case in pair)
         looked = Looked(fixed, moving, source["labels"], source["outside"])
-        name, number = pair_name(pair), pairs.index(pair)
-        fields = (read_field(Path(of[name]) / f"{name}.nii.gz") for of in source["fields"].values())
+        number = pairs.index(pair)
+        fields = (_there_and_back(of, pair) for of in source["fields"].values())
         kept[str(number)] = f"{place.replace('/', '-')}-{number}"
         write_looked(folder, kept[str(number)], looked, fields)
     return kept
+
+
+def _there_and_back(folders: Mapping[str, str], pair: Pair) -> tuple[DisplacementField, WayBack]:
+    """A method's field of a pair, and that of the other direction where it was registered too."""
+    from warpline.explorer.pair import OWN_INVERSE, WayBack
+    from warpline.fields.io import read_field
+
+    def read(pair: Pair) -> DisplacementField:
+        name = pair_name(pair)
+        return read_field(Path(folders[name]) / f"{name}.nii.gz")
+
+    if pair_name(pair[::-1]) in folders:
+        return read(pair), WayBack(read(pair[::-1]), "this method's field of the other direction")
+    return read(pair), OWN_INVERSE
 
 
 def _chosen(records: pd.DataFrame, place: str, methods: Sequence[str], rule: str) -> list[Pair]:

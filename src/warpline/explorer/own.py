@@ -24,12 +24,12 @@ def write_registration(folder: str | os.PathLike) -> Path:
     WarplineError
         If the images that were registered are no longer where they were.
     """
+    from warpline.acquire.scans import as_volume, read_scan
     from warpline.cases.case import Case
-    from warpline.explorer.pair import Looked
+    from warpline.explorer.pair import OWN_INVERSE, Looked, WayBack
     from warpline.explorer.volumes import script
     from warpline.fields.io import read_field
     from warpline.fields.physical import DisplacementField
-    from warpline.images.files import read_image
 
     folder = Path(folder)
     told = json.loads((folder / "registration.json").read_text(encoding="utf-8"))
@@ -41,18 +41,23 @@ def write_registration(folder: str | os.PathLike) -> Path:
                 where=path,
                 do="Run this where you registered, or register again.",
             )
-    cases = [Case(path.name, read_image(path)) for path in paths.values()]
+    images = [as_volume(read_scan(p, told.get("volume")), k) for k, p in paths.items()]
+    cases = [Case(path.name, image) for path, image in zip(paths.values(), images, strict=True)]
     looked = Looked(*cases, {})
     field = read_field(folder / "field.nii.gz")
     fields = [DisplacementField.identity(field.grid), field]
+    back = WayBack(read_field(folder / "inverse.nii.gz"), "inverse.nii.gz")
     pages = folder / "explorer"
     with atomic_folder(pages / NAME) as temporary:
-        write_looked(temporary, "pair-0", looked, fields)
+        ways = zip(fields, (OWN_INVERSE, back), strict=True)
+        write_looked(temporary, "pair-0", looked, ways)
         content = _content(cases, fields)
         write_text(temporary / "paper.js", script("paper", NAME, content))
     first = f"#/pair/{NAME}/{PLACE}/0"
     run = {"title": "warpline register", "data": "own images", **here(str(told["device"]))}
-    write_page(pages / "index.html", {"papers": [NAME], "first": first, "run": run})
+    again = f"remove the folder {pages}, then: warpline view {folder}"
+    about = {"papers": [NAME], "first": first, "run": run, "again": again}
+    write_page(pages / "index.html", about)
     return pages
 
 

@@ -12,11 +12,24 @@ import numpy as np
 from warpline.cases.case import Case
 from warpline.evaluation.pairs import MASK_LABEL
 from warpline.explorer import grids, volumes
+from warpline.fields.consistency import distance_after_return
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid, Image
 from warpline.images.resample import resample_to
 
 SMALLEST = 0.01  # of a voxel: the least step by which displacements are kept
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """From moving to fixed points; ``by`` says in words what leads back."""
+
+    field: DisplacementField | None
+    """None: the forward field's own numerical inverse."""
+    by: str
+
+
+OWN_INVERSE = WayBack(None, "the same field's numerical inverse")
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,8 @@ class Looked:
             found["movingLabels"] = self._labels(unmoved.warp_labels(there, self.outside))
         return found
 
-    def of_method(self, field: DisplacementField) -> dict[str, Any]:
-        """What a method's field makes of the pair.
+    def of_method(self, field: DisplacementField, back: WayBack = OWN_INVERSE) -> dict[str, Any]:
+        """What a method's field makes of the pair, and how well the way back undoes it.
 
         Vectors are in mm along the grid's own axes, (x, y, z); places are its indices, (x, y, z).
         """
@@ -106,6 +119,7 @@ class Looked:
             "fieldShape": half.shape,
             "fieldStep": step,
             "folds": int((determinant <= 0).sum()),
+            "inverse": self._inverse(field, half, back),
         }
         if self.label_maps is not None:
             found["warpedLabels"] = self._labels(here.warp_labels(self.label_maps[1], self.outside))
@@ -131,6 +145,13 @@ class Looked:
             inside = ((index >= 0) & (index < self.grid.shape)).all(axis=1)
             there[tuple(index[inside].T)] = 0.0
         return there
+
+    def _inverse(self, field: DisplacementField, half: Grid, back: WayBack) -> dict[str, Any]:
+        """How far the points of a grid are from themselves after the way there and back (mm)."""
+        points = half.index_to_physical(half.indices()).reshape(-1, 3)
+        distances = distance_after_return(field, points, back.field)
+        levels, largest = volumes.encode_distances(distances)
+        return {"levels": volumes.pack(levels), "largest": round(largest, 6), "by": back.by}
 
     def _landmarks(self, field: DisplacementField) -> list[list[Any]]:
         """Of each landmark of both: id, place, displacement, and the rest of the way (mm)."""

@@ -15,6 +15,7 @@ LEVELS = 256
 # two a level is 4 HU, so that a narrow window still shows a smooth picture.
 CT_KNOTS = ((0, -1100.0), (50, -250.0), (188, 300.0), (255, 2400.0))
 CT_BELOW = -300.0  # only CT in HU has such values
+UNKNOWN = 255  # the level of a distance that is not known
 JACOBIAN_STEP = 0.01  # of a level; the lowest is a fold
 
 
@@ -52,6 +53,18 @@ def encode_jacobian(determinant: np.ndarray) -> np.ndarray:
     """Level 0 for a fold (0 or less), else hundredths from 1 to 255, uint8."""
     levels = np.clip(np.rint(determinant / JACOBIAN_STEP), 1, LEVELS - 1)
     return np.where(determinant <= 0, 0, levels).astype(np.uint8)
+
+
+def encode_distances(distances: np.ndarray) -> tuple[np.ndarray, float]:
+    """Levels 0 to 254, uint8, and the largest distance; 255 for NaN.
+
+    Level n stands for ``largest · (n / 254)²``: a few long distances leave the short ones apart.
+    """
+    known = np.isfinite(distances)
+    largest = float(distances[known].max()) if known.any() else 0.0
+    parts = np.where(known, distances, 0.0) / (largest or 1.0)
+    levels = np.rint((UNKNOWN - 1) * np.sqrt(parts)).astype(np.uint8)
+    return np.where(known, levels, np.uint8(UNKNOWN)), largest
 
 
 def encode_vectors(vectors: np.ndarray, finest: float) -> tuple[np.ndarray, float]:

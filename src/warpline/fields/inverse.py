@@ -15,6 +15,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
 
 STEPS = 200
+SHORTEST = 1e-6  # of the steps, as a part of a whole one
 
 
 class InverseField(NamedTuple):
@@ -55,7 +56,7 @@ def invert_points(
     points
         (n, 3) in mm, LPS, of the moving image.
     tolerance
-        In mm.
+        In mm; a point within it is left where it is.
 
     Returns
     -------
@@ -71,12 +72,14 @@ def invert_points(
     error = field.transform_points(here, order=1) - goal
     best, step = np.linalg.norm(error, axis=1), np.ones(len(goal))
     for _ in range(STEPS):
-        if not (best > tolerance).any() or step.max() < 1e-6:
+        left = np.flatnonzero((best > tolerance) & (step >= SHORTEST))
+        if not len(left):
             break
-        trial = here - step[:, None] * (error @ back.T)
-        new = field.transform_points(trial, order=1) - goal
+        trial = here[left] - step[left, None] * (error[left] @ back.T)
+        new = field.transform_points(trial, order=1) - goal[left]
         length = np.linalg.norm(new, axis=1)
-        better = length < best
-        here[better], error[better], best[better] = trial[better], new[better], length[better]
-        step = np.where(better, np.minimum(1.0, 1.5 * step), 0.5 * step)
+        better = length < best[left]
+        nearer = left[better]
+        here[nearer], error[nearer], best[nearer] = trial[better], new[better], length[better]
+        step[left] = np.where(better, np.minimum(1.0, 1.5 * step[left]), 0.5 * step[left])
     return here, best

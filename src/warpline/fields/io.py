@@ -49,11 +49,11 @@ def read_field(path: str | os.PathLike) -> DisplacementField:
     return DisplacementField(image.array, image.grid)
 
 
-def write_field(path: str | os.PathLike, field: DisplacementField) -> None:
+def write_field(path: str | os.PathLike, field: DisplacementField, *, quick: bool = False) -> None:
     """Write a field atomically as an ITK displacement field; the suffix chooses the format.
 
     ITK-SNAP, 3D Slicer, ANTs and SimpleITK open it. In NIfTI too the vectors are LPS: that is
-    what ITK writes and reads under the intent ``NIFTI_INTENT_VECTOR``.
+    what ITK writes and reads under the intent ``NIFTI_INTENT_VECTOR``. `quick`: see `write_image`.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def write_field(path: str | os.PathLike, field: DisplacementField) -> None:
             where=path,
             do="Look at what made it: a training that diverged, or an image that is not finite.",
         )
-    write_image(path, Image(field.vectors, field.grid))
+    write_image(path, Image(field.vectors, field.grid), quick=quick)
 
 
 def to_sitk_transform(field: DisplacementField) -> sitk.DisplacementFieldTransform:

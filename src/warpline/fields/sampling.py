@@ -54,10 +54,10 @@ def _at(volume: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
     interpolation = {"linear": "bilinear", "nearest": "nearest"}[mode]
     pieces = _pieces(volume, grid)
     if pieces > 1:
-        # On a CPU grid_sample works in parallel over the batch alone: lend it slabs of one volume.
-        slabs = grid.reshape(pieces, grid.shape[1] // pieces, *grid.shape[2:])
+        # On a CPU grid_sample works in parallel over the batch alone: lend it parts of one volume.
         shared = volume.expand(pieces, *volume.shape[1:])
-        sampled = F.grid_sample(shared, slabs, interpolation, "border", align_corners=True)
+        parts = _in_parts(grid, pieces)
+        sampled = F.grid_sample(shared, parts, interpolation, "border", align_corners=True)
         return sampled.transpose(0, 1).reshape(1, volume.shape[1], *grid.shape[1:4])
     return F.grid_sample(volume, grid, interpolation, "border", align_corners=True)
 
@@ -75,11 +75,16 @@ def _normalised(coordinates: torch.Tensor, volume: torch.Tensor) -> torch.Tensor
 
 
 def _pieces(volume: torch.Tensor, grid: torch.Tensor) -> int:
-    """Into how many slabs a single volume's grid is cut, so that every CPU thread has one."""
+    """Into how many parts a single volume's grid is cut, so that every CPU thread has one."""
     if volume.device.type != "cpu" or volume.shape[0] != 1 or volume.requires_grad:
         return 1
-    threads = torch.get_num_threads()
-    return next((n for n in range(threads, 1, -1) if grid.shape[1] % n == 0), 1)
+    threads, places = torch.get_num_threads(), grid[0, ..., 0].numel()
+    return next((n for n in range(threads, 1, -1) if places and places % n == 0), 1)
+
+
+def _in_parts(grid: torch.Tensor, pieces: int) -> torch.Tensor:
+    """Places (1, Z, Y, X, 3) one after the other as so many grids, (pieces, 1, 1, n, 3)."""
+    return grid.reshape(pieces, 1, 1, -1, 3)
 
 
 def warp(volume: torch.Tensor, displacement: torch.Tensor, mode: str = "linear") -> torch.Tensor:
@@ -127,9 +132,9 @@ class _Warp(torch.autograd.Function):
         volume, displacement = ctx.saved_tensors
         grid = _displaced(displacement, volume)
         pieces = _pieces(volume, grid)
-        if pieces > 1:  # as in `_at`: the volume has no gradient, and slabs go in parallel
-            grid = grid.reshape(pieces, grid.shape[1] // pieces, *grid.shape[2:])
-            gradient = gradient.unflatten(2, (pieces, -1))[0].transpose(0, 1)
+        if pieces > 1:  # as in `_at`: the volume has no gradient, and parts go in parallel
+            grid = _in_parts(grid, pieces)
+            gradient = gradient[0].reshape(-1, pieces, 1, 1, grid.shape[3]).transpose(0, 1)
         if _must_repeat(volume):
             by_volume, by_grid = repeatable.backward(gradient, volume, grid, ctx.needs_input_grad)
         else:

@@ -8,12 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.image import imread, imsave
+from PIL import Image as Picture
+from PIL import ImageDraw
 
 from warpline.fields.physical import DisplacementField
-from warpline.figures import style
 from warpline.files import atomic_path
 from warpline.images.grid import Image
 from warpline.images.views import View
@@ -24,7 +22,23 @@ SQUARES = 7  # of a checkerboard, along the longer side
 KINDS = ("fixed", "before", "after", "board before", "board after", "grid", "jacobian")
 LINES = 18  # of the deformed grid, along the longer side
 SIZE = 420  # pixels of the longer side of a drawn picture
+FINER = 3  # times that it is drawn larger and made smaller again: no line has steps
+LINE, DIMMED = "#ffd166", 0.45
 FOLD = (0.0, 0.0, 0.0)
+# Red to blue over white (C. Brewer's RdBu), from HALVED to DOUBLED.
+COLOURS = (
+    "#67001f",
+    "#b2182b",
+    "#d6604d",
+    "#f4a582",
+    "#fddbc7",
+    "#f7f7f7",
+    "#d1e5f0",
+    "#92c5de",
+    "#4393c3",
+    "#2166ac",
+    "#053061",
+)
 HALVED, DOUBLED = -1.0, 1.0  # log₂ of the determinant at the ends of the colours
 
 
@@ -102,6 +116,9 @@ def draw_row(
 
     Parameters as of `panels`.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
     shown = {"fixed": "fixed", "before": "moving, before", "after": "moving, after"}
     shown["jacobian"] = "Jacobian determinant"
     figure = Figure(figsize=(2.4 * len(shown), 2.4 * len(PLANES)), layout="constrained")
@@ -149,17 +166,24 @@ def _board(view: View) -> np.ndarray:
 
 def _png(picture: np.ndarray) -> bytes:
     """Grey (rows, columns) or coloured (rows, columns, 3) values from 0 to 1."""
-    if picture.ndim == 2:
-        picture = np.repeat(picture[..., None], 3, axis=-1)
+    return _written(Picture.fromarray(_bytes(picture)))
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(np.ascontiguousarray(picture) * 255).astype(np.uint8)
+
+
+def _written(picture: Picture.Image) -> bytes:
     stream = io.BytesIO()
-    pixels = np.ascontiguousarray(np.rint(picture * 255).astype(np.uint8))
-    imsave(stream, pixels, format="png", metadata={"Software": None})
+    picture.save(stream, format="png")
     return stream.getvalue()
 
 
 def _coloured(determinant: np.ndarray) -> np.ndarray:
     shade = (np.log2(np.maximum(determinant, 1e-6)) - HALVED) / (DOUBLED - HALVED)
-    colours = colormaps["RdBu"](np.clip(shade, 0, 1))[..., :3]
+    known = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in COLOURS]) / 255
+    places = np.linspace(0, 1, len(COLOURS))
+    colours = np.stack([np.interp(shade, places, part) for part in known.T], axis=-1)
     colours[determinant <= 0] = FOLD
     return colours
 
@@ -167,21 +191,17 @@ def _coloured(determinant: np.ndarray) -> np.ndarray:
 def _deformed_grid(view: View, background: np.ndarray, field: DisplacementField) -> bytes:
     """Lines of the fixed image where the field takes them, without what all of them share."""
     left, right, bottom, top = view.extent
-    width, height = right - left, bottom - top
-    scale = SIZE / max(width, height)
-    with style.style():
-        figure = style.new_figure(width * scale / 100, height * scale / 100, layout=None)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.imshow(background * 0.45, cmap="gray", vmin=0, vmax=1, extent=view.extent)
-        for line in _lines(view, field):
-            axes.plot(line[:, 0], line[:, 1], color="#ffd166", linewidth=0.7)
-        axes.set_xlim(left, right)
-        axes.set_ylim(bottom, top)
-        axes.set_aspect("auto")
-        axes.axis("off")
-        stream = io.BytesIO()
-        figure.savefig(stream, dpi=100, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    scale = SIZE / max(right - left, bottom - top)
+    size = [max(1, round(length * scale)) for length in (right - left, bottom - top)]
+    large = [FINER * n for n in size]
+    below = Picture.fromarray(_bytes(background * DIMMED)).convert("RGB")
+    picture = below.resize(large, Picture.Resampling.BILINEAR)
+    pen = ImageDraw.Draw(picture)
+    pixels = np.array(large) / (right - left, bottom - top)
+    for line in _lines(view, field):
+        places = (line - (left, top)) * pixels
+        pen.line([*map(tuple, places.tolist())], fill=LINE, width=FINER, joint="curve")
+    return _written(picture.resize(size, Picture.Resampling.BOX))
 
 
 def _lines(view: View, field: DisplacementField) -> Iterator[np.ndarray]:

@@ -146,6 +146,11 @@ def _header(path: Path) -> tuple[Any, bool]:
     return header[0], second
 
 
+def whole_size(stored: Stored) -> int:
+    """How many bytes the file of one that is not packed has."""
+    return stored.offset + math.prod(stored.shape) * stored.dtype.itemsize
+
+
 def read_plain(stored: Stored) -> np.ndarray:
     """The array (z, y, x) of a plain volume, in one pass that also checks it to its last byte.
 

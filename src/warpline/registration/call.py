@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warpline.acquire.scans import as_image, place_of
+from warpline.acquire.scans import as_image, as_volume, read_mask
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
-from warpline.fields.exchange.common import same_place
 from warpline.fields.physical import DisplacementField
-from warpline.images.grid import Image
 from warpline.registration import registrar
 from warpline.registration.result import Registration
 
@@ -181,42 +179,10 @@ def _found(
 
 def _case(name: str, image: Any, mask: Any | None) -> Case:
     """One of the two images, and where to look in it."""
-    read = _volume(as_image(image, name), image, name)
+    read = as_volume(image, name)
     if mask is None:
         return Case(name, read)
-    within = _volume(as_image(mask, f"the mask of the {name} image"), mask, f"{name} mask")
-    if not same_place(within.grid, read.grid):
-        raise WarplineError(
-            f"The mask of the {name} image does not lie where its image lies.",
-            where=place_of(mask, f"{name} mask"),
-            do="Resample it onto the image's grid (nearest neighbour).",
-        )
-    inside = np.nan_to_num(within.array) != 0
-    if not inside.any():
-        raise WarplineError(
-            f"The mask of the {name} image is empty.",
-            where=place_of(mask, f"{name} mask"),
-            do="Give one that holds what is to be brought together, or leave it out.",
-        )
-    return Case(name, read, mask=Image(inside.astype(np.uint8), read.grid))
-
-
-def _volume(image: Image, given: Any, name: str) -> Image:
-    if image.array.ndim != 3 or min(image.grid.shape) < 2:
-        what = (
-            f"{image.array.shape[-1]} values a voxel"
-            if image.array.ndim == 4
-            else f"the size {' × '.join(map(str, image.grid.shape[::-1]))}"
-        )
-        raise WarplineError(
-            f"The {name} image has {what}; a volume with one number a voxel is needed.",
-            where=place_of(given, name),
-            do="Make one number of several (of colours their mean); stack slices to a volume.",
-        )
-    finite = np.isfinite(image.array) if image.array.dtype.kind == "f" else None
-    if finite is not None and not finite.any():
-        raise WarplineError("No voxel holds a number.", where=place_of(given, name))
-    return image
+    return Case(name, read, mask=read_mask(mask, read.grid, name))
 
 
 def apply(

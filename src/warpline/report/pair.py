@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from warpline.evaluation.metrics import sdlogj
 from warpline.evaluation.metrics.intensity import correlation
-from warpline.evaluation.metrics.jacobian import interior
+from warpline.evaluation.metrics.jacobian import LARGEST, SMALLEST, interior
 from warpline.figures.pair import panels
 from warpline.files import write_text
 from warpline.images.grid import Image
@@ -24,6 +24,7 @@ from warpline.images.resample import resample_to
 from warpline.plan.places import project_folder
 from warpline.registration.result import Registration
 
+WHOLE = "the whole images"
 SURE = 0.5  # confidence from which on a result is called sure
 TEMPLATE, STYLESHEET = "pair.html.j2", "pair.css"
 CAPTIONS = {
@@ -54,6 +55,8 @@ class Pair:
     found: Registration
     fixed: Image
     moving: Image
+    fixed_mask: Image | None = None
+    moving_mask: Image | None = None
 
     @cached_property
     def before(self) -> Image:
@@ -64,6 +67,20 @@ class Pair:
     def after(self) -> Image:
         """The moving image on the fixed grid, as the field brings it there."""
         return self.found.forward.warp_image(self.moving)
+
+    @cached_property
+    def within(self) -> tuple[np.ndarray, str]:
+        """Where the pair is measured, (z, y, x) on the fixed grid, and what that is.
+
+        In the fixed image's mask; if it has none, in the moving one's, as the field brings it.
+        """
+        if self.fixed_mask is not None:
+            return self.fixed_mask.array != 0, "the mask of the fixed image"
+        if self.moving_mask is not None:
+            brought = self.found.forward.warp_labels(self.moving_mask, "background").array != 0
+            if brought.any():
+                return brought, "the mask of the moving image, as the field brings it"
+        return np.ones(self.fixed.grid.shape, bool), WHOLE
 
 
 def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None) -> dict[str, Any]:
@@ -77,27 +94,34 @@ def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None)
     Returns
     -------
     dict
-        ``correlation_before`` and ``correlation_after`` of the intensities, ``folds``,
-        ``displacement_mean_mm`` and ``displacement_largest_mm``, ``sdlogj``
-        and the determinant's 1st and 99th percentile; with landmarks ``tre_before_mm`` and
-        ``tre_after_mm``, their mean distances.
+        ``measured_within`` in words, and there ``correlation_before`` and ``correlation_after`` of
+        the intensities, ``displacement_mean_mm`` and ``displacement_largest_mm``, ``sdlogj`` and
+        the determinant's 1st and 99th percentile; ``folds`` of the whole field; with landmarks
+        ``tre_before_mm`` and ``tre_after_mm``, their mean distances.
     """
     found = pair.found
-    length = np.linalg.norm(found.forward.vectors, axis=-1)
-    inside = interior(found.determinant)
-    inside = inside if inside.size else found.determinant
+    vectors = found.forward.vectors
+    length = np.sqrt(np.einsum("zyxc,zyxc->zyx", vectors, vectors))
+    within, words = pair.within
+    whole = words == WHOLE
+    determinant = found.determinant
+    inner = interior(determinant)
+    if not whole:
+        length, inner = length[within], inner[interior(within[1:-1, 1:-1, 1:-1])]
+    inner = inner if inner.size else determinant
     told: dict[str, Any] = {
-        "correlation_before": _correlation(pair.fixed, pair.before),
-        "correlation_after": _correlation(pair.fixed, pair.after),
+        "measured_within": words,
+        "correlation_before": _correlation(pair.fixed, pair.before, within),
+        "correlation_after": _correlation(pair.fixed, pair.after, within),
         "displacement_mean_mm": float(length.mean()),
         "displacement_largest_mm": float(length.max()),
         "folds": found.folds,
         "folds_of_the_inverse": int((found.backward.jacobian_determinant() <= 0).sum()),
     }
-    if inside.size:
-        low, high = np.percentile(inside, (1, 99))
+    if inner.size:
+        low, high = np.percentile(inner, (1, 99))
         told |= {
-            "sdlogj": sdlogj(found.determinant),
+            "sdlogj": sdlogj(determinant) if whole else _sdlogj_of(inner),
             "jacobian_1_percent": float(low),
             "jacobian_99_percent": float(high),
         }
@@ -110,8 +134,13 @@ def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None)
     return told
 
 
-def _correlation(fixed: Image, other: Image) -> float | None:
-    known = np.isfinite(fixed.array) & np.isfinite(other.array)
+def _sdlogj_of(values: np.ndarray) -> float:
+    """As `sdlogj`, of some voxels' determinants."""
+    return float(np.log(np.clip(values, SMALLEST, LARGEST)).std(dtype=np.float64))
+
+
+def _correlation(fixed: Image, other: Image, within: np.ndarray) -> float | None:
+    known = within & np.isfinite(fixed.array) & np.isfinite(other.array)
     if known.sum() < 2:
         return None
     value = float(correlation(fixed.array[known], other.array[known]))
@@ -128,6 +157,7 @@ class Page:
     folder: str
     verdict: Mapping[str, str]
     numbers: Sequence[Mapping[str, str]]
+    within: str
     planes: Mapping[str, Mapping[str, Mapping[str, Any]]]
     captions: Mapping[str, str]
     flips: Sequence[str]
@@ -166,6 +196,7 @@ def write_page(
         folder=Path(path).parent.name,
         verdict=_verdict(told),
         numbers=list(_numbers(told)),
+        within="" if told["measured_within"] == WHOLE else str(told["measured_within"]),
         planes=planes,
         captions=CAPTIONS,
         flips=FLIPS,

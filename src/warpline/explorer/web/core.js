@@ -6,7 +6,9 @@ const warpline = (() => {
   const held = new Map();
   const views = {};
   const state = { start: null };
-  const AGAIN = "Make it again: snakemake --cores 2 --forcerun explorer explorer";
+  // How the pages are made; those of a single registration say it themselves.
+  const BY_RULE = "snakemake --cores 2 --forcerun explorer explorer";
+  const again = () => `Make it again: ${state.start?.again ?? BY_RULE}`;
 
   // Data files call this; a page from a folder may not read files in another way.
   function take(kind, name, content) {
@@ -29,7 +31,7 @@ const warpline = (() => {
       entry.resolve = resolve;
       const failed = (why) => {
         waiting.delete(key);
-        reject(new Error(`${path} ${why}. ${AGAIN}`));
+        reject(new Error(`${path} ${why}. ${again()}`));
       };
       const tag = document.createElement("script");
       tag.src = path;
@@ -88,7 +90,7 @@ const warpline = (() => {
     document.title = ["warpline", ...links.map(([text]) => text)].join(" · ");
   }
 
-  let leave = null;
+  let leave = null, before = null;
   async function show() {
     const { parts, query } = read();
     const main = document.getElementById("main");
@@ -98,6 +100,8 @@ const warpline = (() => {
     try {
       if (!view) throw new Error(`There is no page '${parts.join("/")}'.`);
       leave = (await view(main, parts.slice(1), query)) || null;
+      if (before !== null && before !== parts[0]) window.scrollTo(0, 0);
+      before = parts[0];
     } catch (error) {
       main.replaceChildren(
         make("h1", {}, "This cannot be shown"),
@@ -136,5 +140,5 @@ const warpline = (() => {
     }, "CSV");
   }
 
-  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, inWords, AGAIN };
+  return { take, load, paper, make, read, address, remember, crumbs, views, state, number, short, csv, inWords, again };
 })();

@@ -26,8 +26,8 @@
   const TITLES = { before: "Difference before", difference: "Difference after" };
   const KEYS = [
     ["1 … 9", "the pictures"], ["V", "three planes, or six pictures of one"], ["P", "the plane of the six"], ["arrows, Page Up and Down", "move the crosshair; slices"],
-    ["+ −", "larger, smaller"], ["L", "outlines of the labels"], ["M", "landmarks"], ["D", "displacement: colour, arrows, grid"], ["J", "Jacobian over the picture"],
-    ["F", "next fold"], ["E", "next landmark, the worst first"], ["W", "window"], ["X", "crosshair"], [", .", "method before, after"], ["[ ]", "pair before, after"], ["T", "three-dimensional view"], ["?", "these keys"],
+    ["+ −", "larger, smaller"], ["L", "outlines of the labels"], ["M", "landmarks"], ["D", "displacement: colour, arrows, grid"], ["J", "Jacobian over the picture"], ["I", "inverse error over the picture"],
+    ["F", "next fold, the largest first"], ["E", "next landmark, the worst first"], ["W", "window"], ["X", "crosshair"], [", .", "method before, after"], ["[ ]", "pair before, after"], ["T", "three-dimensional view"], ["?", "these keys"],
   ];
 
   views.pair = async (main, [name, dataset, split, index], query) => {
@@ -36,9 +36,9 @@
     if (!stem) throw new Error(`No images of this pair are kept. They are of those that the configuration names: explorer: {pairs: "worst 3, median, best"}.`);
     const methods = place.methods, titles = methods.map((m) => methodTitle(content, key, m));
     const pair = await warpline.volumes.pair(await load("pair", stem, `${name}/${stem}.js`));
-    const reading = new Map();
+    const reading = new Map(), small = 0.1 * Math.min(...pair.spacing); // mm: no colour of an error ends earlier
     const method = (m) => {
-      if (!reading.has(m)) reading.set(m, load("method", `${stem}-${m}`, `${name}/${stem}-${m}.js`).then((c) => warpline.volumes.method(c, pair.size)));
+      if (!reading.has(m)) reading.set(m, load("method", `${stem}-${m}`, `${name}/${stem}-${m}.js`).then((c) => warpline.volumes.method(c, pair.size, small)));
       return reading.get(m);
     };
     const usual = usualRange(pair.fixed);
@@ -51,7 +51,7 @@
       six: ask("six", "") === "1", plane: slices.PLANES[ask("plane", "")] ? ask("plane", "") : "axial",
       mix: Number(ask("mix", 0.5)), zoom: Math.min(Math.max(Number(ask("zoom", 1)) || 1, 1), 16),
       cursor: query.has("at") ? query.get("at").split(",").map(inside) : middle(pair), labels: ask("labels", pair.fixedLabels ? "1" : "0") === "1",
-      landmarks: ask("points", "1") === "1", field: FIELDS.some(([k]) => k === ask("field", "")) ? ask("field", "") : "", jacobian: ask("jacobian", "") === "1",
+      landmarks: ask("points", "1") === "1", field: FIELDS.some(([k]) => k === ask("field", "")) ? ask("field", "") : "", jacobian: ask("jacobian", "") === "1", inverse: ask("inverse", "") === "1",
       preset: pair.hu && HU[ask("window", "")] ? ask("window", "") : "", range: query.has("range") ? query.get("range").split(",").map(Number) : [...usual],
       cross: ask("cross", "1") === "1", unit: place.unit === "voxels" ? "voxels" : "mm", flick: false, ratio: 1,
     };
@@ -94,8 +94,9 @@
         tick("labels", "labels", "Outlines: in colour of the fixed, white of the other image (L)", Boolean(pair.fixedLabels)),
         tick("landmarks", "landmarks", "White: fixed landmark; red: from where it was mapped to where it should be (M)", landmarked),
         tick("Jacobian over it", "jacobian", "Orange: smaller; purple: larger; red: folds (J)"),
+        tick("inverse error", "inverse", "How far a point is from itself after the way there and back (I)"),
         tick("crosshair", "cross", "(X)"),
-        button("Next fold", "(F)", nextFold), landmarked ? button("Worst landmark", "(E)", nextLandmark) : null,
+        button("Next fold", "the largest first (F)", nextFold), landmarked ? button("Worst landmark", "(E)", nextLandmark) : null,
         button("−", "smaller (−)", () => zoom(1 / 1.5)), button("+", "larger (+)", () => zoom(1.5)),
         make("label.field.range", {}, make("span", {}, "Grey"), ...sliders)),
       says, message, grid, readout, bars, space, scores, keys,
@@ -153,8 +154,13 @@
       asked = requestAnimationFrame(paintNow);
     }
 
+    // Two methods side by side share the ends of their colours.
+    const most = (of) => Math.max(...shown.filter(Boolean).map(of));
+
     function paintNow() {
       view.window = windowOf();
+      view.longest = most((data) => data.longest);
+      view.worst = most((data) => data.inverse.usual);
       for (const entry of panes) entry.g = slices.draw(entry.canvas, pair, entry.data, entry.plane, entry.kind, view);
       for (const b of pictures.children) b.setAttribute("aria-pressed", String(!view.six && b.dataset.kind === view.kind));
       for (const box of main.querySelectorAll("[data-key]")) box.checked = view[box.dataset.key];
@@ -168,7 +174,7 @@
       remember({
         m: String(view.m), m2: view.other >= 0 ? String(view.other) : "", show: view.kind === "blend" ? "" : view.kind, six: view.six ? "1" : "", plane: view.six ? view.plane : "",
         at: view.cursor.join(","), mix: view.mix === 0.5 ? "" : String(view.mix), zoom: view.zoom === 1 ? "" : view.zoom.toFixed(2), labels: pair.fixedLabels && !view.labels ? "0" : "",
-        points: view.landmarks ? "" : "0", field: view.field, jacobian: view.jacobian ? "1" : "", window: view.preset, range: view.range.join() === usual.join() ? "" : view.range.join(","), cross: view.cross ? "" : "0",
+        points: view.landmarks ? "" : "0", field: view.field, jacobian: view.jacobian ? "1" : "", inverse: view.inverse ? "1" : "", window: view.preset, range: view.range.join() === usual.join() ? "" : view.range.join(","), cross: view.cross ? "" : "0",
       });
     }
 
@@ -178,10 +184,10 @@
       const parts = [`voxel ${view.cursor.map((v) => v + 1).join(", ")} of ${pair.size.join(" × ")}`, `fixed ${value(pair.fixed)}`];
       for (const [k, data] of shown.entries()) {
         if (!data) continue;
-        const u = warpline.volumes.displacement(data, x, y, z, [0, 0, 0]), j = data.jacobian[i] / 100;
+        const u = warpline.volumes.displacement(data, x, y, z, [0, 0, 0]), j = data.jacobian[i] / 100, error = warpline.volumes.inverseError(data, x, y, z);
         const label = (volume) => (volume && volume[i] ? warpline.inWords(pair.names[volume[i]] || `label ${volume[i]}`) : "");
         const both = [label(pair.fixedLabels), label(data.warpedLabels)].map((n) => n || "none");
-        parts.push(`${shown[1] ? `${titles[k ? view.other : view.m]}: ` : ""}warped ${value(data.warped)}, displaced ${Math.hypot(...u).toFixed(2)} ${view.unit}, Jacobian ${j <= 0 ? "≤ 0, a fold" : j.toFixed(2)}, ${data.folds} folds in all${pair.fixedLabels && both.join() !== "none,none" ? `, label ${both[0]} / ${both[1]}` : ""}`);
+        parts.push(`${shown[1] ? `${titles[k ? view.other : view.m]}: ` : ""}warped ${value(data.warped)}, displaced ${Math.hypot(...u).toFixed(2)} ${view.unit}, Jacobian ${j <= 0 ? "≤ 0, a fold" : j.toFixed(2)}, ${data.folds} folds in all, inverse error ${error === null ? "not known" : `${short(error)} ${view.unit}`}${pair.fixedLabels && both.join() !== "none,none" ? `, label ${both[0]} / ${both[1]}` : ""}`);
       }
       return [parts.join(" · ")];
     }
@@ -189,12 +195,16 @@
     function legends() {
       const found = [], bar = (title, low, high, colours) => make("span.bar", {}, `${title} ${low} `, make("i", { style: `background:linear-gradient(to right,${colours.join(",")})` }), ` ${high}`);
       const css = (c) => `rgb(${c.map(Math.round).join(",")})`;
-      const [low, high] = view.window;
+      const [low, high] = view.window, RAMP = [0, 0.25, 0.5, 0.75, 1].map((t) => css(slices.ramp(t)));
       found.push(bar(pair.hu ? "HU" : "intensity", short(low), short(high), ["#000", "#fff"]));
-      if (view.field === "colour") found.push(bar(`displacement (${view.unit})`, "0", short(shown[0].longest), [0, 0.25, 0.5, 0.75, 1].map((t) => css(slices.ramp(t)))));
+      if (view.field === "colour") found.push(bar(`displacement (${view.unit})`, "0", short(view.longest), RAMP));
       if (view.field === "grid") found.push(make("span.bar", {}, "grid: where each line of the fixed image lies in the moving one"));
       if (view.field === "arrows") found.push(make("span.bar", {}, "arrows: from a fixed point to its place in the moving image, true to scale"));
       if (view.jacobian || view.six || view.kind === "jacobian") found.push(bar("Jacobian", "0", "2", [0.01, 0.5, 1, 1.5, 2].map((t) => css(slices.slope(t)))), make("span.bar", {}, make("i.fold", {}), " fold"));
+      if (view.inverse) {
+        const ways = [...new Set(shown.filter(Boolean).map((data) => data.inverse.by))];
+        found.push(bar(`inverse error (${view.unit})`, "0", `${short(view.worst)} and more`, RAMP), make("span.bar.words", {}, `how far a fixed point is from itself after the way there by the field and back by ${ways.join(" / ")}; hatched: not known`));
+      }
       if (view.labels && pair.fixedLabels) for (const [value, label] of Object.entries(pair.names)) found.push(make("span.bar", {}, make("i.swatch", { style: `background:${slices.labelColour(Number(value))}` }), ` ${warpline.inWords(label)}`));
       return found;
     }
@@ -206,21 +216,14 @@
 
     function zoom(by) { view.zoom = Math.min(Math.max(view.zoom * by, 1), 16); paint(); }
 
-    // One voxel of every heap of folds in a slice, so that the key leads on.
     function nextFold() {
-      const { jacobian } = shown[0], area = pair.size[0] * pair.size[1];
-      for (let tried = 0; tried < pair.size[2]; tried++) {
-        const z = (Math.max(foldAt, -1) + 1 + tried) % pair.size[2], at = jacobian.subarray(z * area, (z + 1) * area).indexOf(0);
-        if (at >= 0) {
-          foldAt = z;
-          view.cursor = [at % pair.size[0], Math.floor(at / pair.size[0]), z];
-          view.jacobian = true;
-          say("");
-          paint();
-          return;
-        }
-      }
-      say(`${titles[view.m]} folds nowhere in what is shown of this pair.`);
+      const data = shown[0], heaps = (data.heaps ||= warpline.volumes.heaps(data));
+      if (!heaps.length) { say(`${titles[view.m]} folds nowhere in what is shown of this pair.`); return; }
+      foldAt = (foldAt + 1) % heaps.length;
+      view.cursor = [...heaps[foldAt].middle];
+      view.jacobian = true;
+      paint();
+      say(`Fold ${foldAt + 1} of ${heaps.length}, the largest first: ${heaps[foldAt].count} voxels of what is shown.`, "info");
     }
 
     function nextLandmark() {
@@ -313,7 +316,7 @@
       else if (k === "+" || k === "=") zoom(1.5); else if (k === "-") zoom(1 / 1.5);
       else if (k === "l" && pair.fixedLabels) { view.labels = !view.labels; paint(); } else if (k === "m") { view.landmarks = !view.landmarks; paint(); }
       else if (k === "d") { view.field = cycle(FIELDS.map(([f]) => f), view.field); paint(); } else if (k === "j") { view.jacobian = !view.jacobian; paint(); }
-      else if (k === "f") nextFold(); else if (k === "e") nextLandmark(); else if (k === "x") { view.cross = !view.cross; paint(); }
+      else if (k === "i") { view.inverse = !view.inverse; paint(); } else if (k === "f") nextFold(); else if (k === "e") nextLandmark(); else if (k === "x") { view.cross = !view.cross; paint(); }
       else if (k === "w" && pair.hu) { view.preset = cycle(Object.keys(WINDOWS), view.preset); paint(); }
       else if (k === " " && view.kind === "flicker" && !event.target.matches("button, summary")) { view.flick = !view.flick; paint(); }
       else if (k === "," || k === ".") setMethod((view.m + (k === "." ? 1 : methods.length - 1)) % methods.length, view.other);

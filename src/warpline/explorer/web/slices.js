@@ -2,7 +2,7 @@
 "use strict";
 
 warpline.slices = (() => {
-  const { displacement } = warpline.volumes;
+  const { displacement, inverseError } = warpline.volumes;
   // Axes (0 x, 1 y, 2 z): along the normal, the columns, the rows; whether rows run downwards.
   const PLANES = {
     axial: { normal: 2, column: 0, row: 1, up: false, letters: ["R", "L", "A", "P"] },
@@ -183,7 +183,7 @@ warpline.slices = (() => {
     if (view.field === "colour") {
       const image = raster(pair, g, cursor, (i, c, r, data, o) => {
         displacement(method, ...at(c, r), u);
-        set(data, o, ...ramp(Math.hypot(...u) / (method.longest || 1)), 190);
+        set(data, o, ...ramp(Math.hypot(...u) / (view.longest || 1)), 190);
       });
       put(context, g, image, true);
       return;
@@ -225,6 +225,18 @@ warpline.slices = (() => {
     put(context, g, raster(pair, g, cursor, (i, c, r, data, o) => {
       const j = method.jacobian[i] / 100;
       set(data, o, ...slope(j), j <= 0 ? 255 : 60 + 150 * Math.min(1, Math.abs(j - 1)));
+    }), false);
+  }
+
+  // The inverse error in colour; where it is not known, hatched.
+  function inverse(context, pair, method, g, cursor, view) {
+    const { p } = g, index = [...cursor];
+    put(context, g, raster(pair, g, cursor, (i, c, r, data, o) => {
+      index[p.column] = c;
+      index[p.row] = r;
+      const error = inverseError(method, ...index);
+      if (error === null) set(data, o, 150, 150, 150, (c + r) % 4 ? 0 : 160);
+      else { const t = Math.min(1, error / (view.worst || 1)); set(data, o, ...ramp(t), 30 + 200 * t); }
     }), false);
   }
 
@@ -294,6 +306,7 @@ warpline.slices = (() => {
     const g = geometry(pair, plane, cursor, canvas, view.zoom);
     picture(context, pair, method, cursor, g, view, kind);
     if (view.jacobian && kind !== "jacobian") folds(context, pair, method, g, cursor);
+    if (view.inverse && kind !== "jacobian") inverse(context, pair, method, g, cursor, view);
     if (view.field && kind !== "jacobian") field(context, pair, method, g, cursor, view);
     if (view.labels && pair.fixedLabels) {
       outlines(context, pair, pair.fixedLabels, g, cursor, view.ratio, false);

@@ -10,10 +10,10 @@ warpline.volumes = (() => {
       const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
       found = new Uint8Array(await new Response(stream).arrayBuffer());
     } catch (error) {
-      throw new Error(`The ${what} is broken: it cannot be unpacked. ${warpline.AGAIN}`);
+      throw new Error(`The ${what} is broken: it cannot be unpacked. ${warpline.again()}`);
     }
     if (found.length !== bytes) {
-      throw new Error(`The ${what} is broken: it has ${found.length} bytes, not ${bytes}. ${warpline.AGAIN}`);
+      throw new Error(`The ${what} is broken: it has ${found.length} bytes, not ${bytes}. ${warpline.again()}`);
     }
     return found;
   }
@@ -28,13 +28,14 @@ warpline.volumes = (() => {
     return found;
   }
 
-  async function method(content, size) {
+  async function method(content, size, small) {
     const bytes = size[0] * size[1] * size[2];
     const fieldSize = [...content.fieldShape].reverse();
     const count = fieldSize[0] * fieldSize[1] * fieldSize[2];
     const parts = ["warped", "jacobian", ...(content.warpedLabels ? ["warpedLabels"] : [])];
-    const [packed, ...arrays] = await Promise.all([
+    const [packed, inverse, ...arrays] = await Promise.all([
       unpack(content.field, 6 * count, "displacement field"),
+      unpack(content.inverse.levels, count, "map of the inverse error"),
       ...parts.map((p) => unpack(content[p], bytes, `${p} volume`)),
     ]);
     const field = [0, 1, 2].map((c) => {
@@ -45,9 +46,10 @@ warpline.volumes = (() => {
       }
       return values;
     });
-    const found = { field, fieldSize, size, folds: content.folds, landmarks: content.landmarks || [] };
+    const found = { field, fieldSize, size, folds: content.folds, landmarks: content.landmarks || [], inverse: { ...content.inverse, levels: inverse } };
     parts.forEach((p, i) => { found[p] = arrays[i]; });
     found.longest = longest(found);
+    found.inverse.usual = usual(found.inverse, small);
     return found;
   }
 
@@ -57,6 +59,26 @@ warpline.volumes = (() => {
       most = Math.max(most, field[0][i] ** 2 + field[1][i] ** 2 + field[2][i] ** 2);
     }
     return Math.sqrt(most);
+  }
+
+  // Distances are kept by their square roots, so that a few long ones leave the short ones apart.
+  const UNKNOWN = 255;
+  const distance = ({ largest }, level) => largest * (level / 254) ** 2;
+
+  // The end of their colours: what 95 % of the errors from `small` on do not exceed.
+  function usual(inverse, small) {
+    const counts = new Array(UNKNOWN).fill(0);
+    for (const level of inverse.levels) if (level !== UNKNOWN && distance(inverse, level) >= small) counts[level]++;
+    const all = counts.reduce((a, b) => a + b, 0);
+    let sum = 0;
+    return all ? distance(inverse, counts.findIndex((c) => (sum += c) >= 0.95 * all)) : small;
+  }
+
+  // The inverse error (mm) of the kept voxel at an index of the whole grid; null where not known.
+  function inverseError({ inverse, fieldSize: n, size }, x, y, z) {
+    const [i, j, k] = [x, y, z].map((v, a) => Math.min(Math.floor(((v + 0.5) * n[a]) / size[a]), n[a] - 1));
+    const level = inverse.levels[i + n[0] * (j + n[1] * k)];
+    return level === UNKNOWN ? null : distance(inverse, level);
   }
 
   // Displacement (mm along x, y, z) at an index of the whole grid, linear between the kept voxels.
@@ -86,6 +108,29 @@ warpline.volumes = (() => {
     return out;
   }
 
+  // Folds that touch one another (also by a corner) are a heap: how many voxels, and that of them
+  // which is nearest to their middle. The largest first.
+  function heaps({ jacobian, size: [nx, ny, nz] }) {
+    const seen = new Uint8Array(jacobian.length), found = [];
+    for (let start = 0; start < jacobian.length; start++) {
+      if (jacobian[start] !== 0 || seen[start]) continue;
+      const heap = [start], places = [];
+      seen[start] = 1;
+      while (heap.length) {
+        const at = heap.pop(), x = at % nx, y = Math.floor(at / nx) % ny, z = Math.floor(at / (nx * ny));
+        places.push([x, y, z]);
+        for (let k = Math.max(z - 1, 0); k <= Math.min(z + 1, nz - 1); k++) for (let j = Math.max(y - 1, 0); j <= Math.min(y + 1, ny - 1); j++) for (let i = Math.max(x - 1, 0); i <= Math.min(x + 1, nx - 1); i++) {
+          const near = i + nx * (j + ny * k);
+          if (jacobian[near] === 0 && !seen[near]) { seen[near] = 1; heap.push(near); }
+        }
+      }
+      const mean = [0, 1, 2].map((a) => places.reduce((sum, p) => sum + p[a], 0) / places.length);
+      const off = (p) => p.reduce((sum, v, a) => sum + (v - mean[a]) ** 2, 0);
+      found.push({ count: places.length, middle: places.reduce((a, b) => (off(b) < off(a) ? b : a)) });
+    }
+    return found.sort((a, b) => b.count - a.count);
+  }
+
   // A NIfTI file of bytes, for the three-dimensional view: RAS, one byte a voxel.
   function nifti(bytes, size, spacing) {
     const buffer = new ArrayBuffer(352 + bytes.length);
@@ -106,5 +151,5 @@ warpline.volumes = (() => {
     return buffer;
   }
 
-  return { pair, method, displacement, nifti };
+  return { pair, method, displacement, inverseError, heaps, nifti };
 })();

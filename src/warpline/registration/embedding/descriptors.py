@@ -11,6 +11,8 @@ from itertools import combinations
 import torch
 import torch.nn.functional as F
 
+from warpline.fields.filters import mean_over_cube
+
 # The six neighbours (z, y, x), and their twelve pairs that lie at right angles.
 NEIGHBOURS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
 PAIRS = tuple(
@@ -50,7 +52,7 @@ def mind_ssc(image: torch.Tensor, radius: int = 1, dilation: int = 2) -> torch.T
         return padded[:, :, *(slice(a, a + n) for a, n in zip(starts, shape, strict=True))]
 
     squares = torch.cat([(shifted(a) - shifted(b)) ** 2 for a, b in PAIRS], dim=1)
-    distance = _box_mean(squares, radius)
+    distance = mean_over_cube(squares, 2 * radius + 1)
     distance = distance - distance.amin(dim=1, keepdim=True)
     variance = distance.mean(dim=1, keepdim=True)
     mean = variance.mean(dim=(2, 3, 4), keepdim=True)
@@ -66,13 +68,3 @@ def pooled_mind_ssc(image: torch.Tensor, radius: int = 1, dilation: int = 2) -> 
     What the feature network is trained to predict; an odd size loses its last voxel.
     """
     return F.avg_pool3d(mind_ssc(image, radius, dilation), 2)
-
-
-def _box_mean(volume: torch.Tensor, radius: int) -> torch.Tensor:
-    """The mean over a cube, one axis after the other; faces go on with the values there."""
-    for axis in range(3):
-        kernel, width = [1, 1, 1], [0] * 6
-        kernel[axis] = 2 * radius + 1
-        width[4 - 2 * axis] = width[5 - 2 * axis] = radius
-        volume = F.avg_pool3d(F.pad(volume, width, mode="replicate"), kernel, stride=1)
-    return volume

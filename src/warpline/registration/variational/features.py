@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
+from warpline.fields.filters import mean_over_cube
 from warpline.registration.embedding.descriptors import mind_ssc
 from warpline.registration.variational.velocity import coarser, shrunk
 
@@ -84,9 +84,9 @@ def shades(
 
 def normalised(image: torch.Tensor, known: torch.Tensor, window: int) -> torch.Tensor:
     """Intensities less their mean in a window, by their standard deviation there."""
-    share = _mean(known, window).clamp_min(1e-3)
-    mean = _mean(image * known, window) / share
-    variance = (_mean(image.square() * known, window) / share - mean.square()).clamp_min(0)
+    share = mean_over_cube(known, window).clamp_min(1e-3)
+    mean = mean_over_cube(image * known, window) / share
+    variance = (mean_over_cube(image.square() * known, window) / share - mean.square()).clamp_min(0)
     return (image - mean) * known / (variance + FAINT**2).sqrt()
 
 
@@ -113,14 +113,3 @@ def likeness_of_shades(
 def self_similarities(image: torch.Tensor, radius: int, dilation: int) -> torch.Tensor:
     """MIND-SSC, (1, 12, z, y, x); see `warpline.registration.embedding.descriptors.mind_ssc`."""
     return mind_ssc(image, radius, dilation)
-
-
-def _mean(volume: torch.Tensor, window: int) -> torch.Tensor:
-    """The mean over a cube, one axis after the other; faces go on with the values there."""
-    half = window // 2
-    for axis in range(3):
-        kernel, margin = [1, 1, 1], [0] * 6
-        kernel[axis] = window
-        margin[4 - 2 * axis] = margin[5 - 2 * axis] = half
-        volume = F.avg_pool3d(F.pad(volume, margin, mode="replicate"), kernel, stride=1)
-    return volume

@@ -41,12 +41,14 @@ def read_scan(image: Image, mask: Image | None) -> Scan:
     known = np.isfinite(values)
     if not known.all():
         values = np.where(known, values, values[known].min() if known.any() else 0)
-    known &= ~_padding(values)
     if mask is not None:
         inside = (
             mask if mask.grid.close_to(image.grid) else resample_to(mask, image.grid, nearest=True)
         )
         known &= inside.array > 0
+    lowest = values == values.min()
+    if (lowest & known).any():
+        known &= ~_padding(lowest)
     if not known.any():
         known = np.ones(values.shape, bool)
     low, high = np.percentile(values[known][:: max(1, int(known.sum()) // 200_000)], RANGE)
@@ -55,18 +57,18 @@ def read_scan(image: Image, mask: Image | None) -> Scan:
     return Scan(image.with_array(scaled), image.with_array(known.astype(np.float32)))
 
 
-def _padding(values: np.ndarray) -> np.ndarray:
-    """Where an image has its lowest value, in parts that touch one of its faces."""
-    lowest = values == values.min()
-    if not PADDED * values.size < np.count_nonzero(lowest) < values.size:
-        return np.zeros(values.shape, bool)
+def _padding(lowest: np.ndarray) -> np.ndarray:
+    """Of the voxels that have an image's lowest value the large parts that touch a face."""
+    size = lowest.size
+    if not PADDED * size < np.count_nonzero(lowest) < size:
+        return np.zeros(lowest.shape, bool)
     from scipy import ndimage
 
     parts, _ = ndimage.label(lowest)
     faces = [parts.take(end, axis) for axis in range(3) for end in (0, -1)]
     outside = np.unique(np.concatenate([face.ravel() for face in faces]))
     sizes = np.bincount(parts.ravel())
-    large = [n for n in outside if n and sizes[n] > 0.1 * PADDED * values.size]
+    large = [n for n in outside if n and sizes[n] > 0.1 * PADDED * size]
     return np.isin(parts, large)
 
 

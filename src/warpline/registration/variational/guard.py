@@ -13,12 +13,14 @@ from warpline.fields.arrays import jacobian_determinant
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
 from warpline.registration.variational.velocity import (
+    along,
     exponential,
     in_voxels,
     resized,
     spacing_of,
 )
 
+SLAB = 16  # slices of a field handled at a time
 GENTLER = 0.8  # by which a velocity shrinks where smoothing did not help
 TRIES = 12
 SMOOTHINGS = 3  # of them, where it is steep; from then on everywhere
@@ -52,12 +54,17 @@ class Map:
     def forward(self, grid: Grid) -> tuple[DisplacementField, int]:
         """From fixed to moving points on a fixed grid, along the frame's axes, and its folds."""
         moved = along_axes(self.displacement(1), self.frame, grid)
-        folds = _folds(in_voxels(moved, grid.spacing[::-1]))
         axes = np.asarray(grid.direction).reshape(3, 3)[:, ::-1]
         # The linear part takes the axes' directions with it.
         turn = torch.from_numpy((self.matrix[:3, :3] @ axes).astype(np.float32))
         vectors = DisplacementField.from_matrix(self.matrix, grid).vectors
-        torch.from_numpy(vectors).add_(moved[0].cpu().permute(1, 2, 3, 0) @ turn.T)
+        folds, depth = 0, grid.shape[0]
+        # In slabs, which stay in the cache; the determinant needs a slice more on either side.
+        for start in range(0, depth, SLAB):
+            slab = moved[0, :, start : start + SLAB].cpu()
+            torch.from_numpy(vectors[start : start + SLAB]).add_(slab.permute(1, 2, 3, 0) @ turn.T)
+            around = moved[:, :, start : min(start + SLAB + 2, depth)]
+            folds += _folds(in_voxels(around, grid.spacing[::-1]))
         return DisplacementField(vectors, grid), folds
 
     def inverse(self, grid: Grid) -> tuple[DisplacementField, int]:
@@ -80,17 +87,9 @@ def along_axes(volume: torch.Tensor, own: Grid, grid: Grid) -> torch.Tensor:
     first = own.physical_to_index(grid.index_to_physical(np.zeros(3)))
     last = own.physical_to_index(grid.index_to_physical(np.asarray(grid.shape) - 1))
     for axis in (2, 1, 0):  # the innermost first, while there are few voxels
-        place = np.linspace(first[axis], last[axis], grid.shape[axis])
-        place = np.clip(place, 0, own.shape[axis] - 1)
-        low = np.minimum(np.floor(place).astype(int), max(own.shape[axis] - 2, 0))
-        high = np.minimum(low + 1, own.shape[axis] - 1)
-        shape = [-1 if k == axis else 1 for k in range(3)]
-        share = volume.new_tensor(place - low).view(shape)
-        below, above = (
-            volume.index_select(axis + 2, torch.from_numpy(i).to(volume.device))
-            for i in (low, high)
-        )
-        volume = torch.lerp(below, above, share)
+        places = np.linspace(first[axis], last[axis], grid.shape[axis])
+        places = np.clip(places, 0, own.shape[axis] - 1)
+        volume = along(volume, axis + 2, torch.from_numpy(places))
     return volume
 
 

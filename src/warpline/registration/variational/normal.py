@@ -75,30 +75,37 @@ def equations(
     """
     spacing, own = spacings
     halves = exponential(torch.cat([velocity, -velocity]) * 0.5, own)
-    halves = in_voxels(resized(halves, fixed.shape[2:]), spacing)
+    halves = resized(in_voxels(halves, spacing), fixed.shape[2:])
     ahead, back = halves[:1], halves[1:]
-    weight = warp(weights[1], ahead) * warp(weights[0], back)
     channels = fixed.shape[1]
     curvature = fixed.new_zeros(1, 6, *fixed.shape[2:])
     slope = fixed.new_zeros(1, 3, *fixed.shape[2:])
-    squares = torch.zeros_like(weight)
+    squares = torch.zeros_like(weights[0])
     for start in range(0, channels, CHUNK):
         part = slice(start, start + CHUNK)
-        m, f = warp(moving[:, part], ahead), warp(fixed[:, part], back)
+        m, f = moving[:, part], fixed[:, part]
+        if start == 0:  # with the weights: where to read is found once for all channels
+            m, f = torch.cat([m, weights[1]], dim=1), torch.cat([f, weights[0]], dim=1)
+        m, f = warp(m, ahead), warp(f, back)
+        if start == 0:
+            weight, m, f = m[:, -1:] * f[:, -1:], m[:, :-1], f[:, :-1]
         difference, both = m - f, m.add_(f)
-        gradients = [
-            torch.gradient(both, dim=axis + 2)[0].mul_(0.5 / spacing[axis]) for axis in range(3)
-        ]
-        squares += difference.square().sum(1, keepdim=True)
-        for k, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
-            curvature[:, k] += (gradients[i] * gradients[j]).sum(1)
-        for k in range(3):
-            slope[:, k] += (gradients[k] * difference).sum(1)
+        for c in range(both.shape[1]):
+            unlike = difference[:, c]
+            gradients = [
+                torch.gradient(both[:, c], dim=axis + 1)[0].mul_(0.5 / spacing[axis])
+                for axis in range(3)
+            ]
+            squares[:, 0].addcmul_(unlike, unlike)
+            for k, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
+                curvature[:, k].addcmul_(gradients[i], gradients[j])
+            for k in range(3):
+                slope[:, k].addcmul_(gradients[k], unlike)
     squares /= channels
     if robust is not None:
         weight = weight / (1 + squares / robust)
     scale = weight / channels
-    return Equations(curvature * scale, slope * scale, squares * weight, weight)
+    return Equations(curvature.mul_(scale), slope.mul_(scale), squares.mul_(weight), weight)
 
 
 def apply_curvature(curvature: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

@@ -103,7 +103,7 @@ def refine(
             step = solve(
                 curvature, slope, velocity, sizes[1], settings.smoothness, DAMPING, effort.inner
             )
-            length = in_voxels(step, sizes[1]).norm(dim=1, keepdim=True)
+            length = in_voxels(step, sizes[1]).square().sum(1, keepdim=True).sqrt()
             velocity = velocity + step * (FARTHEST / length.clamp_min(FARTHEST))
             if float(length.max()) < SETTLED:
                 break

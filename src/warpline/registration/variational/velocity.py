@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from warpline.fields.algebra import exponentiate
+from warpline.fields.filters import mean_along
 
 FEWEST = 5  # voxels along an axis of a coarse grid
 STEP = 0.25  # of a voxel, at most, that the first step of a squaring moves
@@ -44,10 +45,26 @@ def shrunk(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     for axis, (n, m) in enumerate(zip(volume.shape[2:], shape, strict=True), start=2):
         ratio = (n - 1) / max(m - 1, 1)
         if ratio >= 2.5:
-            volume = _box(volume, axis, 2 * round(ratio / 2) + 1)
+            volume = mean_along(volume, axis, 2 * round(ratio / 2) + 1)
         if ratio > 1.2:
             volume = _tent(volume, axis)
-    return resized(volume, shape)
+        # At once: the axes that follow have the less to do.
+        volume = along(volume, axis, torch.linspace(0, n - 1, m, dtype=torch.float64))
+    return volume
+
+
+def along(volume: torch.Tensor, axis: int, places: torch.Tensor) -> torch.Tensor:
+    """A volume (B, C, z, y, x) read linearly at places (n,) of one axis, in voxels, within it."""
+    last = volume.shape[axis] - 1
+    low = places.floor().long().clamp(0, max(last - 1, 0))
+    share = (places - low).to(volume.dtype)
+    shape = [-1 if k == axis else 1 for k in range(volume.dim())]
+    device = volume.device
+    below = volume.index_select(axis, low.to(device))
+    if not share.any():
+        return below
+    above = volume.index_select(axis, (low + 1).clamp_max(last).to(device))
+    return torch.lerp(below, above, share.view(shape).to(device))
 
 
 def _tent(volume: torch.Tensor, axis: int) -> torch.Tensor:
@@ -59,14 +76,6 @@ def _tent(volume: torch.Tensor, axis: int) -> torch.Tensor:
     for end in (0, n - 1):
         out.narrow(axis, end, 1).add_(volume.narrow(axis, end, 1), alpha=0.25)
     return out
-
-
-def _box(volume: torch.Tensor, axis: int, width: int) -> torch.Tensor:
-    """The mean over `width` voxels along an axis; faces go on with the values there."""
-    kernel, margin = [1, 1, 1], [0] * 6
-    kernel[axis - 2] = width
-    margin[2 * (4 - axis)] = margin[2 * (4 - axis) + 1] = width // 2
-    return F.avg_pool3d(F.pad(volume, margin, mode="replicate"), kernel, stride=1)
 
 
 def in_voxels(vectors: torch.Tensor, spacing: Sequence[float]) -> torch.Tensor:

@@ -9,7 +9,7 @@ import yaml
 
 from warpline.plan.config import merge
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def read(path: Path) -> dict[str, Any]:
