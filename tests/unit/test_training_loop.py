@@ -474,6 +474,9 @@ def test_why_tensors_and_collections_of_a_state_are_unfit(slope):
     def why(state: dict, scaler: object = scaler) -> str | None:
         return unfit(state, network, optimiser, scaler, source)
 
+    lacking = {key: value for key, value in good.items() if key != "best"}
+    for bad in (5, None, {}, lacking, good | {"extra": 1}):
+        assert why(bad) == "it is no state of a training"
     weight = ("network", "weight")
     for bad in (torch.full((1, 1), float("inf")), torch.zeros(1), torch.zeros(1, 1).double()):
         assert "weights do not fit" in why(replaced(good, weight, bad))
