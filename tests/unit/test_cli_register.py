@@ -240,3 +240,42 @@ def test_with_masks_the_numbers_are_those_within_them(tmp_path):
     assert told["both"]["displacement_mean_mm"] == pytest.approx(length.mean(), rel=1e-5)
     inner = np.log(field.jacobian_determinant()[1:-1, 1:-1, 1:-1])[within[2:-2, 2:-2, 2:-2]]
     assert told["both"]["sdlogj"] == pytest.approx(inner.std(), rel=1e-4)
+
+
+def test_label_maps_and_images_that_change_places_are_told(registered):
+    """An image is no label map, a label map no image, points neither; names of files count."""
+    array = read_image(registered / "fixed.nii.gz").array
+    labels = (array > np.median(array)).astype(np.uint8)
+    write_image(registered / "labels.nii.gz", Image(labels, MOVING))
+    fractions = labels * np.float32(1.00001)
+    write_image(registered / "fractions.nii.gz", Image(fractions, MOVING))
+    out = registered / "brought.nii.gz"
+
+    def brought(*arguments: object, to: Path = out):
+        return run("apply", registered / "out", *arguments, "-o", to)
+
+    done = brought("--image", registered / "labels.nii.gz")
+    assert (done.exit_code, "--labels would bring it over" in done.output) == (0, True)
+    for name in ("labels", "fractions"):
+        done = brought("--labels", registered / f"{name}.nii.gz")
+        assert (done.exit_code, "label map" in done.output) == (0, False)
+    done = brought("--labels", registered / "moving.nii.gz")
+    assert (done.exit_code, "This is no label map" in done.output) == (2, True)
+    done = brought("--points", registered / "moving.nii.gz", to=registered / "p.csv")
+    assert (done.exit_code, "it is no text" in done.output) == (2, True)
+    done = brought("--image", registered / "moving.nii.gz", to=registered / "brought.png")
+    assert (done.exit_code, "end in .nii.gz" in done.output) == (2, True)
+    words = ("--method", "identity", "-o", registered / "identity")
+    done = run("register", registered / "fixed.nii.gz", registered / "labels.nii.gz", *words)
+    assert done.exit_code == 0, done.output
+    assert "labels.nii.gz: holds few whole numbers" in done.output
+    assert "fixed.nii.gz: holds few" not in done.output
+
+
+def test_a_mistyped_command_and_a_file_of_no_kind_are_told(tmp_path):
+    done = run("regster", "a", "b")
+    assert (done.exit_code, "Did you mean 'register'?" in done.output) == (2, True)
+    assert "Examples" in run("register", "-h").output
+    (tmp_path / "notes.txt").write_text("some notes", encoding="utf-8")
+    done = run("inspect", tmp_path / "notes.txt")
+    assert (done.exit_code, "none of the files that are known" in done.output) == (2, True)
