@@ -90,7 +90,7 @@ def test_a_plane_is_a_fold_and_what_is_as_near_as_asked_is_near_enough(recwarn):
     residual = torch.full((1, 4, 5, 6), 0.125)
     algebra._warn_if_no_inverse(flat, residual, 0.125)
     assert not recwarn.list
-    flat[:, 0] = -identity_grid((4, 5, 6))[:, 0]  # all slices fall into one: a determinant of 0 within
+    flat[:, 0] = -identity_grid((4, 5, 6))[:, 0]  # all slices fall into one
     with pytest.warns(RuntimeWarning, match=r"it folds at 24 voxels\."):
         algebra._warn_if_no_inverse(flat, residual, 0.125)
 
