@@ -188,7 +188,6 @@ def datasets() -> str:
         "# Licences of the data\n\n"
         "Whoever uses a dataset keeps to its licence and cites its makers. Generated data that "
         "stand for a dataset (scale `demo`) are free of both.\n\n"
-        "| dataset | what it is | licence | to be cited |\n|---|---|---|---|\n"
     )
     made_of_others = []
     for path in sorted((ROOT / "config" / "datasets").glob("*.yaml")):
@@ -197,9 +196,9 @@ def datasets() -> str:
         if parts != [None]:
             made_of_others.append(f"`{path.stem}` of {', '.join(parts)}")
             continue
-        told = (spec["title"], spec["licence"], spec["citation"])
-        cells = (f"`{path.stem}`", *(str(cell).strip().replace("|", "\\|") for cell in told))
-        text += "| " + " | ".join(cells) + " |\n"
+        licence = re.sub(r"https?://[^\s)]+", r"<\g<0>>", spec["licence"])
+        text += f"- `{path.stem}`, **{spec['title']}**. Licence: {licence}. "
+        text += f"To be cited: {' '.join(spec['citation'].split())}.\n"
     return text + f"\nMade of others: {'; '.join(made_of_others)}.\n"
 
 

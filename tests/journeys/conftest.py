@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 import pytest
@@ -15,12 +16,19 @@ def desk(tmp_path) -> Desk:
     return Desk(tmp_path / "Zoë's study")
 
 
+def cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 @pytest.fixture
 def timed(record_property, capsys):
-    """Tells how long a journey took, by the clock."""
-    began = time.monotonic()
+    """Tells how long a journey took, by the clock and of CPU, with all that it started."""
+    began, used = time.monotonic(), cpu_seconds()
     yield
-    seconds = time.monotonic() - began
+    seconds, used = time.monotonic() - began, cpu_seconds() - used
     record_property("seconds", round(seconds, 1))
+    record_property("cpu_seconds", round(used, 1))
     with capsys.disabled():
-        print(f" {seconds:.0f} s", end="")
+        print(f" {seconds:.0f} s, {used:.0f} s of CPU", end="")

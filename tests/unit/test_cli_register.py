@@ -1,5 +1,7 @@
 """``warpline register``: what it writes is what other programs read."""
 
+import base64
+import gzip
 import json
 import re
 import threading
@@ -82,7 +84,9 @@ def test_the_result_can_be_looked_at_and_only_from_this_machine(registered):
     shown = (pages / "registration" / "pair-0-1.js").read_text(encoding="utf-8")
     inverse = json.loads(shown.split(",", 2)[2].removesuffix(");\n"))["inverse"]
     assert inverse["by"] == "inverse.nii.gz"
-    assert 0 < inverse["largest"] < 1  # mm
+    levels = gzip.decompress(base64.b64decode(inverse["levels"]))
+    assert max(levels) <= 254  # known everywhere
+    assert inverse["largest"] < 1e-3  # mm: a shift is undone by its inverse
     assert pages_of(registered / "out") == pages  # they are there now
     with server(pages) as found:
         address, port = found.server_address[:2]
@@ -236,3 +240,42 @@ def test_with_masks_the_numbers_are_those_within_them(tmp_path):
     assert told["both"]["displacement_mean_mm"] == pytest.approx(length.mean(), rel=1e-5)
     inner = np.log(field.jacobian_determinant()[1:-1, 1:-1, 1:-1])[within[2:-2, 2:-2, 2:-2]]
     assert told["both"]["sdlogj"] == pytest.approx(inner.std(), rel=1e-4)
+
+
+def test_label_maps_and_images_that_change_places_are_told(registered):
+    """An image is no label map, a label map no image, points neither; names of files count."""
+    array = read_image(registered / "fixed.nii.gz").array
+    labels = (array > np.median(array)).astype(np.uint8)
+    write_image(registered / "labels.nii.gz", Image(labels, MOVING))
+    fractions = labels * np.float32(1.00001)
+    write_image(registered / "fractions.nii.gz", Image(fractions, MOVING))
+    out = registered / "brought.nii.gz"
+
+    def brought(*arguments: object, to: Path = out):
+        return run("apply", registered / "out", *arguments, "-o", to)
+
+    done = brought("--image", registered / "labels.nii.gz")
+    assert (done.exit_code, "--labels would bring it over" in done.output) == (0, True)
+    for name in ("labels", "fractions"):
+        done = brought("--labels", registered / f"{name}.nii.gz")
+        assert (done.exit_code, "label map" in done.output) == (0, False)
+    done = brought("--labels", registered / "moving.nii.gz")
+    assert (done.exit_code, "This is no label map" in done.output) == (2, True)
+    done = brought("--points", registered / "moving.nii.gz", to=registered / "p.csv")
+    assert (done.exit_code, "it is no text" in done.output) == (2, True)
+    done = brought("--image", registered / "moving.nii.gz", to=registered / "brought.png")
+    assert (done.exit_code, "end in .nii.gz" in done.output) == (2, True)
+    words = ("--method", "identity", "-o", registered / "identity")
+    done = run("register", registered / "fixed.nii.gz", registered / "labels.nii.gz", *words)
+    assert done.exit_code == 0, done.output
+    assert "labels.nii.gz: holds few whole numbers" in done.output
+    assert "fixed.nii.gz: holds few" not in done.output
+
+
+def test_a_mistyped_command_and_a_file_of_no_kind_are_told(tmp_path):
+    done = run("regster", "a", "b")
+    assert (done.exit_code, "Did you mean 'register'?" in done.output) == (2, True)
+    assert "Examples" in run("register", "-h").output
+    (tmp_path / "notes.txt").write_text("some notes", encoding="utf-8")
+    done = run("inspect", tmp_path / "notes.txt")
+    assert (done.exit_code, "none of the files that are known" in done.output) == (2, True)

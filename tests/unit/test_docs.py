@@ -6,7 +6,10 @@ import re
 import runpy
 from pathlib import Path
 
+import click
 import pytest
+
+from warpline.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DRAWINGS = runpy.run_path(str(ROOT / "docs" / "site" / "drawings.py"))["drawings"]()
@@ -60,6 +63,33 @@ def test_sentences_of_users_pages_are_short(page):
     ]
     sentences = [s for cell in cells for s in re.split(r"[.!?:]\*{0,2}\s", cell)]
     assert [s for s in sentences if len(s.split()) > LONGEST] == []
+
+
+COMMAND = re.compile(r"(?:^|`|/)warpline ([a-z]+)((?: [^`\n#|]+)?)", re.M)
+
+
+def test_commands_in_pages_are_ones_that_there_are():
+    context = click.Context(main)
+    known = {
+        name: {
+            option
+            for parameter in main.get_command(context, name).params
+            for option in parameter.opts
+        }
+        for name in main.list_commands(context)
+    }
+    passed_on = {"run", "train"}  # they hand further options to Snakemake
+    found, wrong = 0, []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.S))
+        for name, rest in COMMAND.findall(code):
+            found += 1
+            options = set(re.findall(r"(?<= )--?[a-z][a-z-]*", rest))
+            if name not in known or (name not in passed_on and options - known[name] - {"--help"}):
+                wrong.append(f"{path.name}: warpline {name}{rest}")
+    assert found > 60
+    assert wrong == []
 
 
 def test_the_readme_is_short():

@@ -21,6 +21,7 @@ Readable = (
     "Image | sitk.Image | nibabel.spatialimages.SpatialImage | tuple[np.ndarray, Grid] | "
     "str | os.PathLike"
 )
+FEW_VALUES, SEEN = 16, 50_000  # of a label map, about; voxels that are looked at
 KINDS = "a path, a SimpleITK image, a nibabel image, or a pair of an array (z, y, x) and its Grid"
 
 
@@ -87,6 +88,14 @@ def as_volume(given: Any, name: str) -> Image:
     if finite is not None and not finite.any():
         raise WarplineError("No voxel holds a number.", where=place_of(given, name))
     return image
+
+
+def looks_like_labels(image: Image) -> bool:
+    """Whether an image has few values, all whole and none negative, as label maps have."""
+    values = np.unique(image.array.reshape(-1)[:: max(1, image.array.size // SEEN)])
+    if len(values) > FEW_VALUES or not np.isfinite(values).all():
+        return False
+    return bool(len(values) and values.min() >= 0 and (values == np.rint(values)).all())
 
 
 def read_mask(given: Any, grid: Grid, name: str) -> Image:

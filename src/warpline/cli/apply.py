@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from warpline.fields.physical import DisplacementField
 
 OVER = 0.01  # mm by which a point may be missed before it is told
+WHOLE = 1e-3  # by which programs that keep labels as fractions miss them
 
 
 @click.command()
@@ -113,7 +114,9 @@ def _bring_image(
     volume: int | None,
     output: Path,
 ) -> None:
-    from warpline.acquire.scans import read_scan
+    import numpy as np
+
+    from warpline.acquire.scans import looks_like_labels, read_scan
     from warpline.fields.inverse import invert_onto
     from warpline.images.files import write_image
 
@@ -124,6 +127,18 @@ def _bring_image(
     image = read_scan(path, volume)
     if image.array.ndim != 3:
         raise WarplineError("The image has more than one value a voxel.", where=path)
+    if is_labels and not np.allclose(image.array, np.rint(image.array), rtol=0, atol=WHOLE):
+        raise WarplineError(
+            "This is no label map: it holds numbers that are not whole.",
+            where=path,
+            do="Give an image by --image, or export the labels without interpolation.",
+        )
+    if not is_labels and looks_like_labels(image):
+        options.log.warning(
+            "%s: holds few whole numbers, as label maps do; --labels would bring it over without "
+            "values that are none of it",
+            path,
+        )
     mode = "nearest" if is_labels else "linear"
     write_image(output, field.warp_image(image, mode, outside))
 

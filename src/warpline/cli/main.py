@@ -55,7 +55,7 @@ class Commands(click.Group):
         return super().resolve_command(context, args)
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="warpline")
 def main() -> None:
     """Registration of scans: pairs and cohorts, the fields and results that come of them."""

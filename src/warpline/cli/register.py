@@ -110,7 +110,7 @@ def register(
     The exit status is 1 if the method is not sure that the images show the same, and 2 if
     something cannot be read or written.
     """
-    from warpline.acquire.scans import read_mask, read_scan
+    from warpline.acquire.scans import looks_like_labels, read_mask, read_scan
     from warpline.registration.call import register as find
     from warpline.report.pair import Pair, is_sure, measured
 
@@ -118,6 +118,13 @@ def register(
     with options.heard() as said:
         images = read_scan(fixed, volume), read_scan(moving, volume)
         options.check_writable(output)
+        for path, image in zip((fixed, moving), images, strict=True):
+            if looks_like_labels(image):
+                options.log.warning(
+                    "%s: holds few whole numbers, as label maps do. If it is one, register the "
+                    "images and bring it over by 'warpline apply --labels'",
+                    path,
+                )
         masks = [
             None if path is None else read_mask(path, image.grid, name)
             for path, image, name in zip(

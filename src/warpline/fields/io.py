@@ -37,8 +37,8 @@ def read_field(path: str | os.PathLike) -> DisplacementField:
             f"This is not a displacement field: a voxel has {components} "
             f"component{'s' * (components > 1)}, not three.",
             where=path,
-            do="Give a vector image, displacements in mm; "
-            "warpline.fields.learn2reg reads the Learn2Reg layout.",
+            do="Give a vector image, displacements in mm; of another program's file say by --from "
+            "whose it is ('warpline inspect' says what is in a file).",
         )
     if not np.isfinite(image.array).all():
         raise WarplineError(

@@ -137,7 +137,20 @@ def write_image(path: str | os.PathLike, image: Image, *, quick: bool = False) -
     """Write an image atomically; the suffix chooses the format.
 
     `quick`: what packing would make smaller by little is stored as it is, in ``.nii.gz``.
+
+    Raises
+    ------
+    WarplineError
+        If the suffix is of no format that holds a volume and where it lies.
+    OSError
+        If it cannot be written.
     """
+    if _suffix(Path(path)) not in READERS:
+        raise WarplineError(
+            f"Images of the kind '{Path(path).suffix}' are not written.",
+            where=path,
+            do="Let the name end in .nii.gz, .nii, .mha or .nrrd.",
+        )
     with atomic_path(path) as temporary:
         try:
             if temporary.name.lower().endswith(".nii.gz"):

@@ -147,7 +147,11 @@ def _transform(path: Path) -> Finding:
     try:
         matrix = matrices.read_matrix(path)
     except WarplineError:
-        raise unreadable from None
+        raise WarplineError(
+            "This is none of the files that are known: neither an image nor a transform.",
+            where=path,
+            do="docs/exchange.md lists the files of each program.",
+        ) from unreadable
     if name.endswith(".mat"):
         return _matrix(path, matrix, "fsl", "4 × 4 numbers: FLIRT's, from moving to fixed")
     return _matrix(path, matrix, "niftyreg", "4 × 4 numbers in .txt: from fixed to moving, RAS")

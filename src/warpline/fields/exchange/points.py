@@ -70,6 +70,13 @@ def read_points(path: Path) -> Points:
     """
     if not path.is_file():
         raise WarplineError("The file of the points does not exist.", where=path)
+    with path.open("rb") as stream:
+        if b"\0" in stream.read(4096):
+            raise WarplineError(
+                "This is no table of points: it is no text.",
+                where=path,
+                do="Give points by --points, images by --image, label maps by --labels.",
+            )
     try:
         points = parse_points(path)
     except UNREADABLE as error:

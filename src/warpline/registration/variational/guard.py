@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from warpline.fields.arrays import jacobian_determinant
+from warpline.fields.filters import mean_over_cube
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
 from warpline.registration.variational.velocity import (
@@ -139,14 +140,14 @@ def unfolded(
 
 def _calmer(velocity: torch.Tensor, frame: Grid, attempt: int) -> torch.Tensor:
     """A velocity that changes less: where it changes most, or after some attempts everywhere."""
-    smooth = _smooth(_smooth(velocity))
+    smooth = mean_over_cube(mean_over_cube(velocity, 3), 3)
     if attempt >= SMOOTHINGS:
         return smooth * GENTLER
     spacing = spacing_of(frame.shape, frame.spacing[::-1], velocity.shape[2:])
     slope = _steepness(velocity, spacing)
     some = slope.flatten()[:: max(1, slope.numel() // 100_000)]
     share = (slope >= torch.quantile(some, STEEP)).to(velocity.dtype)
-    share = _smooth(F.max_pool3d(share, 3, stride=1, padding=1))
+    share = mean_over_cube(F.max_pool3d(share, 3, stride=1, padding=1), 3)
     return velocity + share * (smooth - velocity)
 
 
@@ -156,7 +157,3 @@ def _steepness(velocity: torch.Tensor, spacing: Sequence[float]) -> torch.Tensor
         torch.gradient(velocity, dim=axis + 2)[0].square().sum(1, keepdim=True) / size**2
         for axis, size in enumerate(spacing)
     )
-
-
-def _smooth(volume: torch.Tensor) -> torch.Tensor:
-    return F.avg_pool3d(F.pad(volume, [1] * 6, mode="replicate"), 3, stride=1)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from warpline.fields.algebra import compose
+from warpline.fields.filters import mean_over_cube
 from warpline.registration.variational.features import Features
 from warpline.registration.variational.velocity import (
     coarser,
@@ -96,5 +97,5 @@ def _displacements(fixed: Features, moving: Features, reach: int) -> torch.Tenso
 
 def _smooth(field: torch.Tensor, passes: int = 2) -> torch.Tensor:
     for _ in range(passes):
-        field = F.avg_pool3d(F.pad(field, [1] * 6, mode="replicate"), 3, stride=1)
+        field = mean_over_cube(field, 3)
     return field
