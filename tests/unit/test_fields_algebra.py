@@ -85,6 +85,16 @@ def test_inverting_a_fold_warns():
     assert torch.isfinite(inverse).all()
 
 
+def test_a_plane_is_a_fold_and_what_is_as_near_as_asked_is_near_enough(recwarn):
+    flat = torch.zeros(1, 3, 4, 5, 6)
+    residual = torch.full((1, 4, 5, 6), 0.125)
+    algebra._warn_if_no_inverse(flat, residual, 0.125)
+    assert not recwarn.list
+    flat[:, 0] = -identity_grid((4, 5, 6))[:, 0]  # all slices fall into one
+    with pytest.warns(RuntimeWarning, match=r"it folds at 24 voxels\."):
+        algebra._warn_if_no_inverse(flat, residual, 0.125)
+
+
 def test_inverting_too_briefly_warns_and_says_where():
     with pytest.warns(RuntimeWarning, match="residual .* at index"):
         _, residual = algebra.invert(smooth(SHAPE, 2.0), iterations=1, tolerance=1e-4)

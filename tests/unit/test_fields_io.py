@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,28 @@ def test_ants_warps_as_we_do(tmp_path):
     assert known.mean() > 0.2
     for theirs in (by_file, by_object):
         np.testing.assert_allclose(theirs.numpy().transpose(2, 1, 0)[known], ours[known], atol=2e-3)
+
+
+def test_an_image_of_itk_s_own_package_lies_where_ours_does(monkeypatch):
+    class Itk(dict):
+        def image_from_array(self, array):
+            self["array"] = array
+            return self
+
+        def __getattr__(self, name):
+            return lambda value: self.update({name: value})
+
+        def matrix_from_array(self, array):
+            return array
+
+    monkeypatch.setitem(sys.modules, "itk", Itk())
+    grid, mask = oblique((4, 5, 6)), np.zeros((4, 5, 6), bool)
+    mask[1, 2, 3] = True
+    found = io.to_itk(Image(mask, grid))
+    assert (found["SetSpacing"], found["SetOrigin"]) == (grid.spacing, grid.origin)
+    np.testing.assert_array_equal(found["SetDirection"].ravel(), grid.direction)
+    assert found["array"].dtype == np.uint8
+    np.testing.assert_array_equal(found["array"], mask)
 
 
 def test_ants_and_simpleitk_read_a_written_field_alike(tmp_path):

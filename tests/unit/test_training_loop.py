@@ -486,6 +486,13 @@ def test_why_tensors_and_collections_of_a_state_are_unfit(slope):
     states = good["optimiser"]["state"]
     for bad in ({1: states[0]}, {0: states[0], 1: states[0]}, {0: {}}, {0: states[0] | {"x": 1}}):
         assert "optimiser does not fit" in why(replaced(good, ("optimiser", "state"), bad))
+    groups = good["optimiser"]["param_groups"]
+    for place, bad in (("state", None), ("param_groups", None), ("param_groups", groups * 2)):
+        assert "optimiser does not fit" in why(replaced(good, ("optimiser", place), bad))
+    for bad in (None, {"x": 1}, {**groups[0], "x": 1}):
+        assert "optimiser does not fit" in why(replaced(good, GROUP, bad))
+    for bad in (None, ["a"]):
+        assert why(good | {"source": {**source, "files": bad}}).endswith("what differs: files")
     emptied = replaced(good, ("optimiser", "state"), {})
     assert "optimiser has taken no step" in why(emptied)
     assert why(replaced(emptied, ("step",), 0)) is None
