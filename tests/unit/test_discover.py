@@ -184,7 +184,7 @@ def test_dicom_series_are_scans_and_are_read_as_such(tmp_path):
     # A case sheet that names the folder has the series as its image.
     told = dict.fromkeys(("ask", "landmark_folder", "phantom", "patients"))
     told |= {"format": "folder", "labels": {}, "case_sheet": "x.tsv", "scans": {}}
-    told |= {"nan": "refuse"}
+    told |= {"nan": "refuse", "own": True}
     dataset = DatasetFiles.of(told)
     files = locate(tmp_path, dataset, {"case": "b", "image": "bert/ct"})
     image, landmarks = files.read()

@@ -27,6 +27,7 @@ def page() -> str:
             info_name=f"warpline {name}",
             terminal_width=WIDTH,
             max_content_width=WIDTH,
+            **main.context_settings,
         )
         parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
