@@ -10,7 +10,8 @@ import torch
 from click.testing import CliRunner
 
 from warpline import networks
-from warpline.cli.budget import Need, _misfits, budget, disk_of, need_of, steps_an_epoch
+from warpline.cli.budget import Need, _misfits, disk_of, need_of, steps_an_epoch
+from warpline.cli.main import main
 from warpline.plan.config import read_yaml
 from warpline.plan.run import Run
 from warpline.plan.volumes import prepared_shape, shape_after
@@ -182,13 +183,13 @@ def test_grids_of_other_datasets_papers():
 
 def test_the_command_tells_it_to_people_and_to_programs():
     arguments = ["hu2020", "--scale", "demo", "--gpu", "v100-16", "--memory", "16"]
-    said = CliRunner().invoke(budget, arguments)
+    said = CliRunner().invoke(main, ["budget", *arguments])
     assert said.exit_code == 0, said.output
     assert "chest/hu2020-landmarks" in said.output
     assert "Everything fits." in said.output
-    told = json.loads(CliRunner().invoke(budget, [*arguments, "--json"]).stdout)
+    told = json.loads(CliRunner().invoke(main, ["budget", *arguments, "--json"]).stdout)
     assert {n["name"] for n in told["trainings"]} >= {"chest/hu2020-voxelmorph"}
     assert told["disk"]["chest"]["download"] == 0
-    wrong = CliRunner().invoke(budget, ["hu2020", "--gpu", "abacus"])
+    wrong = CliRunner().invoke(main, ["budget", "hu2020", "--gpu", "abacus"])
     assert wrong.exit_code == 2
     assert "v100-16" in wrong.output
