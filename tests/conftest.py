@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import settings
 
+import browser
 from project import finished
 
 __all__ = ["finished"]  # one run for all folders of tests
@@ -88,3 +89,15 @@ def _same_start():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A browser's page, which must have told no error when a file's tests are done."""
+    program = browser.found()
+    if program is None:
+        pytest.skip("no Chromium on this machine: the pages are not looked at")
+    with browser.browser(program, tmp_path_factory.mktemp("chromium")) as found:
+        found.size(1280, 720)
+        yield found
+        assert found.errors == []

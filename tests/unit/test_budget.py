@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ def small() -> dict:
     }
 
 
+def alive_in_steps(network: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> int:
+    """Bytes alive at the most in two steps that are computed, weights and moments included."""
+    alive = Alive()
+    with alive:
+        for weight in network.parameters():
+            alive.count(weight)
+        optimiser = torch.optim.Adam(network.parameters(), foreach=False)
+        for _ in range(2):
+            loss().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+    return alive.peak
+
+
 def test_what_is_counted_without_contents_is_what_a_step_keeps_alive(small):
     training = {**small["training"], "precision": "single", "batch_size": 1}
     recipe, shape = {**small, "training": training}, (24, 32, 16)
@@ -50,18 +65,12 @@ def test_what_is_counted_without_contents_is_what_a_step_keeps_alive(small):
     criterion = RegistrationLoss(
         recipe["loss"], symmetric=training["symmetric"], masked=training["masked"]
     )
-    alive = Alive()
-    with alive:
-        for weight in network.parameters():
-            alive.count(weight)
-        optimiser = torch.optim.Adam(network.parameters(), foreach=False)
-        for _ in range(2):
-            batch = Batch(*(torch.rand(1, n, *shape) for n in (1, 1, 2, 2)))
-            loss = criterion(network, batch)[0]
-            loss.backward()
-            optimiser.step()
-            optimiser.zero_grad()
-    assert cost.bytes == pytest.approx(alive.peak, rel=0.1)
+
+    def loss() -> torch.Tensor:
+        batch = Batch(*(torch.rand(1, n, *shape) for n in (1, 1, 2, 2)))
+        return criterion(network, batch)[0]
+
+    assert cost.bytes == pytest.approx(alive_in_steps(network, loss), rel=0.1)
 
 
 def test_operations_are_those_of_the_convolutions(small):
@@ -86,22 +95,17 @@ def test_a_segmenters_step_is_that_of_its_objective():
     recipe = run.catalog.method("hippocampus-segmenter")
     shape, count = (24, 32, 16), recipe["training"]["batch_size"]
     network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"]).train()
-    alive = Alive()
-    with alive:
-        for weight in network.parameters():
-            alive.count(weight)
-        optimiser = torch.optim.Adam(network.parameters(), foreach=False)
-        for _ in range(2):
-            labels = torch.randint(0, 3, (count, *shape))
-            target = torch.stack([labels == value for value in network.numbers], dim=1)
-            known = torch.ones(count, len(network.numbers), dtype=torch.bool)
-            found = network(torch.rand(count, 1, *shape))[:, 1:]
-            losses.partial_dice(found, target.float(), known).backward()
-            optimiser.step()
-            optimiser.zero_grad()
+
+    def loss() -> torch.Tensor:
+        labels = torch.randint(0, 3, (count, *shape))
+        target = torch.stack([labels == value for value in network.numbers], dim=1)
+        known = torch.ones(count, len(network.numbers), dtype=torch.bool)
+        found = network(torch.rand(count, 1, *shape))[:, 1:]
+        return losses.partial_dice(found, target.float(), known)
+
     training = {**recipe["training"], "precision": "single"}
     cost = step_cost({**recipe, "training": training}, shape, 2)
-    assert cost.bytes == pytest.approx(alive.peak, rel=0.1)
+    assert cost.bytes == pytest.approx(alive_in_steps(network, loss), rel=0.1)
     need = need_of(run, "hippocampus", "hippocampus-segmenter", KNOWN["grids"])
     assert need.shape == list(prepared_shape(run, "hippocampus", KNOWN["grids"]))
 

@@ -25,7 +25,7 @@ import torch
 
 from warpline.devices import locks
 from warpline.devices.claim import claim, claim_several
-from warpline.devices.locks import card_names, hold, hold_several, scope
+from warpline.devices.locks import card_names, hold, scope
 from warpline.errors import WarplineError
 
 # Takes a card, tells when it had it, and lets it go after a while or when it is told to.
@@ -34,7 +34,7 @@ import sys, time
 from warpline.devices.locks import hold
 assert "torch" not in sys.modules
 folder, job, seconds, *cards = sys.argv[1:]
-with hold(cards, job, folder, poll=0.02) as index:
+with hold(cards, job, folder, poll=0.02) as (index,):
     print("got", cards[index], time.monotonic(), flush=True)
     time.sleep(float(seconds))
     print("left", cards[index], time.monotonic(), flush=True)
@@ -133,7 +133,7 @@ def test_two_users_share_a_card(tmp_path):
 def test_the_lock_of_a_job_that_fails_is_free(tmp_path):
     with pytest.raises(RuntimeError), hold(["0"], "a", tmp_path):
         raise RuntimeError
-    with hold(["0"], "b", tmp_path, poll=60) as index:
+    with hold(["0"], "b", tmp_path, poll=60) as (index,):
         assert index == 0
 
 
@@ -296,7 +296,11 @@ def test_names_of_the_visible_cards(count, visible, names):
 
 def test_any_name_makes_a_lock_in_the_folder(tmp_path):
     names = ["MIG-GPU-1/1/0", "../x", "GPU-1"]
-    with hold(names, "a", tmp_path), hold(names, "b", tmp_path), hold(names, "c", tmp_path) as last:
+    with (
+        hold(names, "a", tmp_path),
+        hold(names, "b", tmp_path),
+        hold(names, "c", tmp_path) as (last,),
+    ):
         assert last == 2
         assert len(list(tmp_path.iterdir())) == 3
         assert all(path.name.startswith("gpu-") for path in tmp_path.iterdir())
@@ -382,15 +386,15 @@ def test_several_cards_are_held_at_once_or_none(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(locks.time, "sleep", wait)
     names = ["0", "1", "2"]
-    with hold_several(names, 2, "a", tmp_path) as places:
+    with hold(names, "a", tmp_path, count=2) as places:
         assert places == [0, 1]
-        with pytest.raises(Waits), hold_several(names, 2, "b", tmp_path):
+        with pytest.raises(Waits), hold(names, "b", tmp_path, count=2):
             pass
         assert "fewer than 2 GPUs are free" in capsys.readouterr().out
         # Who waits holds none of them meanwhile.
-        with hold(names, "c", tmp_path) as place:
+        with hold(names, "c", tmp_path) as (place,):
             assert place == 2
-    with hold_several(names, 3, "d", tmp_path) as places:
+    with hold(names, "d", tmp_path, count=3) as places:
         assert places == [0, 1, 2]
 
 

@@ -30,7 +30,6 @@ from warpline.plan.config import read_yaml, validate
 from warpline.tables.paper import write_table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import browser
 import tour
 
 ROOT = Path(__file__).parents[2]
@@ -356,17 +355,6 @@ def test_the_library_that_is_shipped_is_the_one_that_its_licence_names():
     digest = hashlib.sha256((WEB / "niivue.umd.js").read_bytes()).hexdigest()
     assert digest in licence
     assert "BSD 2-Clause" in licence
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    program = browser.found()
-    if program is None:
-        pytest.skip("no Chromium on this machine: the pages are not looked at")
-    with browser.browser(program, tmp_path_factory.mktemp("chromium")) as found:
-        found.size(1280, 720)
-        yield found
-        assert found.errors == []
 
 
 READY = "document.querySelector('.panes')?.dataset.ready"

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import browser
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = ("http", "https", "mailto", "data", "javascript")
@@ -76,16 +75,6 @@ def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site):
             if not target.exists() or (here and unquote(parts.fragment) not in pages[target].names):
                 broken.append(f"{path.relative_to(site)}: {link}")
     assert broken == []
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    program = browser.found()
-    if program is None:
-        pytest.skip("no Chromium on this machine: the pages are not looked at")
-    with browser.browser(program, tmp_path_factory.mktemp("chromium")) as found:
-        yield found
-        assert found.errors == []
 
 
 READY = "document.readyState === 'complete'"

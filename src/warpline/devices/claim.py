@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from warpline.devices.locks import card_names, hold_several, scope
+from warpline.devices.locks import card_names, hold, scope
 from warpline.errors import WarplineError
 from warpline.provenance import record as provenance
 
@@ -83,7 +83,7 @@ def claim_several(
         )
     names = [_identity(index, name) for index, name in enumerate(card_names(seen, visible))]
     locks = [scope(os.environ) + name for name in names]
-    with hold_several(locks, count, job, lock_folder, poll) as places:
+    with hold(locks, job, lock_folder, poll, count) as places:
         chosen = [torch.device("cuda", place) for place in places]
         provenance.used(", ".join(map(_description, chosen)))
         yield chosen

@@ -50,20 +50,11 @@ def scope(environment: Mapping[str, str]) -> str:
 
 @contextmanager
 def hold(
-    cards: Sequence[str], job: str, folder: str | os.PathLike | None = None, poll: float = 5.0
-) -> Iterator[int]:
-    """Hold one of the cards for the block; its place in `cards`. See `hold_several`."""
-    with hold_several(cards, 1, job, folder, poll) as places:
-        yield places[0]
-
-
-@contextmanager
-def hold_several(
     cards: Sequence[str],
-    count: int,
     job: str,
     folder: str | os.PathLike | None = None,
     poll: float = 5.0,
+    count: int = 1,
 ) -> Iterator[list[int]]:
     """Hold `count` of the cards for the block; their places in `cards`.
 
@@ -83,6 +74,8 @@ def hold_several(
         Where the locks lie; the machine's `FOLDER`, common to all its users, if not given.
     poll
         Seconds between two tries.
+    count
+        How many cards.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from warpline.evaluation.metrics import sdlogj
 from warpline.evaluation.metrics.intensity import correlation
-from warpline.evaluation.metrics.jacobian import LARGEST, SMALLEST, interior
+from warpline.evaluation.metrics.jacobian import deviation_of_log, interior
 from warpline.figures.pair import panels
 from warpline.files import write_text
 from warpline.images.grid import Image
@@ -121,7 +121,7 @@ def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None)
     if inner.size:
         low, high = np.percentile(inner, (1, 99))
         told |= {
-            "sdlogj": sdlogj(determinant) if whole else _sdlogj_of(inner),
+            "sdlogj": sdlogj(determinant) if whole else deviation_of_log(inner),
             "jacobian_1_percent": float(low),
             "jacobian_99_percent": float(high),
         }
@@ -132,11 +132,6 @@ def measured(pair: Pair, landmarks: tuple[np.ndarray, np.ndarray] | None = None)
         told["tre_after_mm"] = float(np.linalg.norm(moved - theirs, axis=1).mean())
         told["landmarks"] = len(ours)
     return told
-
-
-def _sdlogj_of(values: np.ndarray) -> float:
-    """As `sdlogj`, of some voxels' determinants."""
-    return float(np.log(np.clip(values, SMALLEST, LARGEST)).std(dtype=np.float64))
 
 
 def _correlation(fixed: Image, other: Image, within: np.ndarray) -> float | None:

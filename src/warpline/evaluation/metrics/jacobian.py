@@ -36,7 +36,7 @@ def sdlogj(determinant: np.ndarray) -> float:
     float
         NaN on a field with no interior (fewer than five voxels along an axis).
     """
-    return _deviation_of_log(determinant, 0.0)
+    return deviation_of_log(interior(determinant), 0.0)
 
 
 def sdlogj_learn2reg(determinant: np.ndarray) -> float:
@@ -51,7 +51,7 @@ def sdlogj_learn2reg(determinant: np.ndarray) -> float:
         (z − 2, y − 2, x − 2), of the map between voxel indices: the physical one times the ratio
         of the fixed voxel's volume to the moving one's.
     """
-    return _deviation_of_log(determinant, 3.0)
+    return deviation_of_log(interior(determinant), 3.0)
 
 
 def stdj_estienne2020(determinant: np.ndarray) -> float:
@@ -60,15 +60,14 @@ def stdj_estienne2020(determinant: np.ndarray) -> float:
     It is in their public code, said to be changed from the challenge's. Where J ≤ −15 theirs has no
     value; such voxels are clipped to 1e-9 here. Parameters as of `sdlogj_learn2reg`.
     """
-    return _deviation_of_log(determinant, 15.0)
+    return deviation_of_log(interior(determinant), 15.0)
 
 
-def _deviation_of_log(determinant: np.ndarray, raised: float) -> float:
-    """Standard deviation of log(J + raised) on the interior, in pieces that stay in the cache.
+def deviation_of_log(values: np.ndarray, raised: float = 0.0) -> float:
+    """Standard deviation of log(J + raised) over values of J, in pieces that stay in the cache.
 
-    The logarithms are of the determinant's own precision, their sums of double precision.
+    The logarithms are of the values' own precision, their sums of double precision. NaN for none.
     """
-    values = interior(determinant)
     if values.size == 0:
         return float("nan")
     thickness = max(1, PIECE // values[0].size)
