@@ -54,7 +54,7 @@ def table_of(table: dict) -> TableEntry:
 
 
 def table_spec(table: dict) -> dict:
-    """The same with its defaults; rows of single pairs are as the plan makes them, not of a file."""
+    """The same with its defaults; rows of single pairs are as the plan makes them."""
     pair = ("fixed", "moving")
     own = [{key: value for key, value in row.items() if key not in pair} for row in table["rows"]]
     tables = {"t": {**table, "rows": own}}
