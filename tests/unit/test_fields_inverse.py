@@ -81,3 +81,12 @@ def test_an_affine_outer_map_goes_on_beyond_its_grid():
     ijk = voxels(FIXED)
     there = world(FIXED, ijk) + both.vectors[ijk[:, 2], ijk[:, 1], ijk[:, 0]]
     np.testing.assert_allclose(there, apply(LPS @ shift, world(FIXED, ijk)), atol=1e-3)
+
+
+def test_a_bend_after_another_is_read_where_the_first_one_leads():
+    grid = oblique((16, 18, 20), spacing=(0.8, 1.3, 2.1))
+    outer, inner = smooth_field(grid, seed=1, sigma=4), smooth_field(grid, seed=2, sigma=4)
+    both, points = joined(outer, inner), grid.index_to_physical(grid.indices())[6:-6, 6:-6, 6:-6]
+    there = inner.transform_points(points.reshape(-1, 3), order=1)
+    expected = outer.transform_points(there, order=1).reshape(points.shape)
+    np.testing.assert_allclose(points + both.vectors[6:-6, 6:-6, 6:-6], expected, atol=1e-3)
