@@ -279,6 +279,13 @@ def test_learn2reg_submission(tmp_path, shape):
     back = learn2reg.read_submission(path, grid, grid)
     difference = learn2reg.to_learn2reg(back, grid) - learn2reg.to_learn2reg(field, grid)
     assert np.abs(difference).max() < 0.15
+    # Between what was written it is read as the evaluation reads it, by splines of degree two.
+    rough = np.random.default_rng(0).normal(size=(3, *(n // 2 for n in shape[::-1])))
+    np.savez(path, rough.astype(np.float32))
+    full = learn2reg.to_learn2reg(learn2reg.read_submission(path, grid, grid), grid)
+    zooms = [n / (n // 2) for n in shape[::-1]]
+    evaluated = np.stack([ndimage.zoom(part, zooms, order=2) for part in rough], axis=-1)
+    np.testing.assert_allclose(full, evaluated, atol=1e-3)
 
 
 def test_learn2reg_errors(tmp_path):
