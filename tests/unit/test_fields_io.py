@@ -288,6 +288,17 @@ def test_learn2reg_submission(tmp_path, shape):
     np.testing.assert_allclose(full, evaluated, atol=1e-3)
 
 
+def test_an_image_of_another_number_of_components_is_no_field(tmp_path):
+    for components in (1, 2, 4):
+        kind = sitk.sitkVectorFloat32 if components > 1 else sitk.sitkFloat32
+        path = tmp_path / f"of{components}.nii.gz"
+        sitk.WriteImage(sitk.Image([6, 5, 4], kind, components), str(path))
+        told = f"{components} component{'s' if components > 1 else ''}, not three"
+        with pytest.raises(WarplineError, match=told) as refused:
+            io.read_field(path)
+        assert str(refused.value.where) == str(path)
+
+
 def test_learn2reg_errors(tmp_path):
     with pytest.raises(WarplineError, match="fixed image asks for"):
         learn2reg.from_learn2reg(np.zeros((3, 4, 5, 3)), GRID, MOVING)
