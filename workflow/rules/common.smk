@@ -1,6 +1,7 @@
 # What is to be made is decided by warpline.plan; rules ask it, and hold no logic of their own.
 
 import inspect
+import shutil
 import sys
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def in_report(files, caption, paper, subcategory):
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
     return lambda wildcards, attempt: amount * attempt
+
+
+onstart:
+    # Of a run that was killed Snakemake leaves copies of what was being remade, and falls over
+    # them when it wants to make them again. What is remade here is whole at any moment.
+    shutil.rmtree(workflow.persistence.path / "backups", ignore_errors=True)
 
 
 onsuccess:
