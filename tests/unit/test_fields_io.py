@@ -17,6 +17,7 @@ from scipy import ndimage
 from warpline.errors import WarplineError
 from warpline.fields import io, learn2reg
 from warpline.fields.algebra import jacobian_determinant
+from warpline.fields.elastix import parameter_object, to_itk
 from warpline.fields.physical import DisplacementField
 from warpline.images.files import write_image
 from warpline.images.grid import Grid, Image
@@ -184,7 +185,7 @@ def test_an_image_of_itk_s_own_package_lies_where_ours_does(monkeypatch):
     monkeypatch.setitem(sys.modules, "itk", Itk())
     grid, mask = oblique((4, 5, 6)), np.zeros((4, 5, 6), bool)
     mask[1, 2, 3] = True
-    found = io.to_itk(Image(mask, grid))
+    found = to_itk(Image(mask, grid))
     assert (found["SetSpacing"], found["SetOrigin"]) == (grid.spacing, grid.origin)
     np.testing.assert_array_equal(found["SetDirection"].ravel(), grid.direction)
     assert found["array"].dtype == np.uint8
@@ -204,7 +205,7 @@ def test_ants_and_simpleitk_read_a_written_field_alike(tmp_path):
 
 
 def test_elastix_transforms(tmp_path):
-    itk = pytest.importorskip("itk")
+    pytest.importorskip("itk")
     affine = affine_transform()
     numbers = " ".join(repr(value) for value in affine.GetParameters())
     centre = " ".join(repr(value) for value in affine.GetCenter())
@@ -232,7 +233,7 @@ def test_elastix_transforms(tmp_path):
 (ResultImagePixelType "float")
 """
     )
-    parameters = itk.ParameterObject.New()
+    parameters = parameter_object()
     parameters.ReadParameterFile(os.fspath(tmp_path / "TransformParameters.0.txt"))
     field = io.from_elastix(parameters, GRID)
     expected = io.from_sitk_transform(affine, GRID)
