@@ -14,7 +14,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from warpline.cases.case import Case
-from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
@@ -86,7 +85,7 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, *, intensity: str, **sour
         announce(rule, pair)
         fixed, moving = given.read(pair)
         fields = {
-            title: read_field(given.file(method, pair, ".nii.gz"))
+            title: given.field(method, pair)
             for method, title in titles.items()
         }
         said = scores(records, pair, ["tre"])
