@@ -48,7 +48,10 @@ def main() -> None:
     for experiment in sorted({e for p in PAPERS for e in registrations(run.catalog, p)}):
         place = (experiment.dataset, experiment.method, experiment.split)
         pairs = evaluate.experiment_pairs(run, place[0], place[2])[: asked.pairs]
-        print(f"{'/'.join(place):60s} {_compared(run, place, pairs, asked.results.parent)}", flush=True)
+        print(
+            f"{'/'.join(place):60s} {_compared(run, place, pairs, asked.results.parent)}",
+            flush=True,
+        )
 
 
 def _compared(run: Run, place: tuple[str, str, str], pairs: list, root: Path) -> str:

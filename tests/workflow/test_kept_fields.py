@@ -12,6 +12,8 @@ def test_fields_go_once_used_and_come_back_for_who_asks_for_them(project):
         project.snakemake(*run, SUBMISSION)
         with zipfile.ZipFile(project.folder / SUBMISSION) as archive:
             assert len(archive.namelist()) == 1
-        assert (project.folder / "results/records/tiny-abdomen/identity/val/whole.parquet").is_file()
+        assert (
+            project.folder / "results/records/tiny-abdomen/identity/val/whole.parquet"
+        ).is_file()
         assert not (project.folder / FIELDS).exists()
         (project.folder / SUBMISSION).unlink()

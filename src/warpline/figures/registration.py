@@ -49,10 +49,7 @@ def draw(
     records = records_of_figure(figure, given.records)
     (pair,) = choose_pairs(records, figure.last, [figure.pair], "dice").values()
     announce(figure.pair, pair)
-    fields = {
-        shown.title: given.field(shown.method, pair)
-        for shown in figure.experiments
-    }
+    fields = {shown.title: given.field(shown.method, pair) for shown in figure.experiments}
     fixed, moving = given.read(pair)
     names = {int(value): title for value, title in labels.items()}
     said = scores(records, pair, ["dice", "tre"])
