@@ -19,7 +19,15 @@ from snakemake_logger_plugin_warpline.command import arguments
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, figures
+from warpline.plan.inputs import (
+    acquire,
+    arena,
+    cases,
+    evaluate,
+    explorer,
+    fields,
+    figures,
+)
 from warpline.plan.inputs import models, papers, register, train, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library

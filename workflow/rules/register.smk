@@ -16,6 +16,7 @@ rule register:
     benchmark:
         layout.benchmark("register/{dataset}/{method}/{split}/{batch}")
     wildcard_constraints:
+        dataset=fields.that_stay(run),
         batch=r"(?!whole$)[A-Za-z0-9_.-]+",
     conda:
         "../../envs/registration.yaml"
@@ -49,6 +50,8 @@ rule register_and_evaluate:
         layout.log("register/{dataset}/{method}/{split}/whole"),
     benchmark:
         layout.benchmark("register/{dataset}/{method}/{split}/whole")
+    wildcard_constraints:
+        dataset=fields.that_stay(run),
     conda:
         "../../envs/registration.yaml"
     threads: settings["threads"]
@@ -64,3 +67,25 @@ rule register_and_evaluate:
         code=run.code("evaluate.py"),
     script:
         "../../scripts/register_and_evaluate.py"
+
+
+# The same where fields do not stay (keep_fields): they go when all that asked for them is made.
+if settings["keep_fields"] != "all":
+
+    use rule register as register_for_now with:
+        output:
+            temp(
+                directory(layout.fields("{dataset}", "{method}", "{split}", "{batch}"))
+            ),
+        wildcard_constraints:
+            dataset=fields.that_go(run),
+            batch=r"(?!whole$)[A-Za-z0-9_.-]+",
+
+    use rule register_and_evaluate as register_and_evaluate_for_now with:
+        output:
+            fields=temp(
+                directory(layout.fields("{dataset}", "{method}", "{split}", "whole"))
+            ),
+            records=layout.whole_records("{dataset}", "{method}", "{split}"),
+        wildcard_constraints:
+            dataset=fields.that_go(run),

@@ -18,7 +18,7 @@ from warpline.cases.folders import CaseFolders
 from warpline.cases.steps import prepare
 from warpline.cases.steps.geometry import without_landmarks_outside
 from warpline.errors import WarplineError
-from warpline.fields.io import read_field
+from warpline.fields.halved import read_kept
 from warpline.files import write_json
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.recipe import Step
@@ -276,7 +276,7 @@ class PairedCases(Sequence[Case]):
         if name not in self._pairs:
             return prepare(replace(read_case(Path(self.folders[name])), id=name), self.steps)
         fixed, moving = (read_case(Path(self.folders[case])) for case in self._pairs[name])
-        first = read_field(Path(self.initial[name]) / f"{name}.nii.gz")
+        first = read_kept(Path(self.initial[name]) / f"{name}.nii.gz", fixed.grid)
         case = replace(resample_moving(moving, first), id=name)
         return prepare_pair(fixed, case, self.steps, aligned=True)[1]
 
