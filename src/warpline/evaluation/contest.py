@@ -37,6 +37,7 @@ from warpline.registration.initial import resample_moving
 from warpline.registration.job import Job
 from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Registrar
+from warpline.registration.tuned import tuned
 
 BACK = "-back"
 OWN_UNITS = {**UNITS, "cpu_seconds": "s", "start_up": "s"}
@@ -69,7 +70,8 @@ class Contest:
         first = {**settings, "method": settings["initial"], "network": None, "initial": None}
         own = {"parameters": files.get("initial")}
         initial = settings["initial"] and Job.of(first, own, threads).method
-        text = json.dumps([settings, threads], sort_keys=True, default=str)
+        known = [settings, threads, tuned(settings["method"], files.get("tuned"))]
+        text = json.dumps(known, sort_keys=True, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         return cls(settings, method, initial, state / key)
 

@@ -8,7 +8,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.kinds import UNREGISTERED
-from warpline.plan.methods import STRENGTH
+from warpline.plan.methods import STRENGTH, TUNED
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.registry import suggestion
 
@@ -44,6 +44,11 @@ def methods(catalog: Catalog) -> dict[str, dict[str, Any]]:
     )
     if asked is None:
         found = {name: part for name, part in found.items() if not part["slow"]}
+    if catalog.config["arena"]["tune"]:
+        for name in list(found):
+            if catalog.tune(name):
+                part = {key: value for key, value in found[name].items() if key != "strength"}
+                found[name + TUNED] = part
     return dict(sorted(found.items(), key=lambda item: item[0] != UNREGISTERED))
 
 
@@ -73,6 +78,8 @@ def cells(catalog: Catalog) -> list[Cell]:
             kind = catalog.method(method)["kind"]
             # What needs an atlas or an embedding of its own is at home there alone.
             if trained_on != dataset and (kind != "network" or not settings["elsewhere"]):
+                continue
+            if method.endswith(TUNED) and place["tune"] is None:
                 continue
             found.append(Cell(dataset, method, place["split"]))
             asked = settings["strengths"]
