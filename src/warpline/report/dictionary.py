@@ -35,6 +35,7 @@ METRICS = {
     "likeness_after": "part of the method warpline's confidence",
     "strain": "part of the method warpline's confidence: how much the field stretches",
     "likeness": "part of the method warpline's confidence",
+    "order_of_shades": "whether brighter is brighter in both images, by the method warpline",
     "likeness_of_shades": "how alike the images' shades are, by the method warpline",
     "overlap": "part of the method warpline's confidence",
     "repairs": "steps of the method warpline that were taken back for folds",
