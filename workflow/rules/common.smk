@@ -19,16 +19,8 @@ from snakemake_logger_plugin_warpline.command import arguments
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import (
-    acquire,
-    arena,
-    cases,
-    evaluate,
-    explorer,
-    fields,
-    figures,
-)
-from warpline.plan.inputs import models, papers, register, train, weights
+from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, fields
+from warpline.plan.inputs import figures, models, papers, register, train, tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
@@ -58,7 +50,7 @@ CASES_FIRST, TRAININGS_FIRST = 10, 20
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_-]+(\+[0-9.e-]+)?(@[A-Za-z0-9]+)?(~[0-9]+)?",
+    method=r"[A-Za-z0-9_-]+(\+[0-9.e-]+)?(=tuned)?(@[A-Za-z0-9]+)?(~[0-9]+)?",
     paper=r"[A-Za-z0-9_-]+",
     split=r"[A-Za-z0-9]+",
     batch=r"[A-Za-z0-9_.-]+",
