@@ -1,6 +1,5 @@
 """Synthetic pairs a second: by the CPU's way, and with tensors on the CPU and on a GPU.
 
-
     python benchmarks/synthetic_pairs.py [--size 128] [--repeats 3]
 
 A pair is what RegNet learns from: a moving image that is deformed itself, a field, the fixed image
