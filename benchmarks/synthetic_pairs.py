@@ -1,4 +1,4 @@
-"""Synthetic pairs a second: by the CPU's way, and with tensors on the CPU and on a GPU if there is one.
+"""Synthetic pairs a second: by the CPU's way, and with tensors on the CPU and on a GPU.
 
     python benchmarks/synthetic_pairs.py [--size 128] [--repeats 3]
 

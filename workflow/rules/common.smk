@@ -22,6 +22,7 @@ from warpline.plan.inputs import (
     acquire,
     arena,
     cases,
+    disk,
     evaluate,
     explorer,
     fields,
@@ -97,7 +98,11 @@ def in_report(files, caption, paper, subcategory):
 
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
-    return lambda wildcards, attempt: amount * attempt
+
+    def given(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return given
 
 
 onsuccess:
