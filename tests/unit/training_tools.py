@@ -94,6 +94,7 @@ def course(**changes) -> Settings:
         "patience": None,
         "checkpoint_seconds": 60.0,
         "deterministic": False,
+        "compile": False,
         "seed": 0,
     }
     return Settings(**chosen | changes)

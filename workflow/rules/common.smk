@@ -19,8 +19,9 @@ from snakemake_logger_plugin_warpline.command import arguments
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, fields
-from warpline.plan.inputs import figures, models, papers, register, train, tune, weights
+from warpline.plan.inputs import acquire, arena, cases, disk, evaluate, explorer
+from warpline.plan.inputs import fields, figures, models, papers, register, train
+from warpline.plan.inputs import tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
@@ -90,7 +91,11 @@ def in_report(files, caption, paper, subcategory):
 
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
-    return lambda wildcards, attempt: amount * attempt
+
+    def given(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return given
 
 
 onstart:

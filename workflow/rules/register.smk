@@ -26,6 +26,7 @@ rule register:
         gpu=ask(register.method_gpus),
         mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
+        disk_mb=growing(ask(disk.fields_mb)),
     params:
         method=ask(register.method_spec),
         registration=ask(register.registration_settings),
@@ -61,6 +62,7 @@ rule register_and_evaluate:
         gpu=ask(register.method_gpus),
         mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
+        disk_mb=growing(ask(disk.fields_mb, batch="whole")),
     params:
         method=ask(register.method_spec),
         registration=ask(register.registration_settings, batch="whole"),
