@@ -280,6 +280,24 @@ def test_learn2reg_submission(tmp_path, shape):
     back = learn2reg.read_submission(path, grid, grid)
     difference = learn2reg.to_learn2reg(back, grid) - learn2reg.to_learn2reg(field, grid)
     assert np.abs(difference).max() < 0.15
+    # Between what was written it is read as the evaluation reads it, by splines of degree two.
+    rough = np.random.default_rng(0).normal(size=(3, *(n // 2 for n in shape[::-1])))
+    np.savez(path, rough.astype(np.float32))
+    full = learn2reg.to_learn2reg(learn2reg.read_submission(path, grid, grid), grid)
+    zooms = [n / (n // 2) for n in shape[::-1]]
+    evaluated = np.stack([ndimage.zoom(part, zooms, order=2) for part in rough], axis=-1)
+    np.testing.assert_allclose(full, evaluated, atol=1e-3)
+
+
+def test_an_image_of_another_number_of_components_is_no_field(tmp_path):
+    for components in (1, 2, 4):
+        kind = sitk.sitkVectorFloat32 if components > 1 else sitk.sitkFloat32
+        path = tmp_path / f"of{components}.nii.gz"
+        sitk.WriteImage(sitk.Image([6, 5, 4], kind, components), str(path))
+        told = f"{components} component{'s' if components > 1 else ''}, not three"
+        with pytest.raises(WarplineError, match=told) as refused:
+            io.read_field(path)
+        assert str(refused.value.where) == str(path)
 
 
 def test_learn2reg_errors(tmp_path):

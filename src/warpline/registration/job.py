@@ -9,6 +9,7 @@ from typing import Any
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.registration.batch import register_batch
 from warpline.registration.method import Method, registrar
+from warpline.registration.tuned import tuned
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Job:
         Folder of the field before the method's own of each pair, by the pair's name; may be empty.
     device
         See `warpline.devices.claim.claim`.
+    halved
+        Whether fields are kept halved where they are smooth enough.
     """
 
     method: Method
@@ -32,6 +35,7 @@ class Job:
     folders: Mapping[str, str]
     initial: Mapping[str, str]
     device: str
+    halved: bool
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], files: Mapping[str, Any], threads: int) -> Job:
@@ -42,11 +46,11 @@ class Job:
         settings
             From `warpline.plan.inputs.register.registration_settings`.
         files
-            Where the method has them: ``weights``, ``embedding``, ``parameters``.
+            Where the method has them: ``weights``, ``embedding``, ``parameters``, ``tuned``.
         """
         parameters: Sequence[str] = files.get("parameters") or []
         method = Method.of(
-            settings["method"],
+            tuned(settings["method"], files.get("tuned")),
             recipe=settings["network"],
             weights=files.get("weights") or None,
             embedding=files.get("embedding") or None,
@@ -56,7 +60,14 @@ class Job:
             threads=threads,
         )
         pairs = [(fixed, moving) for fixed, moving in settings["pairs"]]
-        return cls(method, pairs, settings["folders"], settings["initial"], settings["device"])
+        return cls(
+            method,
+            pairs,
+            settings["folders"],
+            settings["initial"],
+            settings["device"],
+            settings["halved"],
+        )
 
     def run(self, target: str, origin: object = None) -> None:
         """Register the pairs.
@@ -72,4 +83,5 @@ class Job:
             If a file cannot be read, the device is not there, or a registration fails.
         """
         with registrar(self.method, self.device, job=target) as chosen:
-            register_batch(chosen, self.pairs, self.folders, target, self.initial, origin)
+            place = self.folders, target, self.initial, origin
+            register_batch(chosen, self.pairs, *place, halved=self.halved)
