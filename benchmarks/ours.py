@@ -2,9 +2,12 @@
 
     python benchmarks/ours.py hippocampus --real /folder/with/mirror [--pairs 30] [--split val]
     python benchmarks/ours.py chest [--pairs 5] [--seed 2009]
+    python benchmarks/ours.py copd [--pairs 3] [--seed 2013]
+    python benchmarks/ours.py ctmr [--pairs 6] [--seed 0]
     python benchmarks/ours.py abdomen [--pairs 15] [--seed 2020]
     python benchmarks/ours.py field [--pairs 1] [--seed 0] [--size 96]
-    … [--methods warpline,warpline-fast,warpline-labels,affine,syn,elastix,convexadam] [--threads 1]
+    … [--methods warpline,warpline-fast,warpline-labels,warpline-unmasked,affine,syn,syn-mi,elastix,
+      convexadam] [--threads 1]
       [--out rows.csv] [--set smoothness=0.02] [--cache /folder/for/generated/chests]
 
 - hippocampus: Learn2Reg 2020's validation pairs that the mirror's archive allows, prepared as the
@@ -12,13 +15,18 @@
   cases instead, which settings may be chosen on.
 - chest: generated patients of DIR-Lab's sizes at both ends of a deep breath, as `dirlab-4dct` has
   them, lungs segmented; distance in mm of 300 landmarks from their true places, with fractions.
+- copd: the same of patients of COPD's sizes, in voxels twice as wide, of breaths of 25 to 30 mm
+  that are uneven.
+- ctmr: a generated abdomen in CT, and the same in shades as MR might have them (inverted, not
+  linear, with a bias field of 40 % and noise), bent by a known smooth field; its mean error in mm
+  inside the body.
 - abdomen: generated subjects of 12 mm voxels, every pair of the six; mean Dice of 13 organs.
 - field: a texture and a known smooth field; mean error in voxels, without the outer eighth.
 
 ``warpline-labels`` is told by a model of the house what is where (hippocampi, abdomens); its
-seconds hold the segmentation. convexAdam is no dependency: where it cannot be imported its rows
-are left out. Seconds are those of the wall and, as ``cpu``, of the process' threads; on a shared
-machine the latter are to compare.
+seconds hold the segmentation. ``warpline-unmasked`` is not given the lungs. convexAdam is no
+dependency: where it cannot be imported its rows are left out. Seconds are those of the wall and,
+as ``cpu``, of the process' threads; on a shared machine the latter are to compare.
 """
 
 from __future__ import annotations
@@ -31,6 +39,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
@@ -62,10 +71,12 @@ CATALOG = Catalog({"scale": "cpu"}, ROOT)
 FILES = {
     "affine": "affine",
     "syn": "syn",
+    "syn-mi": "syn-mi",
     "elastix": "elastix-bspline",
     "warpline": "warpline",
     "warpline-fast": "warpline",
     "warpline-labels": "warpline-labels",
+    "warpline-unmasked": "warpline",
 }
 SEGMENTERS = {"hippocampus": "hippocampus-segmenter", "abdomen": "abdomen-generated-segmenter"}
 LUNGS = [{"segment_lungs": {}}]
@@ -121,16 +132,19 @@ def hippocampus(arguments: argparse.Namespace) -> Iterator[Pair]:
 
 
 def breath(
-    patient: str, arguments: argparse.Namespace
+    patient: str, arguments: argparse.Namespace, wider: int = 1, **parameters: object
 ) -> tuple[Case, Case, np.ndarray, np.ndarray]:
     """Inhale and exhale of a generated patient with lung masks, landmarks and their true places."""
     kept = arguments.cache / f"{patient}-{arguments.seed}.pkl" if arguments.cache else None
     if kept is not None and kept.exists():
         return pickle.loads(kept.read_bytes())
-    scan = Catalog({"scale": "paper"}, ROOT).dataset("dirlab-4dct").spec["scans"][patient]
-    grid = Grid(tuple(scan["size"][::-1]), tuple(scan["spacing"]), direction=DIRECTION)
+    dataset = "dirlab-copd" if patient.startswith("copd") else "dirlab-4dct"
+    scan = Catalog({"scale": "paper"}, ROOT).dataset(dataset).spec["scans"][patient]
+    (x, y, z), (dx, dy, dz) = scan["size"], scan["spacing"]
+    size, sides = (z, y // wider, x // wider), (dx * wider, dy * wider, dz)
+    grid = Grid(size, sides, direction=DIRECTION)
     seed = (arguments.seed, zlib.crc32(patient.encode()))
-    pair = stored_pair(seed, grid, diaphragm=(20, 30))
+    pair = stored_pair(seed, grid, **{"diaphragm": (20, 30), **parameters})
     cases = [
         prepare(Case(f"{patient}-{phase}", Image(array - np.int16(OFFSET), grid)), LUNGS)
         for phase, array in (("inhale", pair.inhale), ("exhale", pair.exhale))
@@ -146,12 +160,51 @@ def breath(
 
 def chest(arguments: argparse.Namespace) -> Iterator[Pair]:
     for patient in [f"case{k}" for k in range(1, 6)][: arguments.pairs]:
-        fixed, moving, points, targets = breath(patient, arguments)
+        yield landmarked(patient, *breath(patient, arguments))
 
-        def error(field: DisplacementField, points=points, targets=targets) -> float:
-            return float(np.linalg.norm(field.transform_points(points) - targets, axis=1).mean())
 
-        yield patient, fixed, moving, error
+def copd(arguments: argparse.Namespace) -> Iterator[Pair]:
+    for patient in [f"copd{k}" for k in range(1, 11)][: arguments.pairs]:
+        made = breath(patient, arguments, wider=2, diaphragm=(25, 30), uneven=0.3)
+        yield landmarked(patient, *made)
+
+
+def landmarked(
+    patient: str, fixed: Case, moving: Case, points: np.ndarray, targets: np.ndarray
+) -> Pair:
+    """A pair whose error is that at landmarks."""
+
+    def error(field: DisplacementField) -> float:
+        return float(np.linalg.norm(field.transform_points(points) - targets, axis=1).mean())
+
+    return patient, fixed, moving, error
+
+
+# HU, and how bright MR shows them: air and bone dark, fat bright, what is between turned round.
+SHADES = ((-1000, -200, -120, -60, 0, 60, 150, 400, 1500), (0, 0.05, 1, 0.9, 0.6, 0.4, 0.3, 0.1, 0))
+
+
+def ctmr(arguments: argparse.Namespace) -> Iterator[Pair]:
+    for k in range(arguments.pairs):
+        rng = np.random.default_rng((arguments.seed, k, 7))
+        image = stored_scan((arguments.seed, k), coarser=3).image
+        grid, hu = image.grid, image.array.astype(np.float32)
+
+        def smooth(millimetres: float, rng=rng, grid=grid) -> np.ndarray:
+            sigma = millimetres / np.asarray(grid.spacing[::-1])
+            made = ndimage.gaussian_filter(rng.standard_normal(grid.shape), sigma, mode="reflect")
+            return made / np.abs(made).max()
+
+        shade = np.interp(hu, *SHADES) * (1 + 0.4 * smooth(80)) + rng.normal(0, 0.03, hu.shape)
+        moving = Image((1000 * shade).astype(np.float32), grid)
+        true = DisplacementField(np.stack([15 * smooth(40) for _ in range(3)], axis=-1), grid)
+        fixed = true.warp_image(Image(hu, grid), outside=-1000.0)
+        body = ndimage.binary_opening(fixed.array > -300, iterations=2)
+
+        def error(found: DisplacementField, true=true, body=body) -> float:
+            return float(np.linalg.norm((found.vectors - true.vectors)[body], axis=-1).mean())
+
+        yield f"subject{k}", Case(f"ct{k}", fixed), Case(f"mr{k}", moving), error
 
 
 def abdomen(arguments: argparse.Namespace) -> Iterator[Pair]:
@@ -226,6 +279,8 @@ def run(name: str, fixed: Case, moving: Case, arguments: argparse.Namespace) -> 
         eyes = segmenter(SEGMENTERS[arguments.set_name])
         own = Settings(**spec["warpline"])
         return VariationalRegistrar(own, "cpu", eyes).register(fixed, moving).field
+    if name == "warpline-unmasked":
+        fixed, moving = replace(fixed, mask=None), replace(moving, mask=None)
     files = [str(ROOT / path) for path in spec["parameter_files"]]
     method = Method.of(spec, parameter_files=files, threads=arguments.threads)
     with registrar(method, "cpu", "benchmark") as chosen:
@@ -234,7 +289,7 @@ def run(name: str, fixed: Case, moving: Case, arguments: argparse.Namespace) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sets = {"hippocampus": hippocampus, "chest": chest, "abdomen": abdomen, "field": field}
+    sets = {each.__name__: each for each in (hippocampus, chest, copd, ctmr, abdomen, field)}
     parser.add_argument("set_name", choices=sets, metavar="set")
     parser.add_argument("--real", help="folder with mirror/")
     parser.add_argument("--split", choices=("val", "train"), default="val")

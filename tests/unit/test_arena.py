@@ -358,6 +358,11 @@ def all_records(folder: Path) -> list[str]:
                 rows += [row("seconds", 1.0 + (method != "bad"), "s", "cpu")]  # of a busy machine
                 rows += [row("cpu_seconds", 1.0 + (method == "bad"), "s")]
                 rows += [row("sdlogj", irregular), row("folding_fraction", 0.0)]
+                if metric == "tre":
+                    rows += [row("depth", 3.0 * (k + 1), "mm", "a")]
+                else:
+                    bands = {"0-1 mm": 1 - value, "from 8 mm": 0.01}
+                    rows += [row("error_by_depth", v, "", band) for band, v in bands.items()]
                 rows += [row("failed", float(crashed), "", "crash" if crashed else "")]
                 frames.append(records(rows, dataset, method, "val", f"f{k}", f"m{k}"))
             files.append(str(folder / f"{dataset}-{method}.parquet"))
@@ -394,6 +399,7 @@ def entries(tmp_path) -> dict:
                 ("gone", ["jena2024"], 2),
             )
         },
+        "seeds": [0] * len(VALUES) * 5,
         "regularity": {"metric": "sdlogj", "most": 0.2},
         "resamples": 200,
         "scale": "cpu",
@@ -448,8 +454,60 @@ def test_the_tables_of_the_whole(whole):
     ranks = frames["ranks"]
     assert set(ranks["dataset"]) == {"", "brains", "lungs"}
     assert frames["stability"].set_index("method").loc["good", "all"] == 1
-    parts = frames["parts"].set_index(["dataset", "method", "part"])["mean"]
-    assert parts["lungs", "good", "[10.0, 20.0)"] == pytest.approx(6.7 / 3)
+    parts = frames["parts"].set_index(["dataset", "method", "by", "part"])["mean"]
+    assert parts["lungs", "good", "displacement", "[10.0, 20.0)"] == pytest.approx(6.7 / 3)
+    # Landmarks 3, 6 and 9 mm under the surface.
+    deep = parts.sort_index()["lungs", "good", "depth"]
+    assert deep.to_dict() == pytest.approx({"[2.5, 5.0)": 2.0, "[5.0, 10.0)": 2.35})
+    assert parts["brains", "good", "depth", "0-1 mm"] == pytest.approx(0.196)
+    assert parts["brains", "good", "label", "a"] == pytest.approx(0.804)
+
+
+def test_trainings_of_several_seeds_are_one_row(tmp_path):
+    run = Run(
+        {
+            "scale": "demo",
+            "papers": [],
+            "arena": {"seeds": 2, "datasets": ["hippocampus"]}
+            | {"methods": ["estienne2020-task4-sym", "demons"], "strengths": False},
+        },
+        ROOT,
+    )
+    found = [cell.method for cell in arena.cells(run.catalog)]
+    name = "estienne2020-task4-sym"
+    assert found == ["identity", name, f"{name}~1", "demons"]
+    contest = inputs.contest(run)
+    assert [cell["method"] for cell in contest["cells"]] == ["identity", name, "demons"]
+    assert contest["seeds"] == [0, 0, 1, 0]
+    split = arena.cells(run.catalog)[0].split
+    assert inputs.cell_settings(run, "hippocampus", f"{name}~1", split)["method"]["seed"] == 1
+    files = []
+    values = {
+        "identity": [0.5, 0.5],
+        name: [0.8, 0.7],
+        f"{name}~1": [0.4, 0.9],
+        "demons": [0.6] * 2,
+    }
+    for method in found:
+        frames = [
+            records(
+                [
+                    row("dice", value, "", "a"),
+                    row("failed", 0.0),
+                    row("cpu_seconds", 1.0),
+                    row("sdlogj", 0.1),
+                ],
+                *("hippocampus", method, split, f"f{k}", f"m{k}"),
+            )
+            for k, value in enumerate(values[method])
+        ]
+        files.append(str(tmp_path / f"{method}.parquet"))
+        write_records(pd.concat(frames), files[-1])
+    tables = Comparison.of(files, contest | {"resamples": 100}).write_tables(tmp_path / "tables")
+    table = tables["arena"].set_index("method")
+    assert table.loc[name, "value"] == pytest.approx(0.7)
+    assert table.loc[name, "failures"] == pytest.approx(0.25)  # of two pairs by two trainings
+    assert table.loc["demons", "failures"] == 0
 
 
 def test_the_figures_of_the_whole(whole, tmp_path):
@@ -457,7 +515,9 @@ def test_the_figures_of_the_whole(whole, tmp_path):
     comparison.draw(frames, tmp_path / "figures")
     found = {path.name for path in (tmp_path / "figures").iterdir()}
     assert found >= {
-        f"{n}.{s}" for n in ("curves", "time", "ranks", "differences") for s in ("png", "svg")
+        f"{n}.{s}"
+        for n in ("curves", "time", "ranks", "differences", "depths")
+        for s in ("png", "svg")
     }
     assert "worst-brains-good.png" in found
 

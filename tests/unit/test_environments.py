@@ -31,6 +31,7 @@ CHOSEN = {
     "register": REGISTRATION,
     "register_and_evaluate": REGISTRATION,
     "train": "networks training",
+    "tune": REGISTRATION,
 }
 # Where a distribution has another name than the module that it brings.
 DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "ants": "antspyx", "itk": "itk-elastix"}

@@ -265,10 +265,12 @@ def test_every_rule_that_runs_code_says_which():
             if "output:" not in block:  # a target
                 continue
             script = re.search(r"scripts/(\w+)\.py", block)[1]
-            rules[script] = re.search(r"\bcode=|(registration|cell)_settings", block) is not None
+            rules[script] = (
+                re.search(r"\bcode=|(registration|cell|search)_settings", block) is not None
+            )
     assert all(rules.values()), rules
     # By the codes of both, and by that of the method and of its script.
-    known = {*jobs(), "register_and_evaluate", "arena_cell"}
+    known = {*jobs(), "register_and_evaluate", "arena_cell", "tune"}
     assert set(rules) == known
 
 

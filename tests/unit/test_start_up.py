@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": set(),
     "submission": IMAGES | {"torch", "scipy.ndimage"},
     "tables": set(),
+    "tune": IMAGES | RECORDS | {"scipy.ndimage"},
     "train": NETWORKS | {"scipy.ndimage"},
 }
 LOADED = """

@@ -7,6 +7,7 @@ rule arena_cell:
         weights=ask(arena.cell_weights),
         embedding=ask(register.learned_embedding),
         parameters=ask(register.parameter_files),
+        tuned=ask(tune.tuned_file),
         initial=ask(arena.initial_files),
     output:
         records=layout.arena_cell("{dataset}", "{method}", "{split}"),

@@ -1,6 +1,7 @@
 # What is to be made is decided by warpline.plan; rules ask it, and hold no logic of their own.
 
 import inspect
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,17 +19,8 @@ from snakemake_logger_plugin_warpline.command import arguments
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import (
-    acquire,
-    arena,
-    cases,
-    disk,
-    evaluate,
-    explorer,
-    fields,
-    figures,
-)
-from warpline.plan.inputs import models, papers, register, train, weights
+from warpline.plan.inputs import acquire, arena, cases, disk, evaluate, explorer, fields
+from warpline.plan.inputs import figures, models, papers, register, train, tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
@@ -58,7 +50,7 @@ CASES_FIRST, TRAININGS_FIRST = 10, 20
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_-]+(\+[0-9.e-]+)?(@[A-Za-z0-9]+)?(~[0-9]+)?",
+    method=r"[A-Za-z0-9_-]+(\+[0-9.e-]+)?(=tuned)?(@[A-Za-z0-9]+)?(~[0-9]+)?",
     paper=r"[A-Za-z0-9_-]+",
     split=r"[A-Za-z0-9]+",
     batch=r"[A-Za-z0-9_.-]+",
@@ -103,6 +95,12 @@ def growing(amount):
         return attempt * (amount(wildcards) if callable(amount) else amount)
 
     return given
+
+
+onstart:
+    # Of a run that was killed Snakemake leaves copies of what was being remade, and falls over
+    # them when it wants to make them again. What is remade here is whole at any moment.
+    shutil.rmtree(workflow.persistence.path / "backups", ignore_errors=True)
 
 
 onsuccess:

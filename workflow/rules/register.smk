@@ -8,6 +8,7 @@ rule register:
         weights=ask(register.trained_weights),
         embedding=ask(register.learned_embedding),
         parameters=ask(register.parameter_files),
+        tuned=ask(tune.tuned_file),
         initial=ask(register.initial_folders),
     output:
         directory(layout.fields("{dataset}", "{method}", "{split}", "{batch}")),
@@ -40,6 +41,7 @@ rule register_and_evaluate:
         weights=ask(register.trained_weights),
         embedding=ask(register.learned_embedding),
         parameters=ask(register.parameter_files),
+        tuned=ask(tune.tuned_file),
         initial=ask(register.initial_folders, batch="whole"),
         sidecar=ask(evaluate.training_sidecar),
     output:

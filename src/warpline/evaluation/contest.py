@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from warpline.cases.case import Case, read_case
 from warpline.evaluation.attempts import ERROR, Say, Work, attempt_all, stopwatch
 from warpline.evaluation.experiment import UNITS
+from warpline.evaluation.metrics.depth import distance_to_boundary, error_by_depth
 from warpline.evaluation.metrics.tetrahedra import non_diffeomorphic_volume
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import (
@@ -37,6 +39,7 @@ from warpline.registration.initial import resample_moving
 from warpline.registration.job import Job
 from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Registrar
+from warpline.registration.tuned import tuned
 
 BACK = "-back"
 OWN_UNITS = {**UNITS, "cpu_seconds": "s", "start_up": "s"}
@@ -69,7 +72,8 @@ class Contest:
         first = {**settings, "method": settings["initial"], "network": None, "initial": None}
         own = {"parameters": files.get("initial")}
         initial = settings["initial"] and Job.of(first, own, threads).method
-        text = json.dumps([settings, threads], sort_keys=True, default=str)
+        known = [settings, threads, tuned(settings["method"], files.get("tuned"))]
+        text = json.dumps(known, sort_keys=True, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         return cls(settings, method, initial, state / key)
 
@@ -150,6 +154,7 @@ class Contest:
                 {int(value): name for value, name in self.settings["labels"].items()},
                 self.settings["outside"],
             )
+            rows += _by_depth(fixed, moving, field, self.settings["outside"])
             rows.append(row("non_diffeomorphic_volume", non_diffeomorphic_volume(field)))
             write_field(self._field(pair), field)
             frame = records(rows, **self.settings["experiment"], fixed=pair[0], moving=pair[1])
@@ -224,6 +229,30 @@ def _register(
     if "seconds" in told:
         told["outside"] = cost["seconds"] - told.pop("seconds")
     return found.field if before is None else before.compose(found.field), told
+
+
+def _by_depth(
+    fixed: Case, moving: Case, field: DisplacementField, outside: str
+) -> list[dict[str, Any]]:
+    """Errors of labels by their distance from a boundary; how deep landmarks lie in the mask."""
+    spacing = fixed.grid.spacing[::-1]
+    rows = []
+    if fixed.labels is not None and moving.labels is not None:
+        warped = field.warp_labels(moving.labels, outside).array
+        shares = error_by_depth(fixed.labels.array, warped, spacing)
+        rows += [row("error_by_depth", share, "", band) for band, share in shares.items()]
+    if fixed.landmarks is not None and moving.landmarks is not None and fixed.mask is not None:
+        distance = distance_to_boundary((fixed.mask.array > 0).astype(np.int8), spacing)
+        both = fixed.landmarks[fixed.landmarks["id"].isin(moving.landmarks["id"])]
+        index = np.rint(fixed.mask.grid.physical_to_index(both[["x", "y", "z"]].to_numpy()))
+        index = np.clip(index.astype(int), 0, np.asarray(distance.shape) - 1)
+        depths = distance[tuple(index.T)]
+        rows += [
+            row("depth", depth, "mm", str(name))
+            for name, depth in zip(both["id"], depths, strict=True)
+            if np.isfinite(depth)
+        ]
+    return rows
 
 
 def _forget_peak() -> None:

@@ -138,6 +138,32 @@ def draw_time(
         return save(figure, stem)
 
 
+def draw_depths(
+    parts: pd.DataFrame,
+    known: Mapping[str, Look],
+    panels: Mapping[str, Panel],
+    stem: str | os.PathLike,
+) -> list[Path]:
+    """Errors by distance from a boundary: a line a method; `parts` as by `by_part`."""
+    with style():
+        figure, axes = _panels(len(panels))
+        for place, (dataset, panel) in zip(axes, panels.items(), strict=True):
+            here = parts[(parts["dataset"] == dataset) & (parts["by"] == "depth")]
+            bands = list(dict.fromkeys(here["part"]))
+            for name, own in here.groupby("method", sort=False):
+                look = known[name]
+                x = [bands.index(part) for part in own["part"]]
+                drawn = {"marker": look.marker, "markersize": 5, "markeredgewidth": 0}
+                place.plot(x, own["mean"], color=look.shade, linewidth=1, **drawn)
+            place.set_xticks(range(len(bands)), bands)
+            place.set_ylim(bottom=0)
+            place.set_title(panel.title, loc="left")
+            place.set_xlabel("distance from the nearest boundary")
+            place.set_ylabel(panel.axis)
+        _legend(figure, known, set(parts["method"]))
+        return save(figure, stem)
+
+
 def draw_ranks(
     ranks: pd.DataFrame,
     known: Mapping[str, Look],

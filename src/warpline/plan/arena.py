@@ -8,8 +8,9 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.kinds import UNREGISTERED
-from warpline.plan.methods import STRENGTH
+from warpline.plan.methods import STRENGTH, TUNED, marked, unmarked
 from warpline.plan.pairs import ATLAS, Pair
+from warpline.plan.trainings import given, network_method
 from warpline.registry import suggestion
 
 HIGHER = {"dice": "higher", "tre": "lower"}
@@ -17,7 +18,10 @@ HIGHER = {"dice": "higher", "tre": "lower"}
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One method on a dataset's pairs; `method` may carry a strength of its regularisation."""
+    """One method on a dataset's pairs.
+
+    `method` may carry a strength of its regularisation, or what is added to its seed.
+    """
 
     dataset: str
     method: str
@@ -25,8 +29,18 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The method without a strength."""
-        return self.method.partition(STRENGTH)[0]
+        """The method without either."""
+        return unmarked(self.method)[0].partition(STRENGTH)[0]
+
+    @property
+    def row(self) -> str:
+        """The method of the row that it is part of: all seeds are one."""
+        return unmarked(self.method)[0]
+
+    @property
+    def seed(self) -> int:
+        """What is added to the method's seed."""
+        return unmarked(self.method)[2]
 
 
 @remembered
@@ -44,6 +58,11 @@ def methods(catalog: Catalog) -> dict[str, dict[str, Any]]:
     )
     if asked is None:
         found = {name: part for name, part in found.items() if not part["slow"]}
+    if catalog.config["arena"]["tune"]:
+        for name in list(found):
+            if catalog.tune(name):
+                part = {key: value for key, value in found[name].items() if key != "strength"}
+                found[name + TUNED] = part
     return dict(sorted(found.items(), key=lambda item: item[0] != UNREGISTERED))
 
 
@@ -74,7 +93,12 @@ def cells(catalog: Catalog) -> list[Cell]:
             # What needs an atlas or an embedding of its own is at home there alone.
             if trained_on != dataset and (kind != "network" or not settings["elsewhere"]):
                 continue
-            found.append(Cell(dataset, method, place["split"]))
+            if method.endswith(TUNED) and place["tune"] is None:
+                continue
+            network = network_method(catalog, method)
+            trainings = settings["seeds"] if network and not given(catalog, network) else 1
+            for seed in range(trainings):
+                found.append(Cell(dataset, marked(method, "", seed), place["split"]))
             asked = settings["strengths"]
             if "strength" in part and (method in asked if isinstance(asked, list) else asked):
                 own = strength(catalog, method, part["strength"]["key"])

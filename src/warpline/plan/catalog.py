@@ -62,6 +62,10 @@ class Catalog:
         """A method by the name of its file; see `warpline.plan.methods.marked`."""
         return self._methods.get(name)
 
+    def tune(self, name: str) -> dict[str, Any] | None:
+        """What a search of a method's settings may change, if its file says."""
+        return self._methods.tune(name)
+
     def paper(self, name: str) -> dict[str, Any]:
         """A paper by the name of its file, or a study of the configuration in the same form."""
         return self._papers.get(name)

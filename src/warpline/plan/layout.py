@@ -102,6 +102,10 @@ class Layout:
         """Where they came from."""
         return f"{self.results}/weights/{method}/model.json"
 
+    def tuned(self, dataset: str, method: str) -> str:
+        """The settings that were found for a method on a dataset, and all that was tried."""
+        return f"{self.results}/tuned/{dataset}/{method}.json"
+
     def embedding(self, dataset: str, method: str) -> str:
         """What a method of kind embedding has learned."""
         return self.model(dataset, method, "embedding.safetensors")

@@ -50,6 +50,7 @@ class ConfigFiles:
         ]
         config = {k: words.get(v, v) if k in switches else v for k, v in config.items()}
         self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._tune: dict[tuple[str, str], dict[str, Any] | None] = {}
         self.config = validate(config, self.schema("config"), self._blamed(config))
         self.config["studies"] = {**self._own_studies(), **self.config["studies"]}
         self.scale: str = self.config["scale"]
@@ -161,8 +162,9 @@ class ConfigFiles:
             value = validate(own, self.schema(schema), where)
         value.pop("scales", None)
         value.pop("extends", None)
-        # A part of its own, so that it changes nothing that is made.
+        # Parts of their own, so that they change nothing that is made.
         self._arena[kind, name] = value.pop("arena", None)
+        self._tune[kind, name] = value.pop("tune", None)
         return value
 
     def arena(self, kind: str, name: str) -> dict[str, Any] | None:
@@ -175,6 +177,10 @@ class ConfigFiles:
             **(self.config["override"][kind].get(name) or {}),
         }
         return self._arena[kind, name] if "arena" in own else None
+
+    def tune(self, name: str) -> dict[str, Any] | None:
+        """What a search of a method's settings may change, if its file says; it must be loaded."""
+        return self._tune["methods", name]
 
     def _own_studies(self) -> dict[str, Any]:
         """The studies of one's own folder, one a file of ``studies``."""

@@ -9,6 +9,7 @@ from warpline.errors import WarplineError
 from warpline.plan.config import merge
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.models import Models, as_trained
+from warpline.registry import suggestion
 
 # Between a recipe and the fold that it is not trained on, and between it and what is added to its
 # seed: <recipe>@<fold>~<seed> is a method of its own. Without marks it is trained on all folds, by
@@ -16,6 +17,10 @@ from warpline.plan.models import Models, as_trained
 HELD_OUT, SEED = "@", "~"
 # Between a method and another strength of its regularisation, in the arena.
 STRENGTH = "+"
+# After a method: with settings that were searched, where a study or the arena asks for that.
+TUNED = "=tuned"
+# What registers by settings that can be changed without learning anything anew.
+LEARNED = ("network", "through_atlas", "embedding", "identity")
 NEEDED_KEYS = {
     "network": ("network", "loss", "training"),
     "through_atlas": ("method",),
@@ -59,6 +64,16 @@ class Methods:
         if further:
             spec = self.get(name)
             return {**spec, "seed": spec["seed"] + further}
+        if name.endswith(TUNED):
+            base = name.removesuffix(TUNED)
+            spec = self.get(base)
+            if self.tune(base) is None:
+                raise WarplineError(
+                    f"The method '{base}' has nothing to be searched.",
+                    where=self.files.told("methods", base),
+                    do="Name settings and values under its key 'tune.settings'.",
+                )
+            return {**spec, "title": f"{spec['title']}, tuned"}
         if STRENGTH in name:
             return self._at_strength(*name.split(STRENGTH, 1))
         if name not in self._methods:
@@ -87,6 +102,27 @@ class Methods:
             self._check_learned_by(spec, name)
             self._methods[name] = {**spec, "seed": spec["seed"] + self.files.config["seed"]}
         return self._methods[name]
+
+    def tune(self, name: str) -> dict[str, Any] | None:
+        """What a search of a method's settings may change, if its file says."""
+        name = unmarked(name)[0].removesuffix(TUNED).partition(STRENGTH)[0]
+        spec, tune = self.get(name), self.files.tune(name)
+        if tune is None:
+            return None
+        where = f"{self.files.told('methods', name)}, key 'tune.settings'"
+        if spec["kind"] in LEARNED:
+            raise WarplineError(
+                f"Settings of a method of kind '{spec['kind']}' cannot be searched.",
+                where=where,
+                do="Take the key 'tune' out.",
+            )
+        known = [f"warpline.{key}" for key in spec.get("warpline", {})]
+        for key in tune["settings"]:
+            if key.startswith("warpline.") and key not in known:
+                raise WarplineError(
+                    f"There is no setting '{key}'.", where=where, do=suggestion(key, known)
+                )
+        return tune
 
     def _at_strength(self, name: str, value: str) -> dict[str, Any]:
         """A method with another strength of the regularisation that its file names."""

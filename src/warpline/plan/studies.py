@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from warpline.plan.datasets import Datasets
-from warpline.plan.methods import Methods
+from warpline.plan.methods import TUNED, Methods
 from warpline.plan.splits import SYNTHETIC
 
 STUDY_COLUMNS = {
@@ -67,7 +67,7 @@ def study_as_paper(
                 "method": method,
                 "split": study["split"],
             }
-            for method in study["methods"]
+            for method in _rows(study, methods)
         ]
         tables[f"table{suffix}"] = {
             "title": spec["title"],
@@ -112,3 +112,14 @@ def study_as_paper(
         "tables": tables,
         "figures": figures,
     }
+
+
+def _rows(study: Mapping[str, Any], methods: Methods) -> list[str]:
+    """The methods of a study, each that is to be tuned a second time."""
+    if "tune" not in study:
+        return study["methods"]
+    return [
+        name
+        for method in study["methods"]
+        for name in ((method, method + TUNED) if methods.tune(method) else (method,))
+    ]

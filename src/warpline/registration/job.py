@@ -9,6 +9,7 @@ from typing import Any
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.registration.batch import register_batch
 from warpline.registration.method import Method, registrar
+from warpline.registration.tuned import tuned
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Job:
         settings
             From `warpline.plan.inputs.register.registration_settings`.
         files
-            Where the method has them: ``weights``, ``embedding``, ``parameters``.
+            Where the method has them: ``weights``, ``embedding``, ``parameters``, ``tuned``.
         """
         parameters: Sequence[str] = files.get("parameters") or []
         method = Method.of(
-            settings["method"],
+            tuned(settings["method"], files.get("tuned")),
             recipe=settings["network"],
             weights=files.get("weights") or None,
             embedding=files.get("embedding") or None,

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warpline.evaluation.records import COLUMNS, read_records, write_records
+from warpline.evaluation.records import COLUMNS, SEED, read_records, write_records
 from warpline.files import atomic_path, write_text
+from warpline.plan.methods import unmarked
 from warpline.report.dictionary import citations, data_dictionary
 from warpline.tables import arena, ranking
 from warpline.tables.arena import NAMES, Ring
@@ -43,8 +44,13 @@ class Comparison:
 
     @classmethod
     def of(cls, sources: Sequence[str], contest: Mapping[str, Any]) -> Comparison:
-        """From the files of all cells."""
-        records = pd.concat(map(read_records, sources), ignore_index=True)
+        """From the files of all cells, of which some are other seeds of the same method."""
+        seeds = contest["seeds"]
+        frames = []
+        for frame, seed in zip(map(read_records, sources), seeds, strict=True):
+            rows = frame.assign(method=[unmarked(method)[0] for method in frame["method"]])
+            frames.append(rows.assign(**{SEED: seed}) if any(seeds) else rows)
+        records = pd.concat(frames, ignore_index=True)
         found = arena.rings(records, contest)
         return cls(arena.with_failures(records, found), contest, found)
 
@@ -120,6 +126,17 @@ class Comparison:
         lines = arena.curve_lines(points, self.rings)
         figures.draw_curves(points, lines, looks, panels, most, folder / "curves")
         figures.draw_time(tables["arena"], self.time, looks, panels, folder / "time")
+        parts = tables["parts"]
+        deep = set(parts.loc[parts["by"] == "depth", "dataset"])
+        if deep:
+            errors = {
+                ring.dataset: figures.Panel(
+                    ring.title, "TRE (mm)" if ring.metric == "tre" else "share of wrong labels"
+                )
+                for ring in self.rings
+                if ring.dataset in deep
+            }
+            figures.draw_depths(parts, looks, errors, folder / "depths")
         figures.draw_ranks(tables["ranks"], looks, names, folder / "ranks")
         diagrams = []
         for ring in self.rings:

@@ -42,7 +42,10 @@ MADE_OF = {
     "likeness": "likeness of the images after the start",
     "overlap": "overlap of what both show",
     "contrast": "lead over other starts",
+    "likeness_after": "likeness of the images in the end",
+    "strain": "how much the field stretches",
     "likeness_of_shades": "likeness of shades (high: one modality)",
+    "order_of_shades": "order of shades (low: two modalities)",
     "repairs": "repairs that took folds out",
     "there_and_back_mm": "there and back, 99 % of voxels, mm",
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from warpline.evaluation.attempts import REASONS
-from warpline.evaluation.records import FAILED, SKIPPED
+from warpline.evaluation.records import FAILED, SEED, SKIPPED
 from warpline.plan.kinds import UNREGISTERED
 from warpline.tables.build import LABEL, build, pair_values
 from warpline.tables.curves import area, frontier, pareto
@@ -32,6 +32,7 @@ SHOWN = {
 }
 # mm that landmarks lie apart before registration.
 DISTANCES = (0.0, 5.0, 10.0, 20.0, np.inf)
+DEPTHS = (0.0, 2.5, 5.0, 10.0, np.inf)  # mm from the mask's surface
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,16 @@ def with_failures(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
         here = ring.among(records)
         before = ring.means(here, ring.unregistered, ring.metric)
         for each in ring.contestants:
-            after = ring.means(here, each, ring.metric)
-            worse = ring.sign * (after - before.reindex(after.index)) < 0
-            failed = ring.means(here, each, FAILED).reindex(after.index) > 0
+            levels = ["fixed", "moving", SEED]
+            after = ring.values(here, each, ring.metric).groupby(level=levels).mean()
+            places = after.index.droplevel(SEED)
+            worse = ring.sign * (after.to_numpy() - before.reindex(places).to_numpy()) < 0
+            failed = ring.values(here, each, FAILED).groupby(level=levels).mean()
+            failed = (failed.reindex(after.index) > 0).to_numpy()
             rows = pd.DataFrame(index=after.index).reset_index()
             rows = rows.assign(
                 dataset=each.dataset, method=each.method, split=each.split, metric=FAILURE
-            ).assign(label="", value=(worse | failed).to_numpy(float), unit="")
+            ).assign(label="", value=(worse | failed).astype(float), unit="")
             frames.append(rows[list(records.columns)])
     return pd.concat(frames, ignore_index=True)
 
@@ -263,8 +267,23 @@ def areas(points: pd.DataFrame, found: Sequence[Ring], most: float) -> pd.DataFr
 
 
 def by_part(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
-    """Where methods differ: the metric by label, or by how far landmarks were apart before (mm)."""
+    """Where methods differ: by label, by how far apart landmarks were (mm), by depth.
+
+    Depth is the distance from a boundary: of the fixed labels, where the value is the share of
+    voxels with a wrong label, or of the mask, where it is the error of landmarks.
+    """
     frames = []
+
+    def add(ring: Ring, each: Contestant, by: str, values: pd.Series, part: pd.Categorical) -> None:
+        groups = values.groupby(part, observed=True)
+        frame = groups.agg(["mean", "std", "size"]).rename_axis("part").reset_index()
+        frame = frame.astype({"part": str})
+        frames.append(frame.assign(dataset=ring.dataset, method=each.method, by=by))
+
+    def names(values: pd.Series) -> pd.Categorical:
+        labels = values.index.get_level_values("label")
+        return pd.Categorical(labels, categories=labels.unique())
+
     for ring in found:
         here = ring.among(records)
         before = ring.values(here, ring.unregistered, ring.metric)
@@ -272,13 +291,16 @@ def by_part(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
         for each in ring.own:
             values = ring.values(here, each, ring.metric).groupby(level=LABEL).mean()
             if ring.metric == "tre":
-                part = pd.cut(before.reindex(values.index), DISTANCES, right=False).astype(str)
+                depth = ring.values(here, each, "depth").groupby(level=LABEL).mean()
+                parts = ("displacement", before, DISTANCES), ("depth", depth, DEPTHS)
+                for by, of, edges in parts:
+                    of_values = of.reindex(values.index).to_numpy()
+                    add(ring, each, by, values, pd.cut(of_values, edges, right=False))
             else:
-                part = pd.Series(values.index.get_level_values("label"), index=values.index)
-            frame = values.groupby(part.to_numpy()).agg(["mean", "std", "size"])
-            frame = frame.rename_axis("part").reset_index()
-            frames.append(frame.assign(dataset=ring.dataset, method=each.method))
-    found_columns = ["dataset", "method", "part", "mean", "std", "size"]
+                add(ring, each, "label", values, names(values))
+                wrong = ring.values(here, each, "error_by_depth")
+                add(ring, each, "depth", wrong, names(wrong))
+    found_columns = ["dataset", "method", "by", "part", "mean", "std", "size"]
     return pd.concat(frames, ignore_index=True)[found_columns]
 
 

@@ -90,14 +90,17 @@ def contest(run: Run) -> dict[str, Any]:
         "cells": [
             {
                 "dataset": cell.dataset,
-                "method": cell.method,
+                "method": cell.row,
                 "split": cell.split,
                 "name": cell.name,
                 "title": arena.title(catalog, cell),
                 "strength": _strength(run, cell),
             }
             for cell in found
+            if not cell.seed
         ],
+        # Of each of the cells' files, in their order.
+        "seeds": [cell.seed for cell in found],
         "methods": {
             name: {
                 "title": catalog.method(name)["title"],

@@ -12,16 +12,16 @@ import torch
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
-from warpline.images.grid import Grid
 from warpline.registration.variational.features import (
     ALIKE,
+    IN_ORDER,
     Features,
     likeness_of_shades,
+    order_of_shades,
     self_similarities,
     shades,
 )
 from warpline.registration.variational.frame import (
-    Scan,
     frame_of,
     on_frame,
     read_scan,
@@ -29,11 +29,13 @@ from warpline.registration.variational.frame import (
     smoothed,
 )
 from warpline.registration.variational.guard import unfolded
+from warpline.registration.variational.inner import lungs_in
 from warpline.registration.variational.normal import equations
 from warpline.registration.variational.refine import Marks, refine
 from warpline.registration.variational.search import search
 from warpline.registration.variational.settings import QUALITIES, Settings
-from warpline.registration.variational.start import Start, confidence, find_start
+from warpline.registration.variational.start import Start, find_start
+from warpline.registration.variational.sure import Seen, confidence, seen_of_result
 from warpline.registration.variational.velocity import coarser, spacing_of
 
 
@@ -49,9 +51,9 @@ class Result:
     affine
         (4, 4) float64, fixed to moving points, mm, LPS: where the deformation begins.
     values
-        ``confidence`` (0 to 1), what it is made of (``likeness``, ``overlap``, ``contrast``),
-        how many ``repairs`` took folds out, ``likeness_of_shades``, and of the features
-        ``difference_before`` and ``difference``.
+        ``confidence`` (0 to 1), what it is made of (``likeness``, ``overlap``, ``likeness_after``,
+        ``strain``), ``contrast``, how many ``repairs`` took folds out, ``likeness_of_shades``,
+        ``order_of_shades``, and of the features ``difference_before`` and ``difference``.
     seconds
         Of each stage.
     """
@@ -112,10 +114,21 @@ def register(
             )
     scans = [read_scan(c.image, c.mask if settings.masked else None) for c in (fixed, moving)]
     clock.mark("read")
-    start = find_start(*scans, kind=settings.start, given=given, thorough=effort.thorough)
+    masked = settings.masked and any(case.mask is not None for case in (fixed, moving))
+    inner = None
+    if given is None and not masked and settings.start in ("rigid", "affine"):
+        inner = lungs_in([fixed.image, moving.image], scans)
+    clock.mark("lungs")
+    start = find_start(
+        *scans, kind=settings.start, given=given, thorough=effort.thorough, inner=inner
+    )
     clock.mark("start")
     frame = frame_of(fixed.grid, shared_box(*scans, start.matrix), effort.voxels)
-    pair, like = _pair(scans, frame, start.matrix, settings, device)
+    seen = tuple(
+        on_frame(smoothed(scan, frame.spacing), frame, through, device)
+        for scan, through in zip(scans, (None, start.matrix), strict=True)
+    )
+    pair, shades_told = _pair(seen, settings)
     if probabilities is not None:
         pair = tuple(
             one.also(_channels(array, case, frame, matrix, device), settings.extra_weight)
@@ -138,31 +151,25 @@ def register(
     )
     clock.mark("fields")
     values = {
-        "confidence": confidence(start),
         "likeness": start.likeness,
         "overlap": start.overlap,
         "contrast": start.contrast,
-        "likeness_of_shades": like,
+        **shades_told,
         **told,
+        **seen_of_result(*seen, velocity, spacing),
         "repairs": repairs,
     }
+    values = {"confidence": confidence(values), **values}
     return Result(forward, back, start.matrix, values, clock.seconds)
 
 
 def _pair(
-    scans: Sequence[Scan],
-    frame: Grid,
-    matrix: np.ndarray,
-    settings: Settings,
-    device: torch.device | str,
-) -> tuple[tuple[Features, Features], float]:
-    """The features of both scans on the frame, and how like their shades are."""
-    seen = [
-        on_frame(smoothed(scan, frame.spacing), frame, through, device)
-        for scan, through in zip(scans, (None, matrix), strict=True)
-    ]
-    like = likeness_of_shades(*seen)
-    if settings.appearance == "like" or (settings.appearance == "auto" and like > ALIKE):
+    seen: Sequence[Seen], settings: Settings
+) -> tuple[tuple[Features, Features], dict[str, float]]:
+    """The features of both images on the frame, and how like their shades are."""
+    like, order = likeness_of_shades(*seen), order_of_shades(*seen)
+    alike = like > ALIKE and order > IN_ORDER
+    if settings.appearance == "like" or (settings.appearance == "auto" and alike):
         weights = settings.local, settings.whole
         channels = [shades(*one, settings.window, weights) for one in seen]
     else:
@@ -170,7 +177,7 @@ def _pair(
             self_similarities(image, settings.radius, settings.dilation) for image, _ in seen
         ]
     first, second = (Features(c, known) for c, (_, known) in zip(channels, seen, strict=True))
-    return (first, second), like
+    return (first, second), {"likeness_of_shades": like, "order_of_shades": order}
 
 
 def _better(

@@ -6,6 +6,7 @@ they are not those of the turned image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,11 +17,11 @@ from warpline.images.grid import Grid
 from warpline.registration.embedding.descriptors import mind_ssc
 from warpline.registration.variational.frame import Scan, frame_of, on_frame, smoothed
 from warpline.registration.variational.shifts import displaced, likeness
+from warpline.registration.variational.sure import likeness_of
 
 COARSE, FINE = 24, 40  # voxels along the side of a cube of the size of the fixed image
 TURN = 25.0  # degrees of the turned starts, about each axis and in both senses
 UNSURE = 0.4  # likeness of coarse images, below which turned starts are tried
-SURE, SLOPE = 0.2, 0.04  # the likeness of even odds, and how fast they change with it
 STEPS = {"rigid": 8, "affine": 8, "fine": 6}
 RIGID = ((0, 1), (0, 2), (1, 2))
 
@@ -47,12 +48,6 @@ class Start:
     likeness: float
     overlap: float
     contrast: float
-
-
-def confidence(start: Start) -> float:
-    """From 0 to 1: how sure it is that a start brought together what belongs together."""
-    overlap = min(1.0, start.overlap / 0.3)
-    return overlap / (1 + float(np.exp((SURE - start.likeness) / SLOPE)))
 
 
 @dataclass(frozen=True)
@@ -82,17 +77,17 @@ class _Place:
         overlap = total / max(min(float(self.known.sum()), weight.numel()), 1.0)
         if total < 1:
             return -1.0, 0.0
-        dims = (0, 2, 3, 4)
-        spread = 0.0
-        for part in (self.channels, channels):
-            mean = (part * weight).sum(dims, keepdim=True) / total
-            spread += float(((part - mean).square() * weight).sum())
-        apart = float(((self.channels - channels).square() * weight).sum())
-        return (1 - apart / spread if spread > 1e-9 * total else 0.0), overlap
+        return likeness_of(self.channels, channels, weight), overlap
 
 
 def find_start(
-    fixed: Scan, moving: Scan, *, kind: str, given: np.ndarray | None = None, thorough: bool = False
+    fixed: Scan,
+    moving: Scan,
+    *,
+    kind: str,
+    given: np.ndarray | None = None,
+    thorough: bool = False,
+    inner: Sequence[Scan] | None = None,
 ) -> Start:
     """The affine map under which two scans are most alike.
 
@@ -104,6 +99,8 @@ def find_start(
         (4, 4), fixed to moving points: where to start; None: from several places.
     thorough
         Whether turned starts are tried even if an upright one is alike.
+    inner
+        Both scans with less of them known: where these start is tried, too.
     """
     place = _Place.of(fixed, moving, COARSE)
     contrast = 0.0
@@ -127,7 +124,11 @@ def find_start(
     if kind == "affine":
         best = max(best, _descend(place, best[0], "affine", STEPS["affine"]), key=_worth)
     fine = _Place.of(fixed, moving, FINE)
-    matrix, like, overlap = _descend(fine, best[0], kind, STEPS["fine"])
+    last = [_descend(fine, best[0], kind, STEPS["fine"])]
+    if inner is not None:
+        within = find_start(*inner, kind=kind).matrix
+        last.append(_descend(fine, within, kind, STEPS["fine"]))
+    matrix, like, overlap = max(last, key=_worth)
     return Start(matrix, like, overlap, contrast)
 
 
