@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from glob import iglob
@@ -113,6 +112,8 @@ def budget(
     run = Run({"papers": [paper], "scale": scale}, places)
     rates = dict(known["rates"])
     if measure:
+        from warpline.training.budget import core_rate
+
         rates["core"] = core_rate()
         click.echo(f"one core: {rates['core']:.1f} GFLOP/s in a training step\n", err=True)
     needs = [
@@ -266,39 +267,6 @@ def _some(pattern: Path) -> list[Path]:
 def _mean_size(files: Sequence[Sequence[Path]]) -> float:
     """Bytes of one of several groups of files; 0 without any."""
     return sum(path.stat().st_size for group in files for path in group) / max(len(files), 1)
-
-
-def core_rate() -> float:
-    """GFLOP/s of one core of this machine in steps of a small registration network."""
-    import torch
-
-    from warpline import networks
-    from warpline.plan.catalog import Catalog
-    from warpline.training.budget import step_cost
-    from warpline.training.registration_loss import Batch, RegistrationLoss
-
-    spec = Catalog({"scale": "cpu"}, project_folder()).method("estienne2020-task4-baseline")
-    shape, before = (48, 48, 48), torch.get_num_threads()
-    spec = {**spec, "training": {**spec["training"], "precision": "single", "batch_size": 1}}
-    cost = step_cost(spec, shape, 2)
-    torch.set_num_threads(1)
-    try:
-        network = networks.build(spec["network"]["name"], spec["network"]["parameters"]).train()
-        training = spec["training"]
-        criterion = RegistrationLoss(
-            spec["loss"], symmetric=training["symmetric"], masked=training["masked"]
-        )
-        batch = Batch(
-            *(torch.rand(1, 1, *shape) for _ in range(2)), *[torch.rand(1, 2, *shape)] * 2
-        )
-        spent = []
-        for _ in range(4):
-            started = time.process_time()
-            criterion(network, batch)[0].backward()
-            spent.append(time.process_time() - started)
-    finally:
-        torch.set_num_threads(before)
-    return cost.operations / min(spent) / 1e9
 
 
 def _row(need: Need, rates: Mapping[str, float | None], gpu: str | None, cores: int) -> tuple:
