@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 GIB, GB = 2**30, 1e9
 # How many times their own bytes data take while they are read, and a step's tensors with the
-# convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/step_memory.py).
-READING, CONVOLVING = 1.05, 1.0
+# convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/budget.py).
+READING, CONVOLVING = 1.05, 1.85
 MOST_LOOKED_AT = 100  # cases and fields of a run, for their mean size
 HEADS = (
     "training",
@@ -56,7 +56,7 @@ class Need:
     data
         Bytes of the cases in memory, of the training and its validation.
     host
-        Bytes of the data in the CPU's memory.
+        Bytes in the CPU's memory: of the data, and of all where the CPU trains.
     operations
         Floating-point operations of the whole training.
     chooses
@@ -157,6 +157,9 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
         watched = {case for pair in validation for case in pair}
         data = (len(cases) + len(watched)) * math.prod(shape) * (4 + bool(values))
     on_device = in_memory and training["memory"] != "host" and run.catalog.device == "cuda"
+    host = 0 if on_device else data
+    if run.catalog.device == "cpu":
+        host = host_bytes(data or 0, cost.bytes)
     steps = training["epochs"] * steps_an_epoch(run, dataset, method, len(cases))
     return Need(
         name=f"{dataset}/{method}",
@@ -166,7 +169,7 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
         device=cost.bytes + (data if on_device and data else 0),
         step=cost.bytes,
         data=data,
-        host=0 if on_device else data,
+        host=host,
         operations=cost.operations * steps,
         chooses=in_memory and training["memory"] == "auto",
     )
@@ -327,7 +330,7 @@ def _misfits(
         host = need.data if need.device > room else need.host
         if memory and host and host > memory * GB:
             found.append(
-                f"{need.name}: its data are {host / GB:.1f} GB, the memory is {memory:g} GB: what "
-                "does not fit is mapped from files in results/cache, if memory_mb says so"
+                f"{need.name}: it takes {host / GB:.1f} GB of the host's {memory:g} GB: data "
+                "that do not fit are mapped from files in results/cache, if memory_mb says so"
             )
     return [*found] or (["Everything fits."] if gpu or memory else [])
