@@ -149,6 +149,13 @@ def test_the_disk_of_luna16(bouabid):
     assert disk["fields"] > 1000 * 256**3 * 12 / 1e9
 
 
+def test_a_cpu_s_memory_holds_data_and_a_step_with_its_buffers():
+    run = Run({"papers": ["estienne2020"], "scale": "cpu"}, ROOT)
+    need = need_of(run, "hippocampus", "estienne2020-task4-sym", KNOWN["grids"])
+    assert need.host == int(1.05 * need.data + 1.85 * need.step)
+    assert need.data > 0
+
+
 def need(step: float, data: float, on_device: bool = True) -> Need:
     step, data = int(step * GIB), int(data * GIB)
     device, host = (step + data, 0) if on_device else (step, data)

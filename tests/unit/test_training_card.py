@@ -115,7 +115,7 @@ def losses_of(network, compiled, backend):
     return found
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
 def test_a_compiled_network_has_the_same_losses(backend):
     expected = losses_of(small_network(), False, backend)
     network = small_network()

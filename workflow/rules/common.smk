@@ -1,6 +1,5 @@
 # What is to be made is decided by warpline.plan; rules ask it, and hold no logic of their own.
 
-import inspect
 import shutil
 import sys
 from pathlib import Path
@@ -16,12 +15,12 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
 from snakemake_logger_plugin_warpline import take_the_terminal
 from snakemake_logger_plugin_warpline.asked import settle
 from snakemake_logger_plugin_warpline.command import arguments
+from snakemake_logger_plugin_warpline.rules import asking, growing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, disk, evaluate, explorer
-from warpline.plan.inputs import fields, figures, models, papers, register, train
-from warpline.plan.inputs import tune, weights
+from warpline.plan.inputs import acquire, arena, cases, disk, evaluate, explorer, fields
+from warpline.plan.inputs import figures, models, papers, register, train, tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
@@ -44,7 +43,7 @@ try:
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 
-layout, settings = run.layout, run.catalog.config
+ask, layout, settings = asking(run), run.layout, run.catalog.config
 # What much else waits for goes first: else the longest trainings come last, one core after the other.
 CASES_FIRST, TRAININGS_FIRST = 10, 20
 
@@ -57,21 +56,6 @@ wildcard_constraints:
     batch=r"[A-Za-z0-9_.-]+",
     table=r"[A-Za-z0-9_-]+",
     figure=r"[A-Za-z0-9_-]+",
-
-
-def ask(question, **known):
-    """What a function of warpline.plan.inputs answers to a job's wildcards, and what is known."""
-    names = [*inspect.signature(question).parameters][1:]
-
-    def answer(wildcards):
-        try:
-            return question(
-                run, *(known[n] if n in known else wildcards[n] for n in names)
-            )
-        except WarplineError as error:
-            raise WorkflowError(str(error)) from None
-
-    return answer
 
 
 def in_report(files, caption, paper, subcategory):
@@ -87,15 +71,6 @@ def in_report(files, caption, paper, subcategory):
         )
         for file in files
     ]
-
-
-def growing(amount):
-    """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
-
-    def given(wildcards, attempt):
-        return attempt * (amount(wildcards) if callable(amount) else amount)
-
-    return given
 
 
 onstart:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from glob import iglob
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
 GIB, GB = 2**30, 1e9
 # How many times their own bytes data take while they are read, and a step's tensors with the
-# convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/step_memory.py).
-READING, CONVOLVING = 1.05, 1.0
+# convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/budget.py).
+READING, CONVOLVING = 1.05, 1.85
 MOST_LOOKED_AT = 100  # cases and fields of a run, for their mean size
 HEADS = (
     "training",
@@ -57,7 +56,7 @@ class Need:
     data
         Bytes of the cases in memory, of the training and its validation.
     host
-        Bytes of the data in the CPU's memory.
+        Bytes in the CPU's memory: of the data, and of all where the CPU trains.
     operations
         Floating-point operations of the whole training.
     chooses
@@ -113,6 +112,8 @@ def budget(
     run = Run({"papers": [paper], "scale": scale}, places)
     rates = dict(known["rates"])
     if measure:
+        from warpline.training.budget import core_rate
+
         rates["core"] = core_rate()
         click.echo(f"one core: {rates['core']:.1f} GFLOP/s in a training step\n", err=True)
     needs = [
@@ -156,6 +157,9 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
         watched = {case for pair in validation for case in pair}
         data = (len(cases) + len(watched)) * math.prod(shape) * (4 + bool(values))
     on_device = in_memory and training["memory"] != "host" and run.catalog.device == "cuda"
+    host = 0 if on_device else data
+    if run.catalog.device == "cpu":
+        host = host_bytes(data or 0, cost.bytes)
     steps = training["epochs"] * steps_an_epoch(run, dataset, method, len(cases))
     return Need(
         name=f"{dataset}/{method}",
@@ -165,7 +169,7 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
         device=cost.bytes + (data if on_device and data else 0),
         step=cost.bytes,
         data=data,
-        host=0 if on_device else data,
+        host=host,
         operations=cost.operations * steps,
         chooses=in_memory and training["memory"] == "auto",
     )
@@ -268,39 +272,6 @@ def _mean_size(files: Sequence[Sequence[Path]]) -> float:
     return sum(path.stat().st_size for group in files for path in group) / max(len(files), 1)
 
 
-def core_rate() -> float:
-    """GFLOP/s of one core of this machine in steps of a small registration network."""
-    import torch
-
-    from warpline import networks
-    from warpline.plan.catalog import Catalog
-    from warpline.training.budget import step_cost
-    from warpline.training.registration_loss import Batch, RegistrationLoss
-
-    spec = Catalog({"scale": "cpu"}, project_folder()).method("estienne2020-task4-baseline")
-    shape, before = (48, 48, 48), torch.get_num_threads()
-    spec = {**spec, "training": {**spec["training"], "precision": "single", "batch_size": 1}}
-    cost = step_cost(spec, shape, 2)
-    torch.set_num_threads(1)
-    try:
-        network = networks.build(spec["network"]["name"], spec["network"]["parameters"]).train()
-        training = spec["training"]
-        criterion = RegistrationLoss(
-            spec["loss"], symmetric=training["symmetric"], masked=training["masked"]
-        )
-        batch = Batch(
-            *(torch.rand(1, 1, *shape) for _ in range(2)), *[torch.rand(1, 2, *shape)] * 2
-        )
-        spent = []
-        for _ in range(4):
-            started = time.process_time()
-            criterion(network, batch)[0].backward()
-            spent.append(time.process_time() - started)
-    finally:
-        torch.set_num_threads(before)
-    return cost.operations / min(spent) / 1e9
-
-
 def _row(need: Need, rates: Mapping[str, float | None], gpu: str | None, cores: int) -> tuple:
     def hours(rate: float | None, many: int = 1) -> str:
         return "not measured" if not rate else f"{need.operations / rate / many / 3.6e12:.1f}"
@@ -359,7 +330,7 @@ def _misfits(
         host = need.data if need.device > room else need.host
         if memory and host and host > memory * GB:
             found.append(
-                f"{need.name}: its data are {host / GB:.1f} GB, the memory is {memory:g} GB: what "
-                "does not fit is mapped from files in results/cache, if memory_mb says so"
+                f"{need.name}: it takes {host / GB:.1f} GB of the host's {memory:g} GB: data "
+                "that do not fit are mapped from files in results/cache, if memory_mb says so"
             )
     return [*found] or (["Everything fits."] if gpu or memory else [])

@@ -39,8 +39,7 @@ _SAYING = {"print", "warn", "warning", "info", "debug"}
 class _Code:
     """What counts of some statements: their outline, and what they refer to.
 
-    `references` are (module, name), the name None for all of a module.
-    """
+    `references` are (module, name), the name None for all of a module."""
 
     outline: str
     references: tuple[tuple[str, str | None], ...]

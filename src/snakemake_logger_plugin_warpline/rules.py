@@ -1,0 +1,36 @@
+"""What rules ask with: functions of a job's wildcards, as Snakemake takes them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+
+from warpline.errors import WarplineError
+from warpline.plan.run import Run
+
+
+def asking(run: Run) -> Callable[..., Callable[[Any], Any]]:
+    """The function ``ask`` of a run's rules."""
+
+    def ask(question: Callable[..., Any], **known: Any) -> Callable[[Any], Any]:
+        """What a function of warpline.plan.inputs answers to wildcards, and what is known."""
+        names = [*inspect.signature(question).parameters][1:]
+
+        def answer(wildcards: Any) -> Any:
+            try:
+                return question(run, *(known[n] if n in known else wildcards[n] for n in names))
+            except WarplineError as error:
+                raise WorkflowError(str(error)) from None
+
+        return answer
+
+    return ask
+
+
+def growing(amount: float | Callable[[Any], float]) -> Callable[..., float]:
+    """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
+    given = amount if callable(amount) else lambda wildcards: amount
+    return lambda wildcards, attempt: attempt * given(wildcards)
