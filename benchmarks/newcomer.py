@@ -17,8 +17,9 @@ caption
 metric
     The tables of all papers after a metric was added to what is measured of every pair.
 
-The last two need the demo's results: ask for `demo` too, or give the `--folder` of an earlier run,
-which is kept and worked in as it is found; it is not cloned again.
+The last two need the demo's results and are run with its configuration: with another, its tables
+are others, and everything beneath them is made anew. Ask for `demo` too, or give the `--folder` of
+an earlier run, which is kept and worked in as it is found; it is not cloned again.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def main() -> None:
             measure("demo", project, "make", "demo", f"CORES={options.cores}")
         if "study" in options.only:
             study(project, options.method, snakemake)
-        tables = [*snakemake, "tables"]
+        tables = [*snakemake, "--configfile", "config/demo.yaml", "--", "tables"]
         if "caption" in options.only:
             for paper in sorted((project / "config" / "papers").glob("*.yaml")):
                 change(paper, CAPTION, r"\1Anew. ")

@@ -24,7 +24,7 @@ from soak_account import Account
 from soak_downloads import serve
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from project import Project
 
 ROOT = Path(__file__).parents[1]
 TIMES_UP = Callable[[], bool]
@@ -46,12 +46,12 @@ class Study:
 
     def __init__(self, folder: Path, datasets: int, methods: list[str]):
         # Projects as the tests of the workflow make them.
-        sys.path.insert(0, str(ROOT / "tests/workflow"))
-        import conftest as workflow
+        sys.path.insert(0, str(ROOT / "tests"))
+        from project import copy_of, copy_project
 
         folder.mkdir()
-        self.home, self.number, self.copy_of = folder, 0, workflow.copy_of
-        self.clean = workflow.copy_project(folder / "clean")
+        self.home, self.number, self.copy_of = folder, 0, copy_of
+        self.clean = copy_project(folder / "clean")
         names = [f"tiny-chest-{k}" if k else "tiny-chest" for k in range(datasets)]
         chest = self.clean.folder / "config/datasets/tiny-chest.yaml"
         spec = yaml.safe_load(chest.read_text(encoding="utf-8"))

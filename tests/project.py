@@ -90,6 +90,12 @@ def copy_project(folder: Path) -> Project:
     return project
 
 
+def copy_of(project: Project, folder: Path) -> Project:
+    """A copy of a run, with its times, to change."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Project:
     """The tiny paper, run to its end once for all tests; tests must not change it."""

@@ -169,24 +169,35 @@ def elastix(folder: Path, fixed: Grid, moving: Grid) -> Told:
         '(Resampler "DefaultResampler")\n(DefaultPixelValue 0)\n(ResultImagePixelType "float")\n'
     )
 
-    def run(moving: Image, kind: str) -> np.ndarray:
+    def parameters():
+        from warpline.fields.elastix import parameter_object
+
+        result = parameter_object()
+        result.AddParameterFile(os.fspath(path))
+        return result
+
+    def image(moving: Image, grid: Grid) -> np.ndarray:
         import itk
+        from itk.itkTransformixFilterPython import itkTransformixFilterIF3
 
-        from warpline.fields.io import to_itk
+        from warpline.fields.elastix import to_itk
 
-        parameters = itk.ParameterObject.New()
-        parameters.AddParameterFile(os.fspath(path))
-        run = getattr(itk, f"transformix_{kind}")
-        return itk.array_from_image(
-            run(to_itk(moving), parameters, output_directory=os.fspath(folder))
+        program = itkTransformixFilterIF3.New(
+            to_itk(moving),
+            transform_parameter_object=parameters(),
+            output_directory=os.fspath(folder),
         )
+        program.UpdateLargestPossibleRegion()
+        return itk.array_from_image(program.GetOutput())
 
     def points(x: np.ndarray) -> np.ndarray:
-        field = run(Image(np.zeros(fixed.shape, np.float32), fixed), "deformation_field")
+        from warpline.fields.elastix import run_transformix
+
+        field, _ = run_transformix(fixed, parameters(), folder)
         index = np.rint(fixed.physical_to_index(x)).astype(int)
         return x + field[tuple(index.T)]
 
-    return Told([path], points, lambda image, grid: run(image, "filter"))
+    return Told([path], points, image)
 
 
 # The others, by hand ----------------------------------------------------------------------------

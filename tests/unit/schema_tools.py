@@ -49,7 +49,12 @@ def warpline_of(**changes) -> dict:
 
 
 def table_of(table: dict) -> TableEntry:
-    """A paper's table; its rows of single pairs are as the plan makes them, not of a file."""
+    """A paper's table."""
+    return TableEntry.of(table_spec(table))
+
+
+def table_spec(table: dict) -> dict:
+    """The same with its defaults; rows of single pairs are as the plan makes them."""
     pair = ("fixed", "moving")
     own = [{key: value for key, value in row.items() if key not in pair} for row in table["rows"]]
     tables = {"t": {**table, "rows": own}}
@@ -57,7 +62,7 @@ def table_of(table: dict) -> TableEntry:
     checked = validate(paper, PAPER, "a test")["tables"]["t"]
     for row, given in zip(checked["rows"], table["rows"], strict=True):
         row.update({key: given[key] for key in pair if key in given})
-    return TableEntry.of(checked)
+    return checked
 
 
 def told_of(**keys) -> dict:

@@ -197,3 +197,23 @@ def test_the_command_tells_it_to_people_and_to_programs():
     wrong = CliRunner().invoke(main, ["budget", "hu2020", "--gpu", "abacus"])
     assert wrong.exit_code == 2
     assert "v100-16" in wrong.output
+
+
+def test_what_a_run_has_made_tells_the_disk_of_the_rest(bouabid, tmp_path, monkeypatch):
+    """Two cases of 300 and 500 bytes, one field of 70: the others will be alike."""
+    monkeypatch.chdir(tmp_path)
+    for name, size in (("one", 300), ("two", 500)):
+        folder = tmp_path / "results/data/luna16/prepared/b000" / name
+        folder.mkdir(parents=True)
+        (folder / "image.nii.gz").write_bytes(bytes(size - 100))
+        (folder / "mask.nii.gz").write_bytes(bytes(100))
+    folder = tmp_path / "results/fields/luna16/identity/test/whole"
+    folder.mkdir(parents=True)
+    (folder / "a__b.nii.gz").write_bytes(bytes(70))
+    (folder / "a__b-spread.nii.gz.part").write_bytes(bytes(9))
+    (folder / "registrations.csv").write_bytes(bytes(900))
+    disk = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]
+    assert disk["prepared"] == pytest.approx(888 * 400 / 1e9)
+    monkeypatch.chdir(tmp_path / "results")
+    counted = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]["fields"]
+    assert disk["fields"] == pytest.approx(counted * 70 / (12 * 256**3))

@@ -247,7 +247,7 @@ def test_a_broken_image_or_description_is_named(tmp_path):
 
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
     described(tmp_path / "dataset.json", training=[{"image": "../secret.nii.gz"}] * 2)
-    assert "leaves the folder" in refusal(tmp_path)
+    assert "leads out of its folder" in refusal(tmp_path)
 
 
 def test_a_label_map_that_is_none_is_named(tmp_path):

@@ -256,20 +256,14 @@ OTHERS = {
 
 def transformix(files: list, grid: Grid) -> np.ndarray:
     """The field that elastix' own program makes of its files, (z, y, x, 3) in mm."""
-    itk = pytest.importorskip("itk")
-    from warpline.fields.io import to_itk
-    from warpline.images.grid import Image
+    pytest.importorskip("itk")
+    from warpline.fields.elastix import parameter_object, run_transformix
 
-    parameters = itk.ParameterObject.New()
+    parameters = parameter_object()
     for file in files:
         parameters.AddParameterFile(os.fspath(file))
-    image = to_itk(Image(np.zeros(grid.shape, np.float32), grid))
     # The object ignores the names of initial files: what comes before is what was added before.
-    return itk.array_from_image(
-        itk.transformix_deformation_field(
-            image, parameters, output_directory=os.fspath(files[0].parent)
-        )
-    )
+    return run_transformix(grid, parameters, files[0].parent)[0]
 
 
 @pytest.mark.tool("elastix")

@@ -313,9 +313,8 @@ def pages(tmp_path_factory) -> Path:
     frame = pd.concat(frames, ignore_index=True)
     write_records(frame, folder / "results" / "boxes" / "records.parquet")
     values = {"scale": "demo", "device": "cpu"}
-    write_table(
-        frame, about["tables"]["table1"], values, folder / "results/boxes/tables/table1.csv"
-    )
+    target = folder / "results/boxes/tables/table1.csv"
+    write_table(lambda: frame, about["tables"]["table1"], values, target)
     write_json(folder / "results" / "boxes" / "claims.json", [])
     source = {
         "title": "Two boxes",

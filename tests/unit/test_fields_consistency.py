@@ -71,3 +71,12 @@ def test_a_field_undoes_itself_but_where_it_folds():
     assert found[:, :, 10].max() < 2  # the fold's upper edge: of its image no way back is sure
     bent = DisplacementField(0.2 * way, grid)  # 11 goes to 10.4: no fold
     assert distance_after_return(bent, points.reshape(-1, 3)).max() < 2e-3
+
+
+def test_what_lies_on_the_grid_s_faces_counts_and_what_lies_beyond_does_not():
+    still = shift([0.0, 0.0, 0.0], GRID)
+    last = np.array(GRID.shape) - 1.0
+    voxels = np.array([[0.0, 0, 0], last, [-1e-9, 0, 0], last + 1e-9, [-0.1, 0, 0], last + 0.1])
+    away = distance_after_return(still, GRID.index_to_physical(voxels), still)
+    assert np.isnan(away[4:]).all()
+    np.testing.assert_allclose(away[:4], 0, atol=1e-6)

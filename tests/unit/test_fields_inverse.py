@@ -7,7 +7,7 @@ from exchangetools import FIXED, LPS, MOVING, apply, voxels, world
 from fieldtools import interior_points, oblique, smooth_field
 from scipy.spatial.transform import Rotation
 
-from warpline.fields.affine import affine_of, fit_affine, joined
+from warpline.fields.affine import affine_of, affine_residual, fit_affine, joined
 from warpline.fields.inverse import invert_onto, invert_points
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
@@ -81,3 +81,36 @@ def test_an_affine_outer_map_goes_on_beyond_its_grid():
     ijk = voxels(FIXED)
     there = world(FIXED, ijk) + both.vectors[ijk[:, 2], ijk[:, 1], ijk[:, 0]]
     np.testing.assert_allclose(there, apply(LPS @ shift, world(FIXED, ijk)), atol=1e-3)
+
+
+def test_a_bend_after_another_is_read_where_the_first_one_leads():
+    grid = oblique((16, 18, 20), spacing=(0.8, 1.3, 2.1))
+    outer, inner = smooth_field(grid, seed=1, sigma=4), smooth_field(grid, seed=2, sigma=4)
+    both, points = joined(outer, inner), grid.index_to_physical(grid.indices())[6:-6, 6:-6, 6:-6]
+    there = inner.transform_points(points.reshape(-1, 3), order=1)
+    expected = outer.transform_points(there, order=1).reshape(points.shape)
+    np.testing.assert_allclose(points + both.vectors[6:-6, 6:-6, 6:-6], expected, atol=1e-3)
+
+
+def test_how_far_an_affine_map_is_from_a_field_is_the_longest_way_between_their_points():
+    field = DisplacementField.from_matrix(LPS, FIXED)
+    assert affine_residual(field, LPS) < 1e-4
+    field.vectors[3, 2, 1] += (2.0, -1.0, 2.0)
+    assert abs(affine_residual(field, LPS) - 3.0) < 1e-4
+    assert affine_of(field) is None
+
+
+def test_what_an_inverse_off_the_fixed_grid_leaves_is_not_known():
+    still = DisplacementField.identity(FIXED)
+    last = np.array(FIXED.shape) - 1
+    wide = Grid(
+        tuple(int(n) for n in last + 3),
+        FIXED.spacing,
+        tuple(FIXED.index_to_physical(np.array([-1.0, -1.0, -1.0]))),
+        FIXED.direction,
+    )
+    _, residual = invert_onto(still, wide)
+    # A ring of voxels about the fixed grid is not known; on it, its faces too, nothing is left.
+    for ring in (residual[0], residual[-1], residual[:, :, 0], residual[:, -1]):
+        assert np.isnan(ring).all()
+    assert np.nanmax(residual[2:-2, 2:-2, 2:-2]) < 1e-3

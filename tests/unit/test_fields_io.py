@@ -17,6 +17,7 @@ from scipy import ndimage
 from warpline.errors import WarplineError
 from warpline.fields import io, learn2reg
 from warpline.fields.algebra import jacobian_determinant
+from warpline.fields.elastix import parameter_object, to_itk
 from warpline.fields.physical import DisplacementField
 from warpline.images.files import write_image
 from warpline.images.grid import Grid, Image
@@ -184,7 +185,7 @@ def test_an_image_of_itk_s_own_package_lies_where_ours_does(monkeypatch):
     monkeypatch.setitem(sys.modules, "itk", Itk())
     grid, mask = oblique((4, 5, 6)), np.zeros((4, 5, 6), bool)
     mask[1, 2, 3] = True
-    found = io.to_itk(Image(mask, grid))
+    found = to_itk(Image(mask, grid))
     assert (found["SetSpacing"], found["SetOrigin"]) == (grid.spacing, grid.origin)
     np.testing.assert_array_equal(found["SetDirection"].ravel(), grid.direction)
     assert found["array"].dtype == np.uint8
@@ -204,7 +205,7 @@ def test_ants_and_simpleitk_read_a_written_field_alike(tmp_path):
 
 
 def test_elastix_transforms(tmp_path):
-    itk = pytest.importorskip("itk")
+    pytest.importorskip("itk")
     affine = affine_transform()
     numbers = " ".join(repr(value) for value in affine.GetParameters())
     centre = " ".join(repr(value) for value in affine.GetCenter())
@@ -232,7 +233,7 @@ def test_elastix_transforms(tmp_path):
 (ResultImagePixelType "float")
 """
     )
-    parameters = itk.ParameterObject.New()
+    parameters = parameter_object()
     parameters.ReadParameterFile(os.fspath(tmp_path / "TransformParameters.0.txt"))
     field = io.from_elastix(parameters, GRID)
     expected = io.from_sitk_transform(affine, GRID)
@@ -279,6 +280,24 @@ def test_learn2reg_submission(tmp_path, shape):
     back = learn2reg.read_submission(path, grid, grid)
     difference = learn2reg.to_learn2reg(back, grid) - learn2reg.to_learn2reg(field, grid)
     assert np.abs(difference).max() < 0.15
+    # Between what was written it is read as the evaluation reads it, by splines of degree two.
+    rough = np.random.default_rng(0).normal(size=(3, *(n // 2 for n in shape[::-1])))
+    np.savez(path, rough.astype(np.float32))
+    full = learn2reg.to_learn2reg(learn2reg.read_submission(path, grid, grid), grid)
+    zooms = [n / (n // 2) for n in shape[::-1]]
+    evaluated = np.stack([ndimage.zoom(part, zooms, order=2) for part in rough], axis=-1)
+    np.testing.assert_allclose(full, evaluated, atol=1e-3)
+
+
+def test_an_image_of_another_number_of_components_is_no_field(tmp_path):
+    for components in (1, 2, 4):
+        kind = sitk.sitkVectorFloat32 if components > 1 else sitk.sitkFloat32
+        path = tmp_path / f"of{components}.nii.gz"
+        sitk.WriteImage(sitk.Image([6, 5, 4], kind, components), str(path))
+        told = f"{components} component{'s' if components > 1 else ''}, not three"
+        with pytest.raises(WarplineError, match=told) as refused:
+            io.read_field(path)
+        assert str(refused.value.where) == str(path)
 
 
 def test_learn2reg_errors(tmp_path):

@@ -177,6 +177,18 @@ def test_points_read_a_part_of_the_field_as_if_it_were_all():
         np.testing.assert_allclose(moved[:, axis] - points[:, axis], expected, atol=1e-9)
 
 
+def test_a_point_on_a_voxel_of_any_face_has_that_voxel_s_vector():
+    field = DisplacementField(np.random.default_rng(4).normal(size=(*FIXED.shape, 3)), FIXED)
+    last = np.array(FIXED.shape) - 1
+    voxels = np.stack(np.meshgrid(*[(0, n // 2, n) for n in last], indexing="ij"), -1).reshape(
+        -1, 3
+    )
+    points = FIXED.index_to_physical(voxels)
+    for order in (1, 3):
+        moved = field.transform_points(points, order=order) - points
+        np.testing.assert_allclose(moved, field.vectors[tuple(voxels.T)], atol=1e-5)
+
+
 def test_points_beyond_the_grid_and_none_at_all():
     field = smooth_field(FIXED)
     corner = FIXED.index_to_physical(np.zeros(3))

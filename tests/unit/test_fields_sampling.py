@@ -1,11 +1,13 @@
 """Warping and its gradient beside plain sampling."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from warpline.fields.algebra import exponentiate
-from warpline.fields.filters import mean_along, mean_over_cube
+from warpline.fields.filters import box_sum, mean_along, mean_over_cube
 from warpline.fields.sampling import identity_grid, sample, warp
 from warpline.registration.variational.velocity import along, shrunk
 
@@ -63,6 +65,24 @@ def test_the_mean_along_an_axis_is_that_of_pooling(width, axis):
     before = volume.clone()
     assert torch.allclose(mean_along(volume, axis, width), pooled, rtol=0, atol=1e-6)
     assert torch.equal(volume, before)
+
+
+@pytest.mark.parametrize("window", [3, 5])
+def test_box_sum_is_a_plain_window_sum(window):
+    image = torch.rand(2, 1, 7, 9, 8, generator=torch.Generator().manual_seed(0))
+    direct = ndimage.uniform_filter(image[0, 0].numpy(), window, mode="constant") * window**3
+    np.testing.assert_allclose(box_sum(image, window)[0, 0], direct, rtol=1e-4, atol=1e-4)
+
+
+def test_learning_through_the_nearest_voxel_moves_what_is_read_and_not_the_place():
+    volume = torch.rand(1, 2, 5, 6, 7, generator=torch.Generator().manual_seed(1))
+    shift = torch.tensor([1.2, -0.9, 2.1]).view(1, 3, 1, 1, 1).expand(1, 3, 5, 6, 7)
+    volume.requires_grad_()
+    read = warp(volume, shift, "nearest")
+    torch.testing.assert_close(read[..., :4, 1:, :5], volume[..., 1:, :5, 2:])
+    read.sum().backward()
+    assert float(volume.grad.sum()) == 2 * 5 * 6 * 7
+    assert float(volume.grad[0, 0, 0].sum()) == 0  # nobody reads the first slice
 
 
 def test_the_mean_over_a_cube_of_a_point_is_a_cube():

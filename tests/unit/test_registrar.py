@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from warpline.images.grid import Grid, Image
 from warpline.networks.weights import save_weights
 from warpline.plan.kinds import REGISTRARS
 from warpline.plan.pairs import ATLAS
+from warpline.registration import batch
 from warpline.registration.batch import register_batch
 from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Diagnostics, Registrar, Registration
@@ -213,3 +215,53 @@ print([m for m in sys.modules if m in heavy or m.startswith(ours)])
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+class OnDevice(Registrar):
+    """A device that has registered the next pair while the last is written."""
+
+    device = "cuda"
+
+    def register(self, fixed, moving):
+        return Registration(DisplacementField.identity(fixed.grid), Diagnostics({"told": 1.0}))
+
+
+def test_a_device_goes_on_while_its_fields_are_written(pair, monkeypatch):
+    folders, folder = pair
+    slow, written, done = threading.Event(), [], []
+    write, register = batch.write_kept, OnDevice.register
+
+    def wait_and_write(path, field, *, halved):
+        slow.wait(60)
+        write(path, field, halved=halved)
+        written.append(path.name)
+
+    def register_and_tell(self, fixed, moving):
+        done.append(len(written))
+        if len(done) == 2:
+            slow.set()
+        return register(self, fixed, moving)
+
+    monkeypatch.setattr(batch, "write_kept", wait_and_write)
+    monkeypatch.setattr(OnDevice, "register", register_and_tell)
+    register_batch(OnDevice(), [("f", "m"), ("m", "f")], folders, folder / "fields")
+    assert done == [0, 0]  # nothing was written when the second pair began
+    assert len(read_table(folder)) == 2
+    for name in ("f__m", "m__f"):
+        read_field(folder / f"fields/{name}.nii.gz")
+
+
+def test_an_error_of_the_writer_is_the_job_s(pair, monkeypatch):
+    folders, folder = pair
+
+    def fail(path, field, *, halved):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(batch, "write_kept", fail)
+    with pytest.raises(OSError, match="no space left"):
+        register_batch(OnDevice(), [("f", "m"), ("m", "f")], folders, folder / "fields")
+    assert not (folder / "fields").exists()
+
+
+def read_table(folder):
+    return pd.read_csv(folder / "fields" / batch.TABLE)

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from schema_tools import table_of
+from schema_tools import table_of, table_spec
 from scipy import stats
 
 from warpline import tables
@@ -20,6 +20,7 @@ from warpline.evaluation.records import records as tidy
 from warpline.evaluation.records import row
 from warpline.tables import to_csv, to_html, to_latex, to_markdown, write_all
 from warpline.tables.intervals import Sample, case_interval
+from warpline.tables.paper import write_table
 
 DICE = {
     "identity": [(0.5, 0.3), (0.6, 0.4), (0.2, math.nan)],
@@ -504,6 +505,31 @@ def test_all_four_are_written(table, tmp_path):
     paths = write_all(table, tmp_path / "tables", "table1")
     assert [p.name for p in paths] == ["table1.csv", "table1.md", "table1.tex", "table1.html"]
     assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == sorted(p.name for p in paths)
+
+
+def test_other_words_are_written_without_the_records(records, spec, tmp_path):
+    kept, values = tmp_path / "kept.parquet", {"scale": "demo", "device": "cpu", "seed": "0"}
+    whole = table_spec(spec)
+
+    def none():
+        raise AssertionError("the records are read")
+
+    def files(name):
+        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("csv", "md", "tex", "html")]
+
+    first, second = tmp_path / "a" / "t.csv", tmp_path / "b" / "t.csv"
+    write_table(lambda: records, whole, values, first, kept, ["numbers"])
+    other = {**whole, "caption": "Anew.", "title": "Other"}
+    write_table(none, other, values, second, kept, ["numbers"])
+    write_table(lambda: records, other, values, tmp_path / "c" / "t.csv")
+    assert files("b/t") == files("c/t")
+    assert files("a/t")[0] == files("b/t")[0]
+    assert files("a/t")[1] != files("b/t")[1]
+    with pytest.raises(AssertionError, match="are read"):
+        write_table(none, other, values, second, kept, ["other numbers"])
+    kept.write_bytes(b"cut off")
+    with pytest.raises(AssertionError, match="are read"):
+        write_table(none, other, values, second, kept, ["numbers"])
 
 
 def test_folds_pool_into_one_method_whose_row_has_all_pairs(records, spec):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from schema_tools import SCHEMA
@@ -52,6 +54,10 @@ def test_torch_is_asked_for_the_time_of_the_training(tmp_path, monkeypatch, benc
     train(line(), one, course(epochs=1, deterministic=True), tmp_path / "a")
     assert one.seen == (True, False)
     assert flags() == before
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # somebody's own stays
+    train(line(), one, course(epochs=1, deterministic=True), tmp_path / "c")
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
     train(line(), one, course(epochs=1), tmp_path / "b")
     assert one.seen == (False, benchmark)
 

@@ -626,3 +626,78 @@ def test_batches_made_ahead_are_the_same_and_none_is_made_twice(tmp_path, monkey
     with pytest.raises(WarplineError, match="no such case"):
         train(small_network(), Traced(small_objective(), 2), course(epochs=2), tmp_path / "c")
     assert not any(thread.name.startswith("next batch") for thread in threading.enumerate())
+
+
+class Dropping(torch.nn.Module):
+    """One number, and half of what passes is dropped while it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1, 1))
+        self.learns, self.drop = [], torch.nn.Dropout(0.5)
+
+    def forward(self, batch):
+        self.learns.append(self.training)
+        return self.drop(torch.ones(1, 8)) @ self.weight.expand(8, 1) * (1 + batch)
+
+
+class Asked(Slope):
+    """Asks the network in validation, too."""
+
+    def validate(self, network):
+        return {"loss": float(network(torch.zeros(1, 1)).square().mean())}
+
+
+def test_a_network_learns_as_one_that_learns_and_is_validated_and_given_back_as_it_will_be_used(
+    tmp_path,
+):
+    network = Dropping().eval()
+    train(network, Asked(), course(epochs=2), tmp_path)
+    assert network.learns == [True, True, False, True, True, False]
+    assert not network.training
+
+
+def test_what_a_step_drops_is_its_own_also_after_a_stop(tmp_path):
+    straight = Dropping()
+    train(straight, Asked(), course(epochs=3, learning_rate=0.1), tmp_path / "a")
+    torch.manual_seed(99)  # of no account
+    train(Dropping(), Asked(), course(epochs=1, learning_rate=0.1), tmp_path / "b")
+    torch.rand(7)
+    resumed = Dropping()
+    train(resumed, Asked(), course(epochs=3, learning_rate=0.1), tmp_path / "b")
+    assert torch.equal(straight.weight, resumed.weight)
+    other = Dropping()
+    train(other, Asked(), course(epochs=3, learning_rate=0.1, seed=1), tmp_path / "c")
+    assert not torch.equal(straight.weight, other.weight)
+
+
+@pytest.mark.parametrize("where", ["loss", "validate"])
+def test_an_objective_that_diverges_is_told_with_its_step_and_what_is_kept(tmp_path, where):
+    class Leaving(Slope):
+        pass
+
+    def left(*_):
+        raise loop.Diverged("the field left the grid")
+
+    setattr(Leaving, where, left)
+    with pytest.raises(
+        WarplineError, match="The training diverged: the field left the grid"
+    ) as told:
+        train(torch.nn.Linear(1, 1), Leaving(), course(epochs=1), tmp_path)
+    assert f"at step {0 if where == 'loss' else 2}." in str(told.value)
+    assert "last good state kept" in str(told.value.where)
+
+
+def test_seconds_go_on_where_a_training_is_taken_up(tmp_path):
+    before = time.monotonic()
+    first = train(torch.nn.Linear(1, 1), Slope(), course(epochs=1), tmp_path)
+    saved = StateFolder(tmp_path).load()
+    StateFolder(tmp_path).save({**saved, "seconds": 1000.0})
+    second = train(torch.nn.Linear(1, 1), Slope(), course(epochs=2), tmp_path)
+    passed = time.monotonic() - before
+    assert 0 < first.seconds < passed
+    assert 1000 < second.seconds < 1000 + passed
+    told = [row[2] for row in second.history]
+    assert told == sorted(told)
+    assert told[0] < passed
+    assert 1000 < told[-1] < 1000 + passed

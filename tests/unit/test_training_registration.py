@@ -125,6 +125,40 @@ def test_augmentation_without_interpolation_keeps_every_value():
         assert torch.equal(moved_labels.sum((1, 2, 3, 4)), labels.sum((1, 2, 3, 4)))
 
 
+def test_a_bend_moves_image_and_labels_of_both_alike_and_as_far_as_asked():
+    bend = Augmentation(**augmentation_of(bend=0.8))
+    ramp = torch.arange(48.0).view(1, 1, 48, 1, 1).expand(2, 1, 48, 40, 36).contiguous()
+    shown, labels = bend(np.random.default_rng(3), ramp, (ramp > 20).float(), pairs=1)
+    assert torch.equal(shown[0], shown[1])
+    # A ramp of one a voxel tells how far each voxel was moved along it.
+    inner = slice(8, 40)
+    moved = (shown - ramp)[0, 0, inner]
+    assert abs(float(moved[4::12, ::12, ::12].mean())) < 0.4
+    assert 0.5 < float(moved[4::12, ::12, ::12].std()) < 1.1  # at the nodes
+    assert float(moved.diff(dim=0).abs().max()) < 0.6  # smooth between them
+    assert torch.equal(labels[:, :, inner] > 0.5, shown[:, :, inner] > 20.5)
+
+
+def test_contrast_and_noise_keep_the_places_and_the_range():
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.uniform(-100, 300, (2, 1, 24, 24, 24)).astype(np.float32))
+    image[:, :, 0, 0, 0], image[:, :, 0, 0, 1] = -100, 300
+    shade = Augmentation(**augmentation_of(contrast=0.5))
+    assert not shade.moves
+    shown, none = shade(np.random.default_rng(1), image, None, pairs=1)
+    assert none is None
+    power = np.exp(np.random.default_rng(1).uniform(-0.5, 0.5))
+    expected = -100 + 400 * ((image[0].numpy() + 100) / 400) ** power
+    np.testing.assert_allclose(shown[0].numpy(), expected, atol=1e-2)
+    assert not torch.allclose(shown[0] - image[0], shown[1] - image[1])
+    noisy = Augmentation(**augmentation_of(noise=0.1))
+    added = noisy(np.random.default_rng(2), image, None, pairs=1)[0] - image
+    level = np.random.default_rng(2).uniform(0, 0.1)
+    assert float(added[0].std()) == pytest.approx(400 * level, rel=0.05)
+    flat = torch.full((2, 1, 4, 4, 4), 7.0)
+    assert torch.equal(shade(np.random.default_rng(0), flat, None, pairs=1)[0], flat)
+
+
 def test_quarter_turns_only_in_square_planes():
     augmentation = Augmentation(**augmentation_of(quarter_turns=True))
     seen = set()

@@ -16,11 +16,19 @@ from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches
+from warpline.registration.synthetic.on_device import PairOnDevice
 from warpline.registration.synthetic.pairs import SyntheticPair
-from warpline.registration.synthetic.patches import Batch, Sampling, class_of, draw_balanced
-from warpline.training import objectives
+from warpline.registration.synthetic.patches import (
+    Batch,
+    Sampling,
+    class_of,
+    draw_balanced,
+    made_pair,
+)
+from warpline.training import kept_pairs, objectives
 from warpline.training.loop import train
 from warpline.training.material import Material
+from warpline.training.room import Room
 from warpline.training.synthetic import SyntheticObjective
 
 torch.set_num_threads(1)
@@ -48,7 +56,7 @@ def lung_case(name: str, seed: int, spacing=(1.0, 1.0, 1.0)) -> Case:
     return Case(name, image, mask=Image(mask, grid))
 
 
-def known_pair(image, mask, *, frequency, seed, deform_moving, threads) -> SyntheticPair:
+def known_pair(image, mask, *, frequency, seed, deform_moving, device) -> PairOnDevice:
     """The stretch u = (z/2 − 3, 0, x/4) in mm; the fixed image holds a patch's index in its values.
 
     What the pair was made with goes into the moving image, so that a test can see it.
@@ -61,9 +69,8 @@ def known_pair(image, mask, *, frequency, seed, deform_moving, threads) -> Synth
     )
     number = seed[-1] + 10 * seed[-2] + 100 * deform_moving
     moving = np.full(SHAPE, number, np.float32)
-    return SyntheticPair(
-        image.with_array(index), image.with_array(moving), u.astype(np.float32), mask
-    )
+    images = image.with_array(index), image.with_array(moving)
+    return PairOnDevice.of(SyntheticPair(*images, u.astype(np.float32), mask), device)
 
 
 def objective(cases: int = 2, **changes) -> SyntheticObjective:
@@ -148,7 +155,8 @@ def test_flipped_patches_still_show_their_displacement():
     def shifted(image, given, **_):
         u = np.empty((3, *SHAPE), np.float32)
         u[:] = shift[:, None, None, None]
-        return SyntheticPair(*map(image.with_array, (fixed, moving)), u, image.with_array(mask))
+        images = map(image.with_array, (fixed, moving))
+        return PairOnDevice.of(SyntheticPair(*images, u, image.with_array(mask)), "cpu")
 
     one = objective(make_pair=shifted)
     signs = []
@@ -209,11 +217,12 @@ def one_centred(objective: SyntheticObjective) -> list[Batch]:
 def test_classes_are_balanced_within_the_mask():
     case = lung_case("t", 0, spacing=(1.0, 1.0, 2.0))
     u = known_pair(
-        case.image, case.mask, frequency="low", seed=(0, 0), deform_moving=False, threads=1
+        case.image, case.mask, frequency="low", seed=(0, 0), deform_moving=False, device="cpu"
     ).displacement
-    millimetres = np.array([[0, 0, 1], [0, 1, 0], [2, 0, 0]], float)
+    millimetres = torch.tensor([[0.0, 0, 1], [0, 1, 0], [2, 0, 0]])
+    mask = torch.from_numpy(case.mask.array)
     rng = np.random.default_rng(0)
-    index = draw_balanced(u, case.mask.array, millimetres, (1.5, 2.5, 3.2), 302, rng)
+    index = draw_balanced(u, mask, millimetres, (1.5, 2.5, 3.2), 302, rng).numpy()
     assert len(index) == 302
     assert case.mask.array.ravel()[index].all()
     z, _, x = np.unravel_index(index, SHAPE)
@@ -229,27 +238,40 @@ def test_classes_are_balanced_within_the_mask():
     assert list(counts) == [len(largest) // 3] * 3
 
 
+def drawn(u, mask, rng):
+    """40 indices of a field on a grid of 1 mm."""
+    field, mask = torch.from_numpy(u), torch.from_numpy(mask)
+    return draw_balanced(field, mask, torch.eye(3), (1.5, 4, 8), 40, rng).numpy()
+
+
 def test_a_displacement_along_the_diagonal_is_learned_up_to_its_full_length():
     """θ bounds each component: 8 mm along all three are 13.9 mm, and are trained on."""
     u = np.zeros((3, 4, 4, 4), np.float32)
     u[:, 0] = np.array([8, -8, 8], np.float32)[:, None, None]
     u[:, 1] = np.array([8.1, 0, 0], np.float32)[:, None, None]
     rng = np.random.default_rng(0)
-    index = draw_balanced(u, np.ones((4, 4, 4)), np.eye(3), (1.5, 4, 8), 40, rng)
+    index = drawn(u, np.ones((4, 4, 4)), rng)
     slices = np.bincount(index // 16, minlength=4)
     assert slices[0] == 20
     assert slices[1] == 0  # no field of the amplitude goes so far
-    assert class_of(np.array([0, 1.5, 3.9, 4, 8, 8.01]), (1.5, 4, 8)).tolist() == [0, 1, 1, 2, 2, 3]
+    assert class_of(torch.tensor([0, 1.5, 3.9, 4, 8, 8.01]), (1.5, 4, 8)).tolist() == [
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+    ]
 
 
 def test_an_empty_class_leaves_its_part_to_the_others_and_a_small_one_repeats():
     u = np.zeros((3, 4, 4, 4), np.float32)
     u[2, 0, 0, :2] = 5
     mask, rng = np.ones((4, 4, 4)), np.random.default_rng(0)
-    index = draw_balanced(u, mask, np.eye(3), (1.5, 4, 8), 40, rng)
+    index = drawn(u, mask, rng)
     assert np.isin(index, [0, 1]).sum() == 20
     assert len(set(index[~np.isin(index, [0, 1])])) == 20
-    assert len(set(draw_balanced(u + 9, mask, np.eye(3), (1.5, 4, 8), 40, rng))) == 40
+    assert len(set(drawn(u + 9, mask, rng))) == 40
 
 
 def test_only_the_held_pairs_are_in_memory():
@@ -258,7 +280,7 @@ def test_only_the_held_pairs_are_in_memory():
     def watched(image, mask, **how):
         nonlocal most
         pair = known_pair(image, mask, **how)
-        made.extend(weakref.ref(image.array) for image in (pair.fixed, pair.moving))
+        made.extend(weakref.ref(image) for image in (pair.fixed, pair.moving))
         most = max(most, sum(reference() is not None for reference in made))
         return pair
 
@@ -319,7 +341,7 @@ def test_validation_in_millimetres_along_each_axis():
     def constant(image, mask, **_):
         u = np.zeros((3, *SHAPE), np.float32)
         u[0], u[1] = 1.0, 0.5
-        return SyntheticPair(image, image, u, mask)
+        return PairOnDevice.of(SyntheticPair(image, image, u, mask), "cpu")
 
     one = SyntheticObjective(
         [case],
@@ -370,6 +392,29 @@ def test_pairs_of_the_library_are_registered_by_their_displacements():
             still.append(float(batch.patches.moving[k, 0, 14, 14, 14] - centre))
     # What is left is the noise of σ 5 in the fixed image, and linear against cubic sampling.
     assert np.std(off) < 10 < np.std(still) / 2
+
+
+@pytest.mark.parametrize("free", [0, 10**9])
+def test_pairs_that_come_again_are_made_once(free, tmp_path, monkeypatch):
+    """In memory or in mapped files; the batches are those of pairs made anew, to the bit."""
+    files = {f"t{number}": f"digest {number}" for number in range(2)}
+    how = {"sampling": replace(FEW, fresh=False), "make_pair": None}
+    anew = objective(**how)
+    kept = objective(**how, room=Room(free, tmp_path, files, "code"))
+    made = []
+    monkeypatch.setattr(
+        kept_pairs, "made_pair", lambda *args, **more: made.append(more) or made_pair(*args, **more)
+    )
+    for step in range(2 * anew.steps_per_epoch):
+        assert same(anew.batch(step), kept.batch(step))
+    assert len(made) == 2 * FEW.fields
+    assert len(list(tmp_path.glob("*/fixed.npy"))) == (0 if free else 6)
+    # Another seed is another pair, and fresh pairs are not kept.
+    other = objective(**how, room=Room(free, tmp_path, files, "code"), seed=4)
+    other.batch(0)
+    assert len(made) == 2 * FEW.fields + FEW.in_memory
+    room = Room(free, tmp_path, files, "code")
+    assert objective(sampling=replace(FEW, fresh=True), room=room)._pairs is None
 
 
 def narrow_network(seed: int = 0) -> networks.RegistrationNetwork:

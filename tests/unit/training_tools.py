@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import torch
+from schema_tools import augmentation_of
 
 from warpline import networks
 from warpline.cases.case import Case
@@ -48,9 +49,7 @@ def small_objective(cases: int = 6, **changes) -> RegistrationObjective:
         "loss": LOSS,
         "batch_size": 2,
         "symmetric": True,
-        "augmentation": Augmentation(
-            flip=False, quarter_turns=False, rotation=10, translation=1, zoom=0.1
-        ),
+        "augmentation": Augmentation(**augmentation_of(rotation=10, translation=1, zoom=0.1)),
         "masked": True,
         "seed": 3,
     } | changes
@@ -95,6 +94,7 @@ def course(**changes) -> Settings:
         "patience": None,
         "checkpoint_seconds": 60.0,
         "deterministic": False,
+        "compile": False,
         "seed": 0,
     }
     return Settings(**chosen | changes)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from project import Project, copy_project
+from project import Project, copy_of, copy_project
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +34,6 @@ def new_project(tmp_path_factory) -> Callable[[str], Project]:
 def project(tmp_path) -> Project:
     """A fresh copy."""
     return copy_project(tmp_path / "warpline")
-
-
-def copy_of(project: Project, folder: Path) -> Project:
-    """A copy of a finished run, with its times, to change."""
-    shutil.copytree(project.folder, folder, symlinks=True)
-    return Project(folder)
 
 
 @pytest.fixture

@@ -46,6 +46,17 @@ def test_a_killed_run_is_taken_up_and_trains_to_the_same_weights(finished, untra
     assert weights.read_bytes() == (finished.folder / WEIGHTS).read_bytes()
 
 
+def test_copies_that_a_killed_run_left_are_no_hindrance(copy):
+    whole = "results/fields/tiny-chest/tiny-network/test/whole"
+    assert (copy.folder / whole).is_dir()
+    left = copy.folder / ".snakemake/backups" / whole
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    copy.snakemake("--configfile", "tiny.yaml", "--force", "--", whole)
+    assert not (copy.folder / ".snakemake/backups").exists() or not left.exists()
+    assert not (copy.folder / whole / "half").exists()
+
+
 def test_a_wrong_checksum_stops_with_the_archive_and_its_sources(project):
     archive = project.folder / "mirror" / "Task04_Hippocampus.tar"
     archive.parent.mkdir()

@@ -1,6 +1,7 @@
 # What is to be made is decided by warpline.plan; rules ask it, and hold no logic of their own.
 
 import inspect
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from snakemake_logger_plugin_warpline.command import arguments
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, evaluate, explorer, figures
-from warpline.plan.inputs import models, papers, register, train, tune, weights
+from warpline.plan.inputs import acquire, arena, cases, disk, evaluate, explorer
+from warpline.plan.inputs import fields, figures, models, papers, register, train
+from warpline.plan.inputs import tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
@@ -89,7 +91,17 @@ def in_report(files, caption, paper, subcategory):
 
 def growing(amount):
     """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
-    return lambda wildcards, attempt: amount * attempt
+
+    def given(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return given
+
+
+onstart:
+    # Of a run that was killed Snakemake leaves copies of what was being remade, and falls over
+    # them when it wants to make them again. What is remade here is whole at any moment.
+    shutil.rmtree(workflow.persistence.path / "backups", ignore_errors=True)
 
 
 onsuccess:

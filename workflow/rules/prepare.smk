@@ -16,6 +16,7 @@ rule prepare:
     resources:
         mem_mb=growing(settings["memory_mb"]),
         runtime=growing(120),
+        disk_mb=growing(ask(disk.cases_mb)),
     params:
         source=ask(acquire.source_folder),
         dataset=ask(acquire.source_spec),

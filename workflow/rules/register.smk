@@ -17,6 +17,7 @@ rule register:
     benchmark:
         layout.benchmark("register/{dataset}/{method}/{split}/{batch}")
     wildcard_constraints:
+        dataset=fields.that_stay(run),
         batch=r"(?!whole$)[A-Za-z0-9_.-]+",
     conda:
         "../../envs/registration.yaml"
@@ -25,6 +26,7 @@ rule register:
         gpu=ask(register.method_gpus),
         mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
+        disk_mb=growing(ask(disk.fields_mb)),
     params:
         method=ask(register.method_spec),
         registration=ask(register.registration_settings),
@@ -51,6 +53,8 @@ rule register_and_evaluate:
         layout.log("register/{dataset}/{method}/{split}/whole"),
     benchmark:
         layout.benchmark("register/{dataset}/{method}/{split}/whole")
+    wildcard_constraints:
+        dataset=fields.that_stay(run),
     conda:
         "../../envs/registration.yaml"
     threads: settings["threads"]
@@ -58,6 +62,7 @@ rule register_and_evaluate:
         gpu=ask(register.method_gpus),
         mem_mb=growing(settings["memory_mb"]),
         runtime=growing(240),
+        disk_mb=growing(ask(disk.fields_mb, batch="whole")),
     params:
         method=ask(register.method_spec),
         registration=ask(register.registration_settings, batch="whole"),
@@ -66,3 +71,25 @@ rule register_and_evaluate:
         code=run.code("evaluate.py"),
     script:
         "../../scripts/register_and_evaluate.py"
+
+
+# The same where fields do not stay (keep_fields): they go when all that asked for them is made.
+if settings["keep_fields"] != "all":
+
+    use rule register as register_for_now with:
+        output:
+            temp(
+                directory(layout.fields("{dataset}", "{method}", "{split}", "{batch}"))
+            ),
+        wildcard_constraints:
+            dataset=fields.that_go(run),
+            batch=r"(?!whole$)[A-Za-z0-9_.-]+",
+
+    use rule register_and_evaluate as register_and_evaluate_for_now with:
+        output:
+            fields=temp(
+                directory(layout.fields("{dataset}", "{method}", "{split}", "whole"))
+            ),
+            records=layout.whole_records("{dataset}", "{method}", "{split}"),
+        wildcard_constraints:
+            dataset=fields.that_go(run),

@@ -13,7 +13,7 @@ for paper in run.catalog.papers:
             templates=papers.table_templates(run),
         output:
             in_report(papers.tables_of(run, paper), "table", paper, "Tables"),
-            records=layout.paper_records(paper),
+            records=update(layout.paper_records(paper)),
             claims=update(layout.claims(paper)),
         log:
             layout.log(f"{paper}/tables"),
@@ -27,12 +27,14 @@ for paper in run.catalog.papers:
         params:
             names=ask(evaluate.names_of_records, paper=paper),
             tables=ask(papers.table_specs, paper=paper),
+            numbers=ask(papers.table_numbers, paper=paper),
             files=ask(papers.table_files, paper=paper),
             title=run.catalog.paper(paper)["title"],
             values=ask(papers.run_values, paper=paper),
             memory=layout.memory(paper, "tables"),
             results=lambda wildcards: settings["results"],
             claims=ask(papers.claims_of, paper=paper),
+            pool_code=run.code(None, "warpline.evaluation.pooling:pool_records"),
             table_code=run.code(None, "warpline.tables.paper:write_table"),
             claim_code=run.code(None, "warpline.tables.paper:write_claims"),
             code=run.code("tables.py"),

@@ -33,7 +33,7 @@ def inside(root: Path, name: str, where: Path) -> Path:
         raise WarplineError(
             f"The path '{name}' leads out of its folder.",
             where=where,
-            do="Do not use this archive: fetch it from its provider again.",
+            do="Do not use this data: fetch it from its provider again, or correct the file.",
         )
     return path
 

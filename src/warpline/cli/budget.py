@@ -6,7 +6,10 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from glob import iglob
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +17,7 @@ import click
 from warpline.cli import options
 from warpline.plan.config import SCALES, read_yaml
 from warpline.plan.experiments import networks_of, registration_batches, registrations
+from warpline.plan.inputs.cases import ready_stage
 from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.places import Places, project_folder
 from warpline.plan.run import Run
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
     from warpline.training.budget import StepCost
 
 GIB, GB = 2**30, 1e9
-# Of a card's memory what torch's allocator and the convolutions' own buffers leave to tensors.
-USABLE = 0.9
+# How many times their own bytes data take while they are read, and a step's tensors with the
+# convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/step_memory.py).
+READING, CONVOLVING = 1.05, 1.0
+MOST_LOOKED_AT = 100  # cases and fields of a run, for their mean size
 HEADS = (
     "training",
     "parameters",
@@ -54,6 +60,8 @@ class Need:
         Bytes of the data in the CPU's memory.
     operations
         Floating-point operations of the whole training.
+    chooses
+        Whether the training keeps its data with the CPU where the device has no room for them.
     """
 
     name: str
@@ -65,6 +73,13 @@ class Need:
     data: int | None
     host: int | None
     operations: int
+    chooses: bool = False
+
+    def on_card(self, room: float) -> Need:
+        """The same on a device of so many bytes."""
+        if not self.chooses or self.device <= room:
+            return self
+        return replace(self, device=self.step, host=self.data)
 
 
 @click.command()
@@ -106,6 +121,8 @@ def budget(
         if not given(run.catalog, place[1])
         and (need := need_of(run, *place, known["grids"])) is not None
     ]
+    if gpu:
+        needs = [need.on_card(_room(gpu, known["cards"])) for need in needs]
     disk = disk_of(run, paper, known)
     if machine:
         click.echo(json.dumps({"trainings": [asdict(n) for n in needs], "disk": disk}, indent=2))
@@ -138,7 +155,7 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
     if in_memory and shape:
         watched = {case for pair in validation for case in pair}
         data = (len(cases) + len(watched)) * math.prod(shape) * (4 + bool(values))
-    on_device = in_memory and training["memory"] == "device" and run.catalog.device == "cuda"
+    on_device = in_memory and training["memory"] != "host" and run.catalog.device == "cuda"
     steps = training["epochs"] * steps_an_epoch(run, dataset, method, len(cases))
     return Need(
         name=f"{dataset}/{method}",
@@ -150,7 +167,14 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
         data=data,
         host=0 if on_device else data,
         operations=cost.operations * steps,
+        chooses=in_memory and training["memory"] == "auto",
     )
+
+
+def host_bytes(data: int, step: int) -> int:
+    """Memory of a training on the CPU beyond its libraries: its data, and a step with what
+    convolutions take for themselves."""
+    return int(READING * data + CONVOLVING * step)
 
 
 def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
@@ -185,7 +209,8 @@ def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
 def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
     """GB of each dataset: its download, unpacked, prepared cases and fields, as far as is known.
 
-    Fields and cases are counted as they are before they are packed.
+    Fields and cases are counted as they are before they are packed; where a run has made some in
+    this folder, by the mean of those.
     """
     found = {}
     for dataset in datasets_asked(run, [paper]):
@@ -204,11 +229,43 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
         found[dataset] = {
             "download": 0 if phantom else sizes.get("gigabytes"),
             "unpacked": 0 if phantom else sizes.get("unpacked"),
-            "prepared": voxels and cases * voxels * (4 + labels) / GB,
-            "fields": pairs * voxels * 12 / GB if voxels else (None if pairs else 0),
+            "prepared": _first(
+                cases * _mean_size(_cases_made(run, dataset)) / GB,
+                voxels and cases * voxels * (4 + labels) / GB,
+            ),
+            "fields": _first(
+                pairs * _mean_size(_fields_made(run, dataset)) / GB,
+                pairs * voxels * 12 / GB if voxels else (None if pairs else 0),
+            ),
             "missing": len(download(run, dataset).missing),
         }
     return found
+
+
+def _first(measured: float, counted: float | None) -> float | None:
+    return measured or counted
+
+
+def _cases_made(run: Run, dataset: str) -> list[list[Path]]:
+    """The files of each case that is there, prepared."""
+    folder = Path(run.layout.batch(dataset, ready_stage(run, dataset), "*"))
+    return [sorted(case.iterdir()) for case in _some(folder / "*") if case.is_dir()]
+
+
+def _fields_made(run: Run, dataset: str) -> list[list[Path]]:
+    """The fields that are there, of any method."""
+    return [
+        [path] for path in _some(Path(run.layout.fields(dataset, "*", "*", "*")) / "*__*.nii.gz")
+    ]
+
+
+def _some(pattern: Path) -> list[Path]:
+    return [Path(path) for path in islice(iglob(str(pattern)), MOST_LOOKED_AT)]
+
+
+def _mean_size(files: Sequence[Sequence[Path]]) -> float:
+    """Bytes of one of several groups of files; 0 without any."""
+    return sum(path.stat().st_size for group in files for path in group) / max(len(files), 1)
 
 
 def core_rate() -> float:
@@ -270,9 +327,16 @@ def _disk_in_words(disk: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     ]  # fmt: skip
     return [
         options.as_table([heads, *rows]),
-        "(prepared cases and fields before they are packed)",
+        "(prepared cases and fields before they are packed, or as this folder's results have them)",
         "",
     ]
+
+
+def _room(gpu: str | None, cards: Mapping[str, float]) -> float:
+    """Bytes of a card that data and a step may take."""
+    from warpline.training.card import USABLE
+
+    return cards[gpu] * GIB * USABLE if gpu else math.inf
 
 
 def _misfits(
@@ -280,7 +344,7 @@ def _misfits(
 ) -> list[str]:
     """What will not fit, and the key that helps."""
     found = []
-    room = cards[gpu] * GIB * USABLE if gpu else math.inf
+    room = _room(gpu, cards)
     for need in needs:
         if need.step > room:
             found.append(

@@ -14,7 +14,7 @@ from warpline.cases.case import read_case
 from warpline.cases.tables import read_table
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.evaluation.records import records, row
-from warpline.fields.io import read_field
+from warpline.fields.halved import read_kept
 from warpline.plan.pairs import Pair, pair_name
 
 # Of what a registration says of itself, in registrations.csv.
@@ -68,8 +68,8 @@ def experiment_records(
     frames = []
     for pair in without_self(pairs, folders):
         name = pair_name(pair)
-        field = read_field(Path(fields[name]) / f"{name}.nii.gz")
         fixed, moving = (read_case(folders[case]) for case in pair)
+        field = read_kept(Path(fields[name]) / f"{name}.nii.gz", fixed.grid)
         rows = evaluate_pair(fixed, moving, field, labels=labels, outside=outside)
         cost = costs[fields[name]].loc[pair]
         rows += [

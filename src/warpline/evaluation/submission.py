@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from warpline.cases.case import read_case
-from warpline.fields.io import read_field
+from warpline.fields.halved import read_kept
 from warpline.fields.learn2reg import write_submission
 from warpline.files import atomic_path
 from warpline.plan.pairs import Pair, pair_name
@@ -42,7 +42,8 @@ def write_submissions(
     ):
         for fixed_id, moving_id in pairs:
             name = pair_name((fixed_id, moving_id))
-            field = read_field(Path(fields[name]) / f"{name}.nii.gz")
+            grid = read_case(folders[fixed_id]).grid
+            field = read_kept(Path(fields[name]) / f"{name}.nii.gz", grid)
             file = Path(scratch) / f"disp_{fixed_id.zfill(4)}_{moving_id.zfill(4)}.npz"
             write_submission(file, field, read_case(folders[moving_id]).grid)
             archive.write(file, file.name)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from warpline.explorer.pair import Looked, WayBack
     from warpline.fields.physical import DisplacementField
+    from warpline.images.grid import Grid
 
 WEB = Path(__file__).parent / "web"
 START = "start.js"
@@ -198,24 +199,33 @@ def _write_pairs(
         fixed, moving = (read_case(source["folders"][case]) for case in pair)
         looked = Looked(fixed, moving, source["labels"], source["outside"])
         number = pairs.index(pair)
-        fields = (_there_and_back(of, pair) for of in source["fields"].values())
+        fields = (
+            _there_and_back(of, pair, (fixed.grid, moving.grid)) for of in source["fields"].values()
+        )
         kept[str(number)] = f"{place.replace('/', '-')}-{number}"
         write_looked(folder, kept[str(number)], looked, fields)
     return kept
 
 
-def _there_and_back(folders: Mapping[str, str], pair: Pair) -> tuple[DisplacementField, WayBack]:
-    """A method's field of a pair, and that of the other direction where it was registered too."""
+def _there_and_back(
+    folders: Mapping[str, str], pair: Pair, grids: tuple[Grid, Grid]
+) -> tuple[DisplacementField, WayBack]:
+    """A method's field of a pair, and that of the other direction where it was registered too.
+
+    `grids`: of the fixed and the moving case.
+    """
     from warpline.explorer.pair import OWN_INVERSE, WayBack
-    from warpline.fields.io import read_field
+    from warpline.fields.halved import read_kept
 
-    def read(pair: Pair) -> DisplacementField:
+    def read(pair: Pair, grid: Grid) -> DisplacementField:
         name = pair_name(pair)
-        return read_field(Path(folders[name]) / f"{name}.nii.gz")
+        return read_kept(Path(folders[name]) / f"{name}.nii.gz", grid)
 
-    if pair_name(pair[::-1]) in folders:
-        return read(pair), WayBack(read(pair[::-1]), "this method's field of the other direction")
-    return read(pair), OWN_INVERSE
+    there = read(pair, grids[0])
+    if pair_name(pair[::-1]) not in folders:
+        return there, OWN_INVERSE
+    back = read(pair[::-1], grids[1])
+    return there, WayBack(back, "this method's field of the other direction")
 
 
 def _chosen(records: pd.DataFrame, place: str, methods: Sequence[str], rule: str) -> list[Pair]:

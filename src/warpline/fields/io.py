@@ -184,13 +184,10 @@ def from_elastix(parameters: itk.ParameterObject, grid: Grid) -> DisplacementFie
     WarplineError
         If the parameters describe another grid than `grid`.
     """
-    import itk
+    from warpline.fields.elastix import run_transformix
 
-    # transformix asks for a moving image even where none is needed.
-    placeholder = to_itk(Image(np.zeros(grid.shape, np.float32), grid))
     with tempfile.TemporaryDirectory() as folder:
-        field = itk.transformix_deformation_field(placeholder, parameters, output_directory=folder)
-    result = DisplacementField(itk.array_from_image(field), _itk_grid(field))
+        result = DisplacementField(*run_transformix(grid, parameters, folder))
     if not result.grid.close_to(grid):
         raise WarplineError(
             "The elastix transform was made for another fixed image: its grid differs.",
@@ -198,26 +195,3 @@ def from_elastix(parameters: itk.ParameterObject, grid: Grid) -> DisplacementFie
             do="Give the fixed image that was registered.",
         )
     return DisplacementField(result.vectors, grid)
-
-
-def to_itk(image: Image) -> itk.Image:
-    """An `Image` as an image of the `itk` package, a mask as bytes."""
-    import itk
-
-    array = image.array.astype(np.uint8) if image.array.dtype == bool else image.array
-    result = itk.image_from_array(np.ascontiguousarray(array))
-    result.SetSpacing(image.grid.spacing)
-    result.SetOrigin(image.grid.origin)
-    result.SetDirection(itk.matrix_from_array(np.array(image.grid.direction).reshape(3, 3)))
-    return result
-
-
-def _itk_grid(image: itk.Image) -> Grid:
-    import itk
-
-    return Grid(
-        tuple(int(n) for n in itk.size(image))[::-1],
-        tuple(image.GetSpacing()),
-        tuple(image.GetOrigin()),
-        tuple(itk.array_from_matrix(image.GetDirection()).ravel()),
-    )

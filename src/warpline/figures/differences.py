@@ -14,7 +14,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from warpline.cases.case import Case
-from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
@@ -85,10 +84,7 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, *, intensity: str, **sour
     for rule, pair in choose_pairs(records, figure.last, figure.pairs).items():
         announce(rule, pair)
         fixed, moving = given.read(pair)
-        fields = {
-            title: read_field(given.file(method, pair, ".nii.gz"))
-            for method, title in titles.items()
-        }
+        fields = {title: given.field(method, pair) for method, title in titles.items()}
         said = scores(records, pair, ["tre"])
         notes = {title: said[method] for method, title in titles.items() if method in said}
         name = rule if rule == "first" else f"{rule} {METRICS['tre']} by\n{titles[figure.last]}"

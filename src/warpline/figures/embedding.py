@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from warpline.cases.case import Case
-from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
@@ -70,7 +69,7 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
     records = records_of_figure(figure, given.records)
     (pair,) = choose_pairs(records, figure.last, [figure.pair]).values()
     announce(figure.pair, pair)
-    field = read_field(given.file(figure.last, pair, ".nii.gz"))
+    field = given.field(figure.last, pair)
     with np.load(given.file(figure.last, pair, ".npz")) as kept:
         steps = steps_of(*given.read(pair), field, kept, plane=figure.plane)
     embedding_figure(steps, stem)

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
-from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import (
@@ -71,7 +70,7 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
         rows.append(
             Registered(
                 shown.title,
-                read_field(given.file(shown.method, pair, ".nii.gz")),
+                given.field(shown.method, pair),
                 read_image(spread) if spread.exists() else None,
             )
         )

@@ -12,6 +12,8 @@ import pandas as pd
 from warpline.cases.case import Case, read_case
 from warpline.errors import WarplineError
 from warpline.evaluation.records import first_seed, read_records
+from warpline.fields.halved import read_kept
+from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.panels import Window
 from warpline.images.grid import Grid
@@ -47,6 +49,10 @@ class OfPairs:
         """The fixed and the moving case."""
         fixed, moving = (read_case(self.folders[case]) for case in pair)
         return fixed, moving
+
+    def field(self, method: str, pair: tuple[str, str]) -> DisplacementField:
+        """A method's field of a pair, on the fixed grid."""
+        return read_kept(self.file(method, pair, ".nii.gz"), read_case(self.folders[pair[0]]).grid)
 
     def file(self, method: str, pair: tuple[str, str], suffix: str) -> Path:
         """A file of a method's registration of a pair.

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from warpline.cases.case import Case
-from warpline.fields.io import read_field
 from warpline.fields.physical import DisplacementField
 from warpline.figures.entry import FigureEntry
 from warpline.figures.pairs import OfPairs, announce, choose_pairs, records_of_figure, scores
@@ -50,10 +49,7 @@ def draw(
     records = records_of_figure(figure, given.records)
     (pair,) = choose_pairs(records, figure.last, [figure.pair], "dice").values()
     announce(figure.pair, pair)
-    fields = {
-        shown.title: read_field(given.file(shown.method, pair, ".nii.gz"))
-        for shown in figure.experiments
-    }
+    fields = {shown.title: given.field(shown.method, pair) for shown in figure.experiments}
     fixed, moving = given.read(pair)
     names = {int(value): title for value, title in labels.items()}
     said = scores(records, pair, ["dice", "tre"])

@@ -28,6 +28,7 @@ FRAME = {
     "warpline.jobs": "the log, the number of threads, what is said on the terminal",
     "warpline.plan.kinds": "which definition a name stands for; what a job uses of them is given",
     "warpline.progress": "lines and bars while a job works",
+    "warpline.training.budget": "counts a step, by which a training chooses where its cases lie",
     "warpline.provenance": "tells how an output came to be, beside it",
 }
 # Calls that say something and give nothing back that an output is made from.

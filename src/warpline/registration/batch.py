@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pandas as pd
 
 from warpline.cases.atlas import without_self
 from warpline.cases.case import Case, read_case
-from warpline.fields.io import read_field, write_field
+from warpline.fields.halved import read_kept, write_kept
 from warpline.fields.physical import DisplacementField
 from warpline.files import atomic_folder, write_json
 from warpline.images.files import write_image
@@ -34,6 +36,8 @@ def register_batch(
     target: str | os.PathLike,
     initial: Mapping[str, str] | None = None,
     origin: object = None,
+    *,
+    halved: bool = False,
 ) -> None:
     """Register pairs into a folder, which appears when all of them are done.
 
@@ -52,6 +56,8 @@ def register_batch(
         gets the moving case as that leaves it, and the two fields are composed.
     origin
         What the fields are made from, any JSON value, kept beside them for `is_registered`.
+    halved
+        Whether fields are kept halved where they are smooth enough (`warpline.fields.halved`).
 
     Raises
     ------
@@ -60,7 +66,7 @@ def register_batch(
     """
     pairs = without_self(pairs, folders, some=False)
     rows: list[dict[str, Any]] = []
-    with atomic_folder(target) as folder:
+    with atomic_folder(target) as folder, _Writer(apart=registrar.device != "cpu") as writer:
         for pair in pairs:
             fixed, moving, first = read_pair(pair, folders, initial)
             if not rows and registrar.warms_up:
@@ -70,13 +76,15 @@ def register_batch(
             result = registrar.register(fixed, moving)
             seconds = time.perf_counter() - started
             field = result.field if first is None else first.compose(result.field)
-            write_field(folder / f"{pair_name(pair)}.nii.gz", field)
-            write_diagnostics(folder, pair, result.diagnostics)
+            path = folder / f"{pair_name(pair)}.nii.gz"
+            writer.do(partial(write_kept, path, field, halved=halved))
+            writer.do(partial(write_diagnostics, folder, pair, result.diagnostics))
             row = dict(zip(("fixed", "moving"), pair, strict=True)) | {"seconds": seconds}
             row |= {"device": registrar.device, "peak_memory": peak_memory()}
             rows.append(row | dict(result.diagnostics.values))
             done = f"{len(rows)}/{len(pairs)}"
             print(f"{' <- '.join(pair)}: {seconds:.2f} s ({done})", flush=True)
+        writer.finish()
         if registrar.examines:
             # Afterwards: the memory of the above is that of the registrations alone.
             for pair, row in zip(pairs, rows, strict=True):
@@ -88,6 +96,35 @@ def register_batch(
         pd.DataFrame(rows, columns=columns).to_csv(folder / TABLE, index=False)
         if origin is not None:
             write_json(folder / ORIGIN, _digest(origin))
+
+
+class _Writer:
+    """Writes while a device registers the next pair; on the CPU, which would share it, at once."""
+
+    def __init__(self, *, apart: bool) -> None:
+        self.pool = ThreadPoolExecutor(1) if apart else None
+        self.waiting: list[Future] = []
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Write something; what was asked for before the last two is done, and raises its error."""
+        if self.pool is None:
+            work()
+            return
+        while len(self.waiting) > 1:
+            self.waiting.pop(0).result()
+        self.waiting.append(self.pool.submit(work))
+
+    def finish(self) -> None:
+        """Wait for all."""
+        while self.waiting:
+            self.waiting.pop(0).result()
 
 
 def is_registered(target: str | os.PathLike, origin: object) -> bool:
@@ -112,7 +149,7 @@ def read_pair(
     if not initial:
         return fixed, moving, None
     name = pair_name(pair)
-    first = read_field(Path(initial[name]) / f"{name}.nii.gz")
+    first = read_kept(Path(initial[name]) / f"{name}.nii.gz", fixed.grid)
     return fixed, resample_moving(moving, first), first
 
 

@@ -26,6 +26,8 @@ class Job:
         Folder of the field before the method's own of each pair, by the pair's name; may be empty.
     device
         See `warpline.devices.claim.claim`.
+    halved
+        Whether fields are kept halved where they are smooth enough.
     """
 
     method: Method
@@ -33,6 +35,7 @@ class Job:
     folders: Mapping[str, str]
     initial: Mapping[str, str]
     device: str
+    halved: bool
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], files: Mapping[str, Any], threads: int) -> Job:
@@ -57,7 +60,14 @@ class Job:
             threads=threads,
         )
         pairs = [(fixed, moving) for fixed, moving in settings["pairs"]]
-        return cls(method, pairs, settings["folders"], settings["initial"], settings["device"])
+        return cls(
+            method,
+            pairs,
+            settings["folders"],
+            settings["initial"],
+            settings["device"],
+            settings["halved"],
+        )
 
     def run(self, target: str, origin: object = None) -> None:
         """Register the pairs.
@@ -73,4 +83,5 @@ class Job:
             If a file cannot be read, the device is not there, or a registration fails.
         """
         with registrar(self.method, self.device, job=target) as chosen:
-            register_batch(chosen, self.pairs, self.folders, target, self.initial, origin)
+            place = self.folders, target, self.initial, origin
+            register_batch(chosen, self.pairs, *place, halved=self.halved)

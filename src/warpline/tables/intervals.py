@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special  # the functions beneath those of scipy.stats, which loads for a second
 
 from warpline.tables.statistics import aggregate
 from warpline.tables.structure import Structure, structure_of
@@ -127,13 +127,13 @@ def case_interval(
     variance, freedom = sample.variance(influence)
     tail = (1 - confidence) / 2
     stretch = np.sqrt(variance / spread) if spread > 0 else 1.0
-    reach = float(stretch * stats.t.ppf(1 - tail, freedom))
+    reach = float(stretch * special.stdtrit(freedom, 1 - tail))
     if statistic in ("median", "quantile"):
-        level = float(stats.norm.cdf(-reach))
+        level = float(special.ndtr(-reach))
         low, high = np.quantile(drawn, [level, 1 - level])
     else:
         low, high = np.quantile(drawn, [tail, 1 - tail])
-        reach /= float(stats.norm.ppf(1 - tail))
+        reach /= float(special.ndtri(1 - tail))
         low, high = found + reach * (low - found), found + reach * (high - found)
         if values.min() >= 0:
             low = max(low, 0.0)
@@ -164,7 +164,7 @@ def paired_test(first: Sample, second: Sample) -> float:
         return 1.0
     if variance <= (1e-12 * mean) ** 2:
         return float(2.0 ** (1 - first.structure.drawn))
-    return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom))
+    return float(2 * special.stdtr(freedom, -abs(mean) / np.sqrt(variance)))
 
 
 def paired_interval(
@@ -181,7 +181,9 @@ def paired_interval(
         If the samples are of different pairs.
     """
     mean, variance, freedom = _paired_difference(first, second)
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) if np.isfinite(variance) else np.nan
+    reach = (
+        float(special.stdtrit(freedom, (1 + confidence) / 2)) if np.isfinite(variance) else np.nan
+    )
     reach *= float(np.sqrt(variance))
     return mean, mean - reach, mean + reach
 

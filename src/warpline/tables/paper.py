@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from warpline.files import write_json
+from warpline.files import atomic_path, write_json
 from warpline.tables import Table, TableEntry, build, write_all
 from warpline.tables.claims import Claim, check_claim
 
+MADE_FROM = "made_from"  # what a kept frame says of itself
+
 
 def write_table(
-    records: pd.DataFrame, spec: Mapping[str, Any], values: Mapping[str, str], target: Path
+    records: Callable[[], pd.DataFrame],
+    spec: Mapping[str, Any],
+    values: Mapping[str, str],
+    target: Path,
+    kept: Path | None = None,
+    origin: Sequence[Any] = (),
 ) -> None:
     """Make a table from a paper's records and write it in four formats.
 
     Parameters
     ----------
+    records
+        Reads them, if they are needed.
     spec
         The table's entry in the paper file, as the schema leaves it.
     values
         What its caption may quote of the run.
     target
         Path of one of the formats.
+    kept
+        Where the numbers stay for the next call, which takes them if its `origin` is the same.
+    origin
+        What they depend on: the entry without its words, the records' checksum, the code.
     """
     entry = TableEntry.of(spec)
-    write_all(Table(build(records, entry), entry, values), target.parent, target.stem)
+    text = json.dumps(origin, sort_keys=True, default=str)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    frame = None if kept is None else _read_kept(kept, key)
+    if frame is None:
+        frame = build(records(), entry)
+        if kept is not None:
+            frame.attrs = {MADE_FROM: key}
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(kept) as temporary:
+                frame.to_parquet(temporary)
+    write_all(Table(frame, entry, values), target.parent, target.stem)
+
+
+def _read_kept(path: Path, key: str) -> pd.DataFrame | None:
+    """The frame, if it is there and was made of the same."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError):  # pyarrow's errors are both
+        return None
+    return frame if frame.attrs.get(MADE_FROM) == key else None
 
 
 def write_claims(
-    records: pd.DataFrame,
+    records: Callable[[], pd.DataFrame],
     claims: Sequence[Mapping[str, Any]],
     tables: Mapping[str, Mapping[str, Any]],
     target: str | os.PathLike,
@@ -42,10 +76,12 @@ def write_claims(
 
     Parameters
     ----------
+    records
+        Reads them.
     claims, tables
         As the schema of paper files leaves them.
     """
-    found = []
+    found, frame = [], records()
     for claim in map(Claim.of, claims):
-        found.append(check_claim(claim, TableEntry.of(tables[claim.table]), records).as_data())
+        found.append(check_claim(claim, TableEntry.of(tables[claim.table]), frame).as_data())
     write_json(target, found)

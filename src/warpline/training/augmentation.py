@@ -1,6 +1,8 @@
-"""Random spatial augmentation, the same for both images of a pair, or for an image and its labels.
+"""Random augmentation: in space the same for both images of a pair, or for an image and its labels.
 
-Source: Estienne et al. 2020, section 2.1; ranges after its authors' practice.
+Source: Estienne et al. 2020, section 2.1; ranges after its authors' practice. Bends, contrast and
+noise are not theirs: they are what segmenters are commonly trained with (Isensee et al. 2021,
+*nnU-Net*, supplementary note 4).
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ from itertools import combinations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from warpline.fields.sampling import identity_grid, sample
+
+NODES = 12  # voxels between the nodes of a bend
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Flips, quarter turns and one affine map, composed and sampled once.
+    """Flips, quarter turns, one affine map and a bend, composed and sampled once; then shades.
 
     A recipe's ``training.augmentation``, as the schema leaves it.
 
@@ -33,6 +38,14 @@ class Augmentation:
         Largest shift along each axis, in voxels.
     zoom
         Isotropic scale is drawn from [1 − zoom, 1 + zoom].
+    bend
+        Standard deviation, in voxels, of random displacements at nodes `NODES` voxels apart,
+        linear between them.
+    contrast
+        Each image's values between its least and its greatest are raised to a power, whose
+        logarithm is drawn from [−contrast, contrast].
+    noise
+        Standard deviation of added normal noise, as a part of the image's range, at the most.
     """
 
     flip: bool
@@ -40,11 +53,15 @@ class Augmentation:
     rotation: float
     translation: float
     zoom: float
+    bend: float
+    contrast: float
+    noise: float
 
     @property
     def moves(self) -> bool:
-        """Whether there is anything to draw."""
-        return any((self.flip, self.quarter_turns, self.rotation, self.translation, self.zoom))
+        """Whether voxels are moved."""
+        affine = (self.flip, self.quarter_turns, self.rotation, self.translation, self.zoom)
+        return any((*affine, self.bend))
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """A 3×4 matrix from centred output to centred input voxel coordinates (z, y, x)."""
@@ -80,14 +97,16 @@ class Augmentation:
         labels
             (2·pairs, labels, z, y, x) one-hot, interpolated linearly and cut at one half.
         """
-        if not self.moves:
-            return images, labels
-        shape = tuple(images.shape[2:])
-        coordinates = _places(np.stack([self.draw(rng, shape) for _ in range(pairs)] * 2), images)
-        images = sample(images, coordinates)
-        if labels is not None:
-            labels = (sample(labels, coordinates) > 0.5).float()
-        return images, labels
+        if self.moves:
+            shape = tuple(images.shape[2:])
+            matrices = [self.draw(rng, shape) for _ in range(pairs)]
+            coordinates = _places(np.stack(matrices * 2), images)
+            if self.bend:
+                coordinates += self._bends([rng] * pairs, images).repeat(2, 1, 1, 1, 1)
+            images = sample(images, coordinates)
+            if labels is not None:
+                labels = (sample(labels, coordinates) > 0.5).float()
+        return self._shaded([rng] * len(images), images), labels
 
     def of_each(
         self, rngs: Sequence[np.random.Generator], images: torch.Tensor, labels: torch.Tensor
@@ -101,12 +120,42 @@ class Augmentation:
         labels
             (B, z, y, x) uint8, read at the nearest voxel.
         """
-        if not self.moves:
-            return images, labels
+        if self.moves:
+            shape = tuple(images.shape[2:])
+            coordinates = _places(np.stack([self.draw(rng, shape) for rng in rngs]), images)
+            if self.bend:
+                coordinates += self._bends(rngs, images)
+            nearest = sample(labels[:, None].float(), coordinates.round())
+            images, labels = sample(images, coordinates), nearest[:, 0].round().to(labels.dtype)
+        return self._shaded(rngs, images), labels
+
+    def _bends(self, rngs: Sequence[np.random.Generator], images: torch.Tensor) -> torch.Tensor:
+        """Displacements in voxels, (n, 3, z, y, x), one of each generator."""
         shape = tuple(images.shape[2:])
-        coordinates = _places(np.stack([self.draw(rng, shape) for rng in rngs]), images)
-        nearest = sample(labels[:, None].float(), coordinates.round())
-        return sample(images, coordinates), nearest[:, 0].round().to(labels.dtype)
+        nodes = [-(-n // NODES) + 1 for n in shape]
+        drawn = np.stack([rng.normal(0.0, self.bend, (3, *nodes)) for rng in rngs])
+        drawn = torch.as_tensor(drawn, device=images.device, dtype=images.dtype)
+        wide = [(n - 1) * NODES + 1 for n in nodes]
+        bent = F.interpolate(drawn, wide, mode="trilinear", align_corners=True)
+        return bent[:, :, : shape[0], : shape[1], : shape[2]]
+
+    def _shaded(self, rngs: Sequence[np.random.Generator], images: torch.Tensor) -> torch.Tensor:
+        """Images with another contrast and noise each, of one generator each."""
+        if not (self.contrast or self.noise):
+            return images
+        return torch.stack([self._shade(r, i) for r, i in zip(rngs, images, strict=True)])
+
+    def _shade(self, rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+        low, high = image.min(), image.max()
+        width = torch.clamp(high - low, min=1e-12)
+        part = (image - low) / width
+        if self.contrast:
+            part = part ** float(np.exp(rng.uniform(-self.contrast, self.contrast)))
+        if self.noise:
+            level = rng.uniform(0.0, self.noise)
+            noise = rng.standard_normal(tuple(image.shape), dtype=np.float32)
+            part = part + level * torch.as_tensor(noise, device=image.device, dtype=image.dtype)
+        return low + width * part
 
 
 def _places(matrices: np.ndarray, images: torch.Tensor) -> torch.Tensor:

@@ -18,13 +18,17 @@ from warpline.cases.folders import CaseFolders
 from warpline.cases.steps import prepare
 from warpline.cases.steps.geometry import without_landmarks_outside
 from warpline.errors import WarplineError
-from warpline.fields.io import read_field
+from warpline.fields.halved import read_kept
 from warpline.files import write_json
 from warpline.plan.pairs import Pair, pair_name
 from warpline.plan.recipe import Step
 from warpline.registration.initial import resample_moving
 from warpline.registration.own_grid import prepare_pair
+from warpline.training.card import moved
 from warpline.training.room import DESCRIPTION, Room, allocated, made_once, mapped
+
+# Fewer tell nothing of a deformation.
+FEWEST_LANDMARKS = 3
 
 
 class CaseMemory:
@@ -169,7 +173,7 @@ class CaseMemory:
         if self.labels is None or not self.values:
             return None
         chosen = self.labels[list(indices)][(..., *box)]
-        chosen = chosen.to(device or chosen.device)
+        chosen = moved(chosen, device or chosen.device)
         return torch.stack([(chosen == value).float() for value in self.values], dim=1)
 
     def shared_landmarks(self, first: int, second: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -180,6 +184,30 @@ class CaseMemory:
             torch.tensor([of[name] for name in ids], device=self.images.device).reshape(-1, 3)
             for of in (a, b)
         )
+
+
+def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> None:
+    """Refuse pairs of cases that share too few landmarks to learn from.
+
+    Raises
+    ------
+    WarplineError
+        Naming the first such pair, and how many landmarks each of its cases has.
+    """
+    for pair in pairs:
+        first, second = (memory.landmarks[i] for i in pair)
+        shared = len(first.keys() & second.keys())
+        if shared < FEWEST_LANDMARKS:
+            names = (
+                f"{memory.ids[i]} (landmarks in the image: {len(memory.landmarks[i])})"
+                for i in pair
+            )
+            raise WarplineError(
+                f"A pair has {shared} landmarks in common, by their ids; {FEWEST_LANDMARKS} are "
+                "the least.",
+                where=f"cases {' and '.join(names)}",
+                do="Give both the same ids, or take the case with few off the case sheet.",
+            )
 
 
 def place_of(
@@ -196,14 +224,21 @@ def place_of(
     """
     if room is None or torch.device(device).type != "cpu" or not len(cases):
         return None
-    one = cases[0]
-    voxels = math.prod(n + -n % stride for n in one.grid.shape)
-    if room.take(len(cases) * voxels * (4 + (one.labels is not None))):
+    if room.take(size_of(cases, stride)):
         return None
     if isinstance(cases, PairedCases):
         names = [*cases.names, *cases.moving]
         return room.place(sorted({*names}), steps, cases.names, cases.pairs, stride, landmarks)
     return room.place([name for _, name in cases.folders], steps, stride, landmarks)
+
+
+def size_of(cases: CaseFolders | PairedCases, stride: int) -> int:
+    """Bytes of a `CaseMemory` of some cases; one of them is read to know it."""
+    if not len(cases):
+        return 0
+    one = cases[0]
+    voxels = math.prod(n + -n % stride for n in one.grid.shape)
+    return len(cases) * voxels * (4 + (one.labels is not None))
 
 
 def _zeros(
@@ -276,7 +311,7 @@ class PairedCases(Sequence[Case]):
         if name not in self._pairs:
             return prepare(replace(read_case(Path(self.folders[name])), id=name), self.steps)
         fixed, moving = (read_case(Path(self.folders[case])) for case in self._pairs[name])
-        first = read_field(Path(self.initial[name]) / f"{name}.nii.gz")
+        first = read_kept(Path(self.initial[name]) / f"{name}.nii.gz", fixed.grid)
         case = replace(resample_moving(moving, first), id=name)
         return prepare_pair(fixed, case, self.steps, aligned=True)[1]
 

@@ -20,6 +20,7 @@ from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.plan.recipe import Recipe
 from warpline.registration.embedding.descriptors import pooled_mind_ssc
+from warpline.training.card import moved
 from warpline.training.distributed import mean_of
 from warpline.training.material import Material
 from warpline.training.room import KeptCases
@@ -167,7 +168,7 @@ class DescriptorObjective:
         return torch.from_numpy(case.image.array[box].astype(np.float32))
 
     def _batch(self, crops: list[torch.Tensor]) -> Batch:
-        images = torch.stack(crops)[:, None].to(self.device)
+        images = moved(torch.stack(crops)[:, None], self.device)
         sampling = self.sampling
         return Batch(images, pooled_mind_ssc(images, sampling.radius, sampling.dilation))
 

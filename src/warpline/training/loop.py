@@ -27,6 +27,7 @@ from warpline.files import atomic_path
 from warpline.networks.weights import load_weights
 from warpline.progress import Progress
 from warpline.training.ahead import Ahead
+from warpline.training.card import compiled, tuned
 from warpline.training.checkpoints import StateFolder, unfit
 from warpline.training.determinism import deterministic
 from warpline.training.distributed import ALONE, Group
@@ -113,7 +114,10 @@ def train(
     state = StateFolder(state_folder)
     network.to(device).train()
     optimiser = torch.optim.Adam(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        network.parameters(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cuda" or None,  # one kernel for all weights, not one for each
     )
     scaler = torch.amp.GradScaler(
         device.type, enabled=settings.precision == "float16" and device.type == "cuda"
@@ -160,7 +164,13 @@ def train(
     bar = Progress(total, label, stream=None if group.leads else io.StringIO(), initial=step)
     last_save = time.monotonic()
     batches = Ahead(objective, wanted=device.type == "cuda")
-    with _terminate_flag() as terminated, deterministic(settings.deterministic), batches:
+    with (
+        _terminate_flag() as terminated,
+        deterministic(settings.deterministic),
+        tuned(device, settings.deterministic),
+        compiled(network, settings.compile),
+        batches,
+    ):
         while step < total and not out_of_patience(settings, best_epoch, step // per_epoch):
             set_learning_rate(optimiser, settings, step, per_epoch)
             torch.manual_seed(_seed(settings.seed, step, group.rank))

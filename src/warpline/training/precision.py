@@ -8,12 +8,20 @@ import torch
 
 
 def precision_on(device: torch.device, precision: str) -> str:
-    """The precision that is meant on a device: ``auto`` is bfloat16 where it has instructions for
-    it, and single where it would only imitate them."""
-    if precision != "auto":
+    """The precision that is meant on a device.
+
+    ``auto`` is what it has instructions for: bfloat16, else float16 on a GPU with cores for it, and
+    single where it would only imitate them. ``card`` is the same on a GPU, and single on a CPU.
+    """
+    if precision not in ("auto", "card"):
         return precision
     if device.type == "cuda":
-        has = torch.cuda.get_device_capability(device) >= (8, 0)
+        capability = torch.cuda.get_device_capability(device)
+        if (7, 0) <= capability < (8, 0):
+            return "float16"
+        has = capability >= (8, 0)
+    elif precision == "card":
+        has = False
     else:
         able = torch.cpu.get_capabilities()
         has = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))

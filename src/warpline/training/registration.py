@@ -16,12 +16,11 @@ from warpline.networks import RegistrationNetwork, check_size
 from warpline.plan.pairs import ATLAS, MEMBER, Pair
 from warpline.plan.recipe import Recipe
 from warpline.training.augmentation import Augmentation
-from warpline.training.data import CaseMemory, PairedCases, place_of
+from warpline.training.budget import step_cost
+from warpline.training.card import keeps_data, moved
+from warpline.training.data import CaseMemory, PairedCases, check_landmarks, place_of, size_of
 from warpline.training.material import Material
 from warpline.training.registration_loss import Batch, RegistrationLoss
-
-# Fewer tell nothing of a deformation.
-FEWEST_LANDMARKS = 3
 
 
 class RegistrationObjective:
@@ -149,7 +148,7 @@ class RegistrationObjective:
             fixed = np.full(len(moving), self.atlas)
         indices = [*moving, *fixed]
         box = self._box(rng)
-        images = self.training.images[indices][(..., *box)].to(self.device)
+        images = moved(self.training.images[indices][(..., *box)], self.device)
         labels, annotated = None, None
         if self.weights["dice"]:
             labels = self.training.one_hot(indices, box, self.device)
@@ -193,7 +192,10 @@ class RegistrationObjective:
         """Of (fixed, moving) cases, if the recipe weighs them."""
         if not self.weights["landmarks"]:
             return None
-        return [memory.shared_landmarks(fixed, moving) for fixed, moving in pairs]
+        return [
+            tuple(part.to(self.device) for part in memory.shared_landmarks(fixed, moving))
+            for fixed, moving in pairs
+        ]
 
     def _possible_pairs(self) -> Iterable[tuple[int, int]]:
         """All pairs that a batch may hold, in either order."""
@@ -222,7 +224,7 @@ class RegistrationObjective:
             if not self.weights["dice"]:
                 parts = (None, None)
             landmarks = self._landmarks(memory, [(fixed, moving)])
-            images = memory.images[[moving, fixed]].to(self.device)
+            images = moved(memory.images[[moving, fixed]], self.device)
             annotated = self._annotated(memory, [fixed], [moving])
             batch = Batch(images[:1], images[1:], *parts, landmarks, annotated)
             if self.measure == "answer":
@@ -253,30 +255,6 @@ def _partners(ids: Sequence[str], within: str | None) -> list[np.ndarray]:
     return [arrays[name] for name in names]
 
 
-def check_landmarks(memory: CaseMemory, pairs: Iterable[tuple[int, int]]) -> None:
-    """Refuse pairs of cases that share too few landmarks to learn from.
-
-    Raises
-    ------
-    WarplineError
-        Naming the first such pair, and how many landmarks each of its cases has.
-    """
-    for pair in pairs:
-        first, second = (memory.landmarks[i] for i in pair)
-        shared = len(first.keys() & second.keys())
-        if shared < FEWEST_LANDMARKS:
-            names = (
-                f"{memory.ids[i]} (landmarks in the image: {len(memory.landmarks[i])})"
-                for i in pair
-            )
-            raise WarplineError(
-                f"A pair has {shared} landmarks in common, by their ids; {FEWEST_LANDMARKS} are "
-                "the least.",
-                where=f"cases {' and '.join(names)}",
-                do="Give both the same ids, or take the case with few off the case sheet.",
-            )
-
-
 def from_recipe(
     recipe: Recipe,
     network: RegistrationNetwork,
@@ -299,8 +277,14 @@ def from_recipe(
     else:
         learned = CaseFolders(material.folders, material.cases, steps)
         watched = CaseFolders(material.folders, material.validation_cases, steps)
-    keep = device if training.get("memory", "device") == "device" else "cpu"
     landmarks = recipe["loss"].get("landmarks", {}).get("weight", 0) > 0
+
+    keep = keeps_data(
+        training.get("memory", "auto"),
+        torch.device(device),
+        lambda: sum(size_of(cases, network.stride) for cases in (learned, watched)),
+        lambda: step_cost(recipe, training.get("crop") or learned[0].grid.shape, len(labels)).bytes,
+    )
 
     def kept(cases: CaseFolders | PairedCases) -> CaseMemory:
         place = place_of(cases, steps, network.stride, landmarks, keep, material.room)

@@ -118,6 +118,12 @@ class RegistrationLoss:
     def _weighed(
         self, network: RegistrationNetwork, batch: Batch, predictions: list[Prediction]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        with torch.autocast(batch.moving.device.type, enabled=False):  # in single precision
+            return self._measured(network, batch, predictions)
+
+    def _measured(
+        self, network: RegistrationNetwork, batch: Batch, predictions: list[Prediction]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         terms = {
             "similarity": self._similarity(network, batch, predictions),
             "regularity": sum(

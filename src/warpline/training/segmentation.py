@@ -19,6 +19,7 @@ from warpline.errors import WarplineError
 from warpline.plan.recipe import Recipe
 from warpline.segmentation.windows import organ_numbers, segment
 from warpline.training.augmentation import Augmentation
+from warpline.training.card import moved
 from warpline.training.losses import partial_dice
 from warpline.training.material import Material
 from warpline.training.room import KeptCases
@@ -131,8 +132,8 @@ class SegmentationObjective:
                 np.random.default_rng((self.seed, MOVE, epoch, int(members[place]), int(k)))
                 for place, k in chosen
             ],
-            images[:, None].to(self.device),
-            labels.to(self.device),
+            moved(images[:, None], self.device),
+            moved(labels, self.device),
         )
         return Batch(images, labels, annotated.to(self.device))
 

@@ -27,7 +27,8 @@ class Settings:
         ``constant``, ``cosine`` from the learning rate down to 2 % of it, or ``exponential``, which
         divides it by the factor after every epoch.
     precision
-        ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto``, see `precision_on`.
+        ``single``; ``bfloat16`` or ``float16`` for mixed precision; ``auto`` and ``card``, see
+        `precision_on`.
     steps, mixed_validation
         At most so many steps an epoch; whether validation computes in this precision too.
     validate_every
@@ -40,6 +41,8 @@ class Settings:
         Time between two checkpoints.
     deterministic
         Whether only repeatable operations are taken, see `warpline.training.determinism`.
+    compile
+        Whether torch compiles what the network computes.
     """
 
     epochs: int
@@ -56,6 +59,7 @@ class Settings:
     patience: int | None
     checkpoint_seconds: float
     deterministic: bool
+    compile: bool
     seed: int
 
     @classmethod
@@ -76,6 +80,7 @@ class Settings:
             patience=training["patience"],
             checkpoint_seconds=training["checkpoint_seconds"],
             deterministic=training.get("deterministic", False),
+            compile=training.get("compile", False),
             seed=seed,
         )
 

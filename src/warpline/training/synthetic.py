@@ -5,7 +5,8 @@ Sokooti et al. 2017, sections 2.2.2 and 2.3.2; class balance after its authors' 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.plan.recipe import Recipe
-from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
 from warpline.registration.synthetic.patches import (
     DRAW,
     FIELD,
@@ -26,6 +26,7 @@ from warpline.registration.synthetic.patches import (
     SHUFFLE,
     Batch,
     Drawn,
+    MakePair,
     Sampling,
     axis_errors,
     check_lungs,
@@ -34,8 +35,9 @@ from warpline.registration.synthetic.patches import (
     held_out_batches,
 )
 from warpline.training.distributed import mean_of
+from warpline.training.kept_pairs import KeptPairs
 from warpline.training.material import Material
-from warpline.training.room import KeptCases
+from warpline.training.room import KeptCases, Room
 from warpline.training.sampler import BlockSampler, Examples
 
 ERRORS = {"mae": F.l1_loss, "huber": F.huber_loss}
@@ -57,7 +59,10 @@ class SyntheticObjective:
         ``name``: ``mae`` (the paper) or ``huber`` (its authors' code); further keys go to the
         function. Both are summed over the axes, in voxels.
     make_pair
-        `warpline.registration.synthetic.pairs.synthetic_pair`, or what does the same.
+        What does the same as `warpline.registration.synthetic.patches.made_pair`, if it is another.
+    room
+        Where pairs are kept that the CPU makes and that come again in every epoch; None to make
+        them anew. (A GPU makes them faster than a disk gives them.)
     """
 
     def __init__(
@@ -70,7 +75,8 @@ class SyntheticObjective:
         sampling: Sampling,
         seed: int,
         device: torch.device | str = "cpu",
-        make_pair: Callable[..., SyntheticPair] = synthetic_pair,
+        make_pair: MakePair | None = None,
+        room: Room | None = None,
     ):
         self.sampler = BlockSampler(
             len(training) * sampling.fields,
@@ -90,6 +96,8 @@ class SyntheticObjective:
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
         self.device, self.make_pair = torch.device(device), make_pair
         self.steps_per_epoch = self.sampler.steps_per_epoch
+        again = not sampling.fresh and self.device.type == "cpu"
+        self._pairs = KeptPairs(room) if room is not None and again else None
         self._block: tuple[tuple[int, int], list[Drawn]] | None = None
         self._validation: list[Batch] | None = None
 
@@ -123,11 +131,17 @@ class SyntheticObjective:
                         field_seed=(self.seed, FIELD, epoch * sampling.fresh, image, field),
                         draw_seed=(self.seed, DRAW, epoch, number),
                         device=self.device,
-                        make_pair=self.make_pair,
+                        make_pair=self._maker(image),
                     )
                 )
             self._block = place, drawn
         return self._block[1]
+
+    def _maker(self, image: int) -> MakePair | None:
+        """What makes the pairs of a training image."""
+        if self._pairs is None:
+            return self.make_pair
+        return partial(self._pairs.pair, self.training[image].id)
 
     def _noisy(self, batch: Batch, seed: tuple) -> Batch:
         """Fresh noise on every image; the two resolutions of one get their own."""
@@ -221,4 +235,5 @@ def from_recipe(
         sampling=sampling,
         seed=recipe["seed"],
         device=device,
+        room=material.room,
     )

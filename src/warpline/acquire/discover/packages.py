@@ -9,6 +9,7 @@ from typing import Any
 
 from warpline.acquire.discover.found import Found, Scan
 from warpline.acquire.discover.words import suffix_of
+from warpline.acquire.names import inside
 from warpline.errors import WarplineError
 
 FIRST = "_0000"  # the first channel of an image
@@ -127,11 +128,9 @@ def _scan(folder: Path, entry: Mapping[str, Any], name: str) -> Scan:
     paths = {}
     for key, column in kinds.items():
         if isinstance(entry.get(key), str):
-            path = Path(entry[key])
-            if path.is_absolute() or ".." in path.parts:
-                raise _broken(folder, f"the path {entry[key]} leaves the folder")
-            if (folder / path).is_file() or key == "image":
-                paths[column] = str(path)
+            file = inside(folder, entry[key], folder / "dataset.json")
+            if file.is_file() or key == "image":
+                paths[column] = str(Path(entry[key]))
     return Scan(name, name, **paths)
 
 

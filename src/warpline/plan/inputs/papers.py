@@ -11,6 +11,8 @@ from warpline.plan.layout import TABLE_FORMATS
 from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
 
+WORDS = ("title", "caption", "folded")  # of a table's entry: no number depends on them
+
 
 def tables_of(run: Run, paper: str) -> list[str]:
     """All files of a paper's tables."""
@@ -99,6 +101,14 @@ def is_generated(run: Run, dataset: str) -> bool:
 def table_specs(run: Run, paper: str) -> dict[str, dict[str, Any]]:
     """The entries of a paper's tables."""
     return run.catalog.paper(paper)["tables"]
+
+
+def table_numbers(run: Run, paper: str) -> dict[str, dict[str, Any]]:
+    """What shapes the numbers of each table: its entry without what is only told about it."""
+    return {
+        table: {key: value for key, value in spec.items() if key not in WORDS}
+        for table, spec in table_specs(run, paper).items()
+    }
 
 
 def claims_of(run: Run, paper: str) -> list[dict[str, Any]]:

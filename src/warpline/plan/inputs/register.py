@@ -156,5 +156,6 @@ def registration_settings(
         "folders": registration_folders(run, dataset, method, split, batch),
         "initial": initial_registrations(run, dataset, method, split, batch),
         "device": method_device(run, method),
+        "halved": run.catalog.config["halve_fields"],
         "code": registration_code(run, method),
     }

@@ -90,8 +90,11 @@ def training_code(run: Run, method: str) -> str:
 
 def data_cache(run: Run, method: str) -> dict[str, str]:
     """Where data go that find no room in memory, and the fingerprint of what makes them."""
-    steps = run.catalog.method(method).get("prepare", [])
-    code = run.code(None, "warpline.training.data", *step_definitions(steps))
+    spec = run.catalog.method(method)
+    chosen = step_definitions(spec.get("prepare", []))
+    if spec["training"]["objective"] == "synthetic":
+        chosen.append("warpline.registration.synthetic.pairs")
+    code = run.code(None, "warpline.training.data", *chosen)
     return {"folder": run.layout.cache, "code": code}
 
 

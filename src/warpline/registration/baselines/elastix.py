@@ -7,7 +7,8 @@ from pathlib import Path
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
-from warpline.fields.io import from_elastix, to_itk
+from warpline.fields.elastix import parameter_object, run_elastix
+from warpline.fields.io import from_elastix
 from warpline.fields.physical import DisplacementField
 from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.tools import check_finite, tool_run
@@ -37,11 +38,6 @@ def register(
     WarplineError
         If no parameter file is given, one cannot be read, or elastix fails.
     """
-    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
-    import itk
-
-    # ITK reads the environment once. elastix' own `number_of_threads` crashes the interpreter.
-    itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(threads)
     changes = {**parameters}
     files = changes.pop("files", [])
     masked = changes.pop("masked", True)
@@ -51,12 +47,13 @@ def register(
     for name, case in (("fixed", fixed), ("moving", moving)):
         check_finite("elastix", f"{name} {case.id}", case.image)
         if masked in (True, name) and case.mask is not None:
-            options[f"{name}_mask"] = to_itk(case.mask)
+            options[f"{name}_mask"] = case.mask
     with tool_run("elastix", fixed.id, moving.id) as folder:
-        _, result = itk.elastix_registration_method(
-            to_itk(fixed.image),
-            to_itk(moving.image),
-            parameter_object=stages,
+        result = run_elastix(
+            fixed.image,
+            moving.image,
+            stages,
+            threads=threads,
             output_directory=os.fspath(folder),
             log_to_file=True,
             log_file_name="elastix.log",
@@ -66,15 +63,13 @@ def register(
 
 
 def _parameter_object(files: list[Path], changes: Parameters):
-    import itk
-
     if not files:
         raise WarplineError(
             "elastix needs at least one parameter file.",
             where="parameter_files",
             do="Name one, such as config/methods/elastix-bspline.txt.",
         )
-    stages = itk.ParameterObject.New()
+    stages = parameter_object()
     for file in files:
         if not file.exists():
             raise WarplineError("The elastix parameter file does not exist.", where=file)

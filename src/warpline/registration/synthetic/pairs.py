@@ -150,27 +150,54 @@ def random_field(grid: Grid, *, frequency: str | Frequency, seed: Seed) -> np.nd
     WarplineError
         If the frequency is unknown.
     """
+    points = drawn_points(grid, frequency, seed)
+    z, y, x = points.weights
+    field = np.empty((3, *grid.shape), np.float32)
+    for part in slabs(grid.shape):
+        # A Gaussian is a product of three; the sum over the points is one matrix product.
+        rows = np.einsum("pz,py->zyp", z[:, part], y).reshape(-1, len(points.vectors))
+        for component, values in zip(field, points.vectors.T, strict=True):
+            np.matmul(rows, values[:, None] * x, out=component[part].reshape(-1, grid.shape[2]))
+    for component, amplitude in zip(field, points.amplitudes, strict=True):
+        largest = max(float(component.max()), -float(component.min()))
+        component *= amplitude / largest
+    return field
+
+
+@dataclass(frozen=True)
+class Points:
+    """What a random field is made of, before anything is computed of every voxel.
+
+    Attributes
+    ----------
+    weights
+        Along z, y and x the Gaussian of each point, (points, n), float32.
+    vectors
+        (points, 3), float32.
+    amplitudes
+        The largest displacement along each axis, voxels.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    vectors: np.ndarray
+    amplitudes: np.ndarray
+
+
+def drawn_points(grid: Grid, frequency: str | Frequency, seed: Seed) -> Points:
+    """The points of a random field; parameters and errors are those of `random_field`."""
     setting = _setting(frequency)
     rng = np.random.default_rng(seed)
     spacing = np.asarray(grid.spacing[::-1])
     extent = (np.asarray(grid.shape) - 1) * spacing
     places = rng.uniform(0, 1, (setting.points, 3)) * extent
     vectors = rng.uniform(-1, 1, (setting.points, 3)).astype(np.float32)
-    z, y, x = (
-        np.exp(-(((np.arange(n) * step - places[:, k : k + 1]) / setting.sigma) ** 2) / 2)
+    weights = tuple(
+        np.exp(-(((np.arange(n) * step - places[:, k : k + 1]) / setting.sigma) ** 2) / 2).astype(
+            np.float32
+        )
         for k, (n, step) in enumerate(zip(grid.shape, spacing, strict=True))
     )
-    z, y, x = (weights.astype(np.float32) for weights in (z, y, x))  # (points, n)
-    field = np.empty((3, *grid.shape), np.float32)
-    for part in _slabs(grid.shape):
-        # A Gaussian is a product of three; the sum over the points is one matrix product.
-        rows = np.einsum("pz,py->zyp", z[:, part], y).reshape(-1, setting.points)
-        for component, values in zip(field, vectors.T, strict=True):
-            np.matmul(rows, values[:, None] * x, out=component[part].reshape(-1, grid.shape[2]))
-    for component, step in zip(field, spacing, strict=True):
-        largest = max(float(component.max()), -float(component.min()))
-        component *= setting.amplitude / (largest * step)
-    return field
+    return Points(weights, vectors, setting.amplitude / spacing)
 
 
 def synthetic_pair(
@@ -231,13 +258,18 @@ def synthetic_pair(
     )
 
 
+def field_of_pair(grid: Grid, *, frequency: str | Frequency, seed: Seed) -> np.ndarray:
+    """The `displacement` of the `synthetic_pair` of a seed, (3, z, y, x) in voxels."""
+    return random_field(grid, frequency=frequency, seed=np.random.default_rng(seed).spawn(1)[0])
+
+
 def warp_cubic(volume: np.ndarray, displacement: np.ndarray, *, threads: int = 1) -> np.ndarray:
     """A volume sampled at ``i + u(i)`` by the cubic B-spline through its voxels.
 
     Parameters
     ----------
     volume
-        (z, y, x); points outside take the value of the suggestion border point.
+        (z, y, x); points outside take the value of the nearest border point.
     displacement
         (3, z, y, x), voxels, components (z, y, x).
 
@@ -267,17 +299,17 @@ def _warp(source: np.ndarray, displacement: np.ndarray, order: int, threads: int
         )
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, _slabs(shape)))
+        list(pool.map(fill, slabs(shape)))
     return result
 
 
 def _add_noise(array: np.ndarray, deviation: float, rng: np.random.Generator) -> None:
-    for part in _slabs(array.shape):
+    for part in slabs(array.shape):
         array[part] += deviation * rng.standard_normal(array[part].shape, np.float32)
 
 
-def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Cut the z axis into slabs of at most `SLAB` voxels (at least one slice each)."""
+def slabs(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The z axis cut into slabs of at most `SLAB` voxels (at least one slice each)."""
     step = max(1, SLAB // (shape[1] * shape[2]))
     for start in range(0, shape[0], step):
         yield slice(start, min(start + step, shape[0]))

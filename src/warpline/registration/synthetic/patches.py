@@ -12,10 +12,14 @@ from warpline.cases.case import Case
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches, block_offsets
-from warpline.registration.synthetic.pairs import SyntheticPair, synthetic_pair
+from warpline.registration.synthetic import on_device
+from warpline.registration.synthetic.on_device import PairOnDevice
+from warpline.registration.synthetic.pairs import synthetic_pair
 
 # What the random generators are for; each gets the seed, its purpose and its place.
 FIELD, DRAW, ORDER, SHUFFLE, NOISE, VALIDATION = range(6)
+
+MakePair = Callable[..., PairOnDevice]
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def held_out_batches(
     batch_size: int,
     seed: int,
     device: torch.device | str = "cpu",
-    make_pair: Callable[..., SyntheticPair] = synthetic_pair,
+    make_pair: MakePair | None = None,
 ) -> Iterator[tuple[int, int, Batch]]:
     """Patches of every field of every case, without noise of their own; the same for a seed.
 
@@ -172,52 +176,58 @@ def draw_patches(
     field_seed: tuple[int, ...],
     draw_seed: tuple[int, ...],
     device: torch.device | str = "cpu",
-    make_pair: Callable[..., SyntheticPair] = synthetic_pair,
+    make_pair: MakePair | None = None,
 ) -> Drawn:
-    """A case's synthetic pair number `field`, and `count` patches drawn from its lungs."""
+    """A case's synthetic pair number `field`, and `count` patches drawn from its lungs.
+
+    `make_pair`: another than `made_pair`.
+    """
     turn, frequency = divmod(field, len(sampling.frequencies))
-    pair = make_pair(
+    pair = (make_pair or made_pair)(
         case.image,
         case.mask,
         frequency=sampling.frequencies[frequency],
         seed=field_seed,
         deform_moving=turn % 2 == 1,
-        threads=torch.get_num_threads(),
+        device=torch.device(device),
     )
-    matrix = _to_mm(case.grid)
+    matrix = torch.from_numpy(_to_mm(case.grid)).float().to(device)
     rng = np.random.default_rng(draw_seed)
-    mask = case.mask if pair.mask is None else pair.mask
-    if not mask.array.any():
-        mask = case.mask  # lungs of a few voxels that were deformed away
-    index = draw_balanced(pair.displacement, mask.array, matrix, sampling.classes, count, rng)
-    middles = np.stack(np.unravel_index(index, case.grid.shape), axis=1)
-    centres = middles[:, None] + block_offsets(sampling.block).numpy()
-    inside = ((centres >= 0) & (centres < case.grid.shape)).all(axis=-1)
-    z, y, x = np.moveaxis(np.clip(centres, 0, np.asarray(case.grid.shape) - 1), -1, 0)
-    displacements = np.moveaxis(pair.displacement[:, z, y, x], 0, -1)
-    largest = np.abs(displacements @ matrix.T.astype(np.float32)).max(axis=-1)
+    mask = pair.mask
+    if mask is None or not mask.any():  # or lungs of a few voxels that were deformed away
+        mask = torch.from_numpy(case.mask.array != 0).to(device)
+    index = draw_balanced(pair.displacement, mask, matrix, sampling.classes, count, rng)
+    middles = torch.stack(torch.unravel_index(index, case.grid.shape), dim=1)
+    centres = middles[:, None] + block_offsets(sampling.block).to(device)
+    last = torch.tensor(case.grid.shape, device=device) - 1
+    inside = ((centres >= 0) & (centres <= last)).all(dim=-1)
+    z, y, x = centres.clamp(min=torch.zeros_like(last), max=last).unbind(-1)
+    displacements = pair.displacement[:, z, y, x].movedim(0, -1).contiguous()
+    largest = (displacements @ matrix.T).abs().amax(dim=-1)
     within = class_of(largest, sampling.classes) < len(sampling.classes)
-    counts = inside & (mask.array[z, y, x] != 0) & within
+    counts = inside & mask[z, y, x] & within
     # The one that was drawn always does, also where no voxel lies within the classes.
     counts[:, counts.shape[1] // 2] = True
-    return Drawn(
-        torch.from_numpy(pair.moving.array).to(device),
-        torch.from_numpy(pair.fixed.array).to(device),
-        torch.from_numpy(middles).to(device),
-        torch.from_numpy(np.ascontiguousarray(displacements)).to(device),
-        torch.from_numpy(counts).to(device),
-        torch.from_numpy(matrix).float().to(device),
-    )
+    return Drawn(pair.moving, pair.fixed, middles, displacements, counts, matrix)
+
+
+def made_pair(image: Image, mask: Image | None, *, device: torch.device, **how) -> PairOnDevice:
+    """A synthetic pair: on a GPU made there; on the CPU by its own way, which needs no more memory
+    than the volumes."""
+    if device.type != "cpu":
+        return on_device.synthetic_pair(image, mask, device=device, **how)
+    made = synthetic_pair(image, mask, threads=torch.get_num_threads(), **how)
+    return PairOnDevice.of(made, device)
 
 
 def draw_balanced(
-    displacement: np.ndarray,
-    mask: np.ndarray,
-    matrix: np.ndarray,
+    displacement: torch.Tensor,
+    mask: torch.Tensor,
+    matrix: torch.Tensor,
     classes: Sequence[float],
     count: int,
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> torch.Tensor:
     """Draw voxels within a mask, the same number from each class of u's largest component.
 
     Parameters
@@ -237,31 +247,32 @@ def draw_balanced(
 
     Returns
     -------
-    numpy.ndarray
+    torch.Tensor
         (count,) flat indices.
     """
-    inside = np.flatnonzero(mask)
-    u = displacement.reshape(3, -1)[:, inside]
-    kind = class_of(np.abs(matrix.astype(np.float32) @ u).max(axis=0), classes)
+    inside = mask.flatten().nonzero()[:, 0]
+    u = displacement.flatten(1)[:, inside]
+    kind = class_of((matrix @ u).abs().amax(dim=0), classes)
     members = [inside[kind == k] for k in range(len(classes))]
     members = [voxels for voxels in members if len(voxels)]
     members = members or [inside]
     shares = np.full(len(members), count // len(members))
     # What is left over goes to the classes at random: always to the first would favour it.
     shares[rng.permutation(len(members))[: count % len(members)]] += 1
-    parts = [
-        rng.choice(voxels, share, replace=share > len(voxels))
-        for voxels, share in zip(members, shares, strict=True)
-    ]
-    return np.concatenate(parts)
+    parts = []
+    for voxels, share in zip(members, shares, strict=True):
+        chosen = rng.choice(len(voxels), share, replace=share > len(voxels))
+        parts.append(voxels[torch.from_numpy(chosen).to(voxels.device)])
+    return torch.cat(parts)
 
 
-def class_of(largest: np.ndarray, classes: Sequence[float]) -> np.ndarray:
+def class_of(largest: torch.Tensor, classes: Sequence[float]) -> torch.Tensor:
     """Class of each largest component, mm; as many as there are classes where it lies beyond.
 
     The last class has its limit, up to rounding: that is how far a field of its amplitude goes.
     """
-    kind = np.searchsorted(classes[:-1], largest, side="right")
+    limits = torch.tensor(classes[:-1], dtype=largest.dtype, device=largest.device)
+    kind = torch.bucketize(largest, limits, right=True)
     kind[largest > classes[-1] * (1 + 1e-5)] = len(classes)
     return kind
 
