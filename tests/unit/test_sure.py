@@ -12,6 +12,7 @@ from warpline.registration.variational.features import order_of_shades
 from warpline.registration.variational.frame import read_scan
 from warpline.registration.variational.inner import lungs_in
 from warpline.registration.variational.sure import (
+    LEAST,
     WEIGHTS,
     confidence,
     likeness_of,
@@ -56,8 +57,9 @@ def test_confidence_is_a_logistic_curve_of_what_is_told():
     odds = WEIGHTS["constant"] + 0.5 * sum(w for n, w in WEIGHTS.items() if n != "constant")
     assert confidence(values) == pytest.approx(1 / (1 + np.exp(-odds)))
     assert confidence(values | {"likeness_after": 1.0}) > confidence(values)
-    for far in (-1e6, 1e6):
-        assert 0 <= confidence(values | {"likeness": far}) <= 1
+    # What is worse than unlike is no less sure than that.
+    assert confidence(values | {"likeness": -9.0}) == confidence(values | {"likeness": LEAST})
+    assert 0 <= confidence(values | {"strain": 1e6}) < 1e-9
 
 
 @pytest.mark.parametrize(

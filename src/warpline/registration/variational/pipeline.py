@@ -51,9 +51,10 @@ class Result:
     affine
         (4, 4) float64, fixed to moving points, mm, LPS: where the deformation begins.
     values
-        ``confidence`` (0 to 1), what it is made of (``likeness``, ``overlap``, ``likeness_after``,
-        ``strain``), ``contrast``, how many ``repairs`` took folds out, ``likeness_of_shades``,
-        ``order_of_shades``, and of the features ``difference_before`` and ``difference``.
+        ``confidence`` (0 to 1), what it is made of (``likeness``, ``likeness_after``, ``strain``),
+        ``overlap`` and ``contrast`` of the start, how many ``repairs`` took folds out,
+        ``likeness_of_shades``, ``order_of_shades``, and of the features ``difference_before`` and
+        ``difference``.
     seconds
         Of each stage.
     """

@@ -24,20 +24,16 @@ from warpline.registration.variational.velocity import (
 )
 
 SEEN = 64_000  # voxels at which both images are compared
-WEIGHTS = {
-    "constant": -8.0,
-    "likeness": 10.0,
-    "likeness_after": 10.0,
-    "overlap": 2.0,
-    "strain": -4.0,
-}
+WEIGHTS = {"constant": -3.25, "likeness": 6.84, "likeness_after": 4.17, "strain": -6.3}
+LEAST = -0.5  # of these, below which nothing is any less alike
+SURE = 0.9  # confidence from which on a result is called sure
 Seen = tuple[torch.Tensor, torch.Tensor]
 
 
 def confidence(values: Mapping[str, float]) -> float:
     """From 0 to 1: how likely a result is right, by what is told of it (`WEIGHTS`)."""
     odds = WEIGHTS["constant"] + sum(
-        weight * values[name] for name, weight in WEIGHTS.items() if name != "constant"
+        weight * max(values[name], LEAST) for name, weight in WEIGHTS.items() if name != "constant"
     )
     return 1 / (1 + math.exp(-max(-60.0, min(60.0, odds))))
 
