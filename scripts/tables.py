@@ -3,7 +3,6 @@
 from functools import cache, partial
 from pathlib import Path
 
-from warpline.files import checksum
 from warpline.provenance.record import recorded_job
 from warpline.report.pieces import Piece, make_pieces
 
@@ -25,13 +24,13 @@ def read(path):
 def write(path, spec, values, target, kept, origin):
     from warpline.tables.paper import write_table
 
-    write_table(partial(read, path), spec, values, target, kept, [*origin, checksum(path)])
+    write_table(read(path), spec, values, target, kept, origin)
 
 
 def check(path, claims, tables, target):
     from warpline.tables.paper import write_claims
 
-    write_claims(partial(read, path), claims, tables, target)
+    write_claims(read(path), claims, tables, target)
 
 
 if "snakemake" in globals():

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import os
 import re
 import threading
 import urllib.request
@@ -279,3 +280,14 @@ def test_a_mistyped_command_and_a_file_of_no_kind_are_told(tmp_path):
     (tmp_path / "notes.txt").write_text("some notes", encoding="utf-8")
     done = run("inspect", tmp_path / "notes.txt")
     assert (done.exit_code, "none of the files that are known" in done.output) == (2, True)
+
+
+def test_threads_sleep_while_they_wait_unless_one_says_otherwise(monkeypatch):
+    from warpline.cli.register import wait_asleep
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

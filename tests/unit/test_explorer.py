@@ -314,7 +314,7 @@ def pages(tmp_path_factory) -> Path:
     write_records(frame, folder / "results" / "boxes" / "records.parquet")
     values = {"scale": "demo", "device": "cpu"}
     target = folder / "results/boxes/tables/table1.csv"
-    write_table(lambda: frame, about["tables"]["table1"], values, target)
+    write_table(frame, about["tables"]["table1"], values, target)
     write_json(folder / "results" / "boxes" / "claims.json", [])
     source = {
         "title": "Two boxes",

@@ -507,29 +507,42 @@ def test_all_four_are_written(table, tmp_path):
     assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == sorted(p.name for p in paths)
 
 
-def test_other_words_are_written_without_the_records(records, spec, tmp_path):
+def test_numbers_are_kept_while_only_words_or_other_metrics_change(
+    records, spec, tmp_path, monkeypatch
+):
     kept, values = tmp_path / "kept.parquet", {"scale": "demo", "device": "cpu", "seed": "0"}
-    whole = table_spec(spec)
+    whole, built = table_spec(spec), []
 
-    def none():
-        raise AssertionError("the records are read")
+    def build(*arguments):
+        built.append(arguments)
+        return tables.build(*arguments)
 
-    def files(name):
-        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("csv", "md", "tex", "html")]
+    monkeypatch.setattr("warpline.tables.paper.build", build)
 
-    first, second = tmp_path / "a" / "t.csv", tmp_path / "b" / "t.csv"
-    write_table(lambda: records, whole, values, first, kept, ["numbers"])
+    def files(name, own, entry, origin="numbers", where=kept):
+        write_table(own, entry, values, tmp_path / name / "t.csv", where, [origin])
+        return [(tmp_path / name / f"t.{kind}").read_bytes() for kind in ("csv", "md", "tex")]
+
+    first = files("a", records, whole)
     other = {**whole, "caption": "Anew.", "title": "Other"}
-    write_table(none, other, values, second, kept, ["numbers"])
-    write_table(lambda: records, other, values, tmp_path / "c" / "t.csv")
-    assert files("b/t") == files("c/t")
-    assert files("a/t")[0] == files("b/t")[0]
-    assert files("a/t")[1] != files("b/t")[1]
-    with pytest.raises(AssertionError, match="are read"):
-        write_table(none, other, values, second, kept, ["other numbers"])
+    more = tidy([row("sum", 3.0)], "hippocampus", "baseline", "val", "f0", "m0")
+    more = pd.concat([records, more], ignore_index=True)
+    found = files("b", more, other)
+    assert len(built) == 1
+    assert found == files("c", records, other, where=None)
+    assert (found[0], found[1] != first[1]) == (first[0], True)
+    # A value, a pair without any of the metrics, the code, a file that is cut off.
+    changed = records.assign(value=records["value"] + 1)
+    pair = tidy([row("sum", 3.0)], "hippocampus", "baseline", "val", "f8", "m8")
+    pair = pd.concat([records, pair], ignore_index=True)
+    for number, (own, origin) in enumerate(
+        ((changed, "numbers"), (pair, "numbers"), (pair, "code"))
+    ):
+        files("d", own, other, origin)
+        assert len(built) == 3 + number
     kept.write_bytes(b"cut off")
-    with pytest.raises(AssertionError, match="are read"):
-        write_table(none, other, values, second, kept, ["numbers"])
+    files("d", pair, other, "code")
+    assert len(built) == 6
 
 
 def test_folds_pool_into_one_method_whose_row_has_all_pairs(records, spec):

@@ -57,6 +57,26 @@ def pair_values(records: pd.DataFrame, row: RowEntry, column: Column) -> pd.Seri
     return values
 
 
+def asked_for(records: pd.DataFrame, table: TableEntry) -> pd.DataFrame:
+    """All of the records that `build` looks at: their own metrics, and which pairs there are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Records of the metrics of the table's columns, and one of each other pair and seed without
+        a metric.
+    """
+    methods = [row.method for row in table.rows]
+    methods += [c.within.method for c in table.columns.values() if c.within is not None]
+    metrics = {VANISHED, *(column.metric for column in table.columns.values())}
+    metrics |= {c.within.metric for c in table.columns.values() if c.within is not None}
+    own = records[records["method"].isin([method for method in methods if method is not None])]
+    identity = ["method", *PAIR, *([SEED] if SEED in own else [])]
+    return pd.concat(
+        [own[own["metric"].isin(metrics)], own[identity].drop_duplicates()], ignore_index=True
+    )
+
+
 def build(
     records: pd.DataFrame, table: TableEntry, *, seed: int = 0, resamples: int = 2000
 ) -> pd.DataFrame:
