@@ -30,6 +30,9 @@ from warpline.registration.method import Method, registrar
 from warpline.registration.tuned import with_settings
 
 SMALLEST = 16  # voxels along every axis, below which images are not halved
+# s by the clock that a registration may take, if the search has not more: a busy machine's seconds
+# are longer than the CPU's, of which the search is given so many.
+LEAST = 600.0
 Item = tuple[int, int, bool]  # a candidate, a pair, whether at half the resolution
 
 
@@ -112,7 +115,7 @@ class Tuning:
 
         higher = search["better"] == "higher"
         with closing(
-            attempt_all(lambda: self._work(place, candidates), items, search["seconds"])
+            attempt_all(lambda: self._work(place, candidates), items, max(LEAST, search["seconds"]))
         ) as outcomes:
             found = halve(len(candidates), rounds, measure, search["seconds"], higher=higher)
         last = found.standings[-1].values
