@@ -18,7 +18,7 @@ from warpline.images.grid import Grid
 from warpline.plan import arena, tuning
 from warpline.plan.inputs import register, tune
 from warpline.plan.run import Run
-from warpline.registration.job import Job
+from warpline.registration.job import method_of
 from warpline.registration.tuned import tuned, with_settings
 
 ROOT = Path(__file__).parents[2]
@@ -261,9 +261,9 @@ def test_a_search_finds_what_is_better_and_a_job_registers_by_it(search, tmp_pat
     failed = [each for each in first["tried"] if each["failures"]]
     assert [each["settings"]["parameters.iterations"] for each in failed] == [[1, 2]] * 2
     assert not list((tmp_path / "state").iterdir())
-    job = Job.of({**search, "initial": {}}, {"tuned": str(tmp_path / "found.json")}, 1)
-    assert job.method.parameters["iterations"] == [8]
-    assert job.method.parameters["shrink"] == [1]
+    method = method_of({**search, "initial": {}}, {"tuned": str(tmp_path / "found.json")}, 1)
+    assert method.parameters["iterations"] == [8]
+    assert method.parameters["shrink"] == [1]
 
 
 def test_a_search_that_was_stopped_goes_on_from_what_it_had(search, tmp_path, monkeypatch):
@@ -284,6 +284,14 @@ def test_a_search_that_was_stopped_goes_on_from_what_it_had(search, tmp_path, mo
         found = again.run(tmp_path / "again.json")
     assert found["settings"] == whole["settings"]
     assert found["score"] == whole["score"]
+
+
+def test_a_search_of_which_nothing_succeeds_is_an_error(search, tmp_path):
+    search["method"] = {**search["method"], "parameters": {"variant": "none"}}
+    search["search"]["settings"] = {"parameters.smoothing": [1]}
+    with pytest.raises(WarplineError, match="No registration of the search succeeded"):
+        Tuning(search, {}, 1, tmp_path / "state").run(tmp_path / "found.json")
+    assert not (tmp_path / "found.json").exists()
 
 
 def _but_at_the_end(stopped):

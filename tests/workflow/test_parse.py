@@ -131,8 +131,10 @@ def test_every_example_can_be_run(project, example):
 
 def test_the_arena_is_a_job_a_cell(project):
     """Every method on every dataset, a network that is trained for one of them on all."""
-    settings = "arena={'methods': ['syn', 'estienne2020-task4-sym'], 'tune': True}"
-    output = project.snakemake("--dry-run", "--quiet", "rules", "--config", settings, "--", "arena")
+    methods = ["syn", "estienne2020-task4-sym"]
+    project.write("tuned.yaml", {"arena": {"methods": methods, "tune": True}})
+    asked = ("--dry-run", "--quiet", "rules", "--configfile", "tuned.yaml", "--", "arena")
+    output = project.snakemake(*asked)
     counts = dict(line.split()[:2] for line in output.splitlines() if len(line.split()) == 2)
     # Seven datasets: unregistered, SyN at five strengths with its own, the network.
     # In five of them are pairs to search SyN's settings on.

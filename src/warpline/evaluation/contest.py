@@ -36,7 +36,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.plan.pairs import Pair, pair_name
 from warpline.provenance.record import peak_memory
 from warpline.registration.initial import resample_moving
-from warpline.registration.job import Job
+from warpline.registration.job import method_of
 from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Registrar
 from warpline.registration.tuned import tuned
@@ -68,10 +68,10 @@ class Contest:
         cls, settings: Mapping[str, Any], files: Mapping[str, Any], threads: int, state: Path
     ) -> Contest:
         """The cell of a rule's parameters and its inputs by name."""
-        method = Job.of(settings, files, threads).method
+        method = method_of(settings, files, threads)
         first = {**settings, "method": settings["initial"], "network": None, "initial": None}
         own = {"parameters": files.get("initial")}
-        initial = settings["initial"] and Job.of(first, own, threads).method
+        initial = settings["initial"] and method_of(first, own, threads)
         known = [settings, threads, tuned(settings["method"], files.get("tuned"))]
         text = json.dumps(known, sort_keys=True, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -18,17 +18,21 @@ import numpy as np
 
 from warpline.cases.case import Case, read_case
 from warpline.cases.steps.geometry import resample
+from warpline.errors import WarplineError
 from warpline.evaluation.attempts import ERROR, TIMED_OUT, Say, Work, attempt_all, stopwatch
 from warpline.evaluation.halving import OWN, Standing, halve, rounds_of
 from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
 from warpline.files import write_json
 from warpline.registration.initial import resample_moving
-from warpline.registration.job import Job
+from warpline.registration.job import method_of
 from warpline.registration.method import Method, registrar
 from warpline.registration.tuned import with_settings
 
 SMALLEST = 16  # voxels along every axis, below which images are not halved
+# s by the clock that a registration may take, if the search has not more: a busy machine's seconds
+# are longer than the CPU's, of which the search is given so many.
+LEAST = 600.0
 Item = tuple[int, int, bool]  # a candidate, a pair, whether at half the resolution
 
 
@@ -111,10 +115,18 @@ class Tuning:
 
         higher = search["better"] == "higher"
         with closing(
-            attempt_all(lambda: self._work(place, candidates), items, search["seconds"])
+            attempt_all(lambda: self._work(place, candidates), items, max(LEAST, search["seconds"]))
         ) as outcomes:
             found = halve(len(candidates), rounds, measure, search["seconds"], higher=higher)
         last = found.standings[-1].values
+        rounds_told = [self._told(place, each, candidates) for each in found.standings]
+        final = rounds_told[-1]
+        if all(each["failures"] == len(final["pairs"]) for each in final["tried"]):
+            raise WarplineError(
+                f"No registration of the search succeeded, of {len(final['tried'])} settings.",
+                where=f"dataset {self.settings['dataset']}, pairs '{search['split']}'",
+                do="Read the job's log, which has the error of each.",
+            )
         result = {
             "dataset": self.settings["dataset"],
             **{key: search[key] for key in ("split", "metric", "better")},
@@ -125,7 +137,7 @@ class Tuning:
             "limit": search["seconds"],
             "finished": found.finished,
             "threads": self.threads,
-            "rounds": [self._told(place, each, candidates) for each in found.standings],
+            "rounds": rounds_told,
         }
         write_json(target, result)
         shutil.rmtree(place)
@@ -187,14 +199,14 @@ class Tuning:
 
     def _method(self, changes: Mapping[str, Any]) -> Method:
         spec = with_settings(self.settings["method"], changes)
-        return Job.of({**self.settings, "method": spec}, self.files, self.threads).method
+        return method_of({**self.settings, "method": spec}, self.files, self.threads)
 
     def _initial(self) -> Method | None:
         if self.settings["initial"] is None:
             return None
         first = {**self.settings, "method": self.settings["initial"], "network": None}
         files = {"parameters": self.files.get("initial")}
-        return Job.of({**first, "initial": None}, files, self.threads).method
+        return method_of({**first, "initial": None}, files, self.threads)
 
     def _pair(self, pair: int, half: bool) -> tuple[Case, Case]:
         folders = self.settings["folders"]

@@ -12,6 +12,30 @@ from warpline.registration.method import Method, registrar
 from warpline.registration.tuned import tuned
 
 
+def method_of(settings: Mapping[str, Any], files: Mapping[str, Any], threads: int) -> Method:
+    """The method of a rule's parameters and its inputs by name.
+
+    Parameters
+    ----------
+    settings
+        With the ``method``, the recipe of its ``network``, ``folders`` and ``initial``, as
+        `warpline.plan.inputs.register.registration_settings` has them.
+    files
+        Where the method has them: ``weights``, ``embedding``, ``parameters``, ``tuned``.
+    """
+    parameters: Sequence[str] = files.get("parameters") or []
+    return Method.of(
+        tuned(settings["method"], files.get("tuned")),
+        recipe=settings["network"],
+        weights=files.get("weights") or None,
+        embedding=files.get("embedding") or None,
+        parameter_files=[parameters] if isinstance(parameters, str) else parameters,
+        atlas=settings["folders"].get(ATLAS),
+        aligned=bool(settings["initial"]),
+        threads=threads,
+    )
+
+
 @dataclass(frozen=True)
 class Job:
     """A batch of pairs and how it is registered.
@@ -46,19 +70,9 @@ class Job:
         settings
             From `warpline.plan.inputs.register.registration_settings`.
         files
-            Where the method has them: ``weights``, ``embedding``, ``parameters``, ``tuned``.
+            See `method_of`.
         """
-        parameters: Sequence[str] = files.get("parameters") or []
-        method = Method.of(
-            tuned(settings["method"], files.get("tuned")),
-            recipe=settings["network"],
-            weights=files.get("weights") or None,
-            embedding=files.get("embedding") or None,
-            parameter_files=[parameters] if isinstance(parameters, str) else parameters,
-            atlas=settings["folders"].get(ATLAS),
-            aligned=bool(settings["initial"]),
-            threads=threads,
-        )
+        method = method_of(settings, files, threads)
         pairs = [(fixed, moving) for fixed, moving in settings["pairs"]]
         return cls(
             method,
