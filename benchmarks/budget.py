@@ -23,12 +23,13 @@ from scipy import ndimage
 from warpline import networks
 from warpline.cases.case import Case, write_case
 from warpline.cli.budget import host_bytes
+from warpline.cli.rates import core_rate
 from warpline.images.grid import Grid, Image
 from warpline.plan.catalog import Catalog
 from warpline.plan.places import project_folder
 from warpline.provenance.record import peak_memory
 from warpline.training import objectives
-from warpline.training.budget import core_rate, step_cost
+from warpline.training.budget import step_cost
 from warpline.training.material import Material
 from warpline.training.registration_loss import Batch, RegistrationLoss
 

@@ -112,7 +112,7 @@ def budget(
     run = Run({"papers": [paper], "scale": scale}, places)
     rates = dict(known["rates"])
     if measure:
-        from warpline.training.budget import core_rate
+        from warpline.cli.rates import core_rate
 
         rates["core"] = core_rate()
         click.echo(f"one core: {rates['core']:.1f} GFLOP/s in a training step\n", err=True)

@@ -8,7 +8,6 @@ for itself, and what an allocator wastes, come on top.
 from __future__ import annotations
 
 import importlib
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,10 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from warpline.networks import build
 from warpline.networks.sokooti2017 import FULL, LOW, Patches
-from warpline.plan.catalog import Catalog
-from warpline.plan.places import project_folder
 from warpline.segmentation.windows import organ_numbers
 from warpline.training import descriptors, registration_loss, segmentation
 from warpline.training.augmentation import Augmentation
@@ -174,30 +170,6 @@ def losses(
         return criterion(network, batch)[0]
 
     return registered
-
-
-def core_rate() -> float:
-    """GFLOP/s of one core of this machine in steps of a small registration network."""
-    recipe = Catalog({"scale": "cpu"}, project_folder()).method("estienne2020-task4-baseline")
-    training = {**recipe["training"], "precision": "single", "batch_size": 1}
-    shape, before = (48, 48, 48), torch.get_num_threads()
-    cost = step_cost({**recipe, "training": training}, shape, 2)
-    torch.set_num_threads(1)
-    try:
-        network = build(recipe["network"]["name"], recipe["network"]["parameters"]).train()
-        criterion = registration_loss.RegistrationLoss(
-            recipe["loss"], symmetric=training["symmetric"], masked=training["masked"]
-        )
-        images = (torch.rand(1, 1, *shape) for _ in range(2))
-        batch = registration_loss.Batch(*images, *[torch.rand(1, 2, *shape)] * 2)
-        spent = []
-        for _ in range(4):
-            started = time.process_time()
-            criterion(network, batch)[0].backward()
-            spent.append(time.process_time() - started)
-    finally:
-        torch.set_num_threads(before)
-    return cost.operations / min(spent) / 1e9
 
 
 @contextmanager
