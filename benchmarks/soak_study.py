@@ -258,7 +258,7 @@ def of_session(leader: int) -> Iterator[int]:
 ROOM = 1 << 29  # bytes of the disk of a project
 DISKS = {"full disk": full, "read-only results": read_only, "short files": short_files}
 REASONS = {
-    "full disk": ("disk is full", "No space left"),
+    "full disk": ("disk is full", "is the disk full", "No space left"),
     "read-only results": ("Read-only file system",),
     "short files": ("File too large", "is the disk full", "disk is full"),
 }

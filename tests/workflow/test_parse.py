@@ -131,15 +131,15 @@ def test_every_example_can_be_run(project, example):
 
 def test_the_arena_is_a_job_a_cell(project):
     """Every method on every dataset, a network that is trained for one of them on all."""
-    text = "arena: {methods: [syn, estienne2020-task4-sym], tune: true}"
-    (project.folder / "mine.yaml").write_text(text, encoding="utf-8")
-    options = "--dry-run", "--quiet", "rules", "--configfile", "mine.yaml"
-    output = project.snakemake(*options, "--", "arena")
+    methods = ["syn", "estienne2020-task4-sym"]
+    project.write("tuned.yaml", {"arena": {"methods": methods, "tune": True}})
+    asked = ("--dry-run", "--quiet", "rules", "--configfile", "tuned.yaml", "--", "arena")
+    output = project.snakemake(*asked)
     counts = dict(line.split()[:2] for line in output.splitlines() if len(line.split()) == 2)
     # Seven datasets: unregistered, SyN at five strengths with its own, the network.
-    # Four of them have pairs to search SyN's settings on.
-    assert counts["arena_cell"] == str(7 * (1 + 5 + 1) + 4)
-    assert counts["tune"] == "4"
+    # In five of them are pairs to search SyN's settings on.
+    assert counts["arena_cell"] == str(7 * (1 + 5 + 1) + 5)
+    assert counts["tune"] == "5"
     assert counts["train"] == "1"
     assert counts["arena_comparison"] == "1"
 
