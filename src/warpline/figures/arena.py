@@ -220,6 +220,7 @@ def _difference(place: Axes, each: Diagram, titles: Mapping[str, str]) -> None:
         ends = [each.ranks[group[0]] - 0.05, each.ranks[group[-1]] + 0.05]
         place.plot(ends, [-0.35 * (k + 1)] * 2, color="#D55E00", linewidth=3)
     place.set_xlim(1 - 0.45 * number, number + 0.45 * number)
+    place.set_ylim(top=1.8)  # the numbers of the ranks stay below the heading
     place.set_axis_off()
 
 
