@@ -17,7 +17,7 @@ from warpline.plan import experiments, trainings
 from warpline.plan.catalog import Catalog
 from warpline.plan.experiments import Experiment
 from warpline.plan.inputs import evaluate, figures, papers, register, train
-from warpline.plan.methods import marked, unmarked
+from warpline.plan.marks import marked, unmarked
 from warpline.plan.run import Run
 
 ROOT = Path(__file__).parents[2]

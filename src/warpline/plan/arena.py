@@ -8,7 +8,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.kinds import UNREGISTERED
-from warpline.plan.methods import STRENGTH, TUNED, marked, unmarked
+from warpline.plan.marks import STRENGTH, TUNED, marked, unmarked
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.plan.trainings import given, network_method
 from warpline.registry import suggestion

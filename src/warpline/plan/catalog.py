@@ -59,7 +59,7 @@ class Catalog:
         return self._datasets.get(name)
 
     def method(self, name: str) -> dict[str, Any]:
-        """A method by the name of its file; see `warpline.plan.methods.marked`."""
+        """A method by the name of its file; see `warpline.plan.marks.marked`."""
         return self._methods.get(name)
 
     def tune(self, name: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from warpline.plan.arena import methods
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import networks_of
 from warpline.plan.kinds import UNREGISTERED
-from warpline.plan.methods import unmarked
+from warpline.plan.marks import unmarked
 from warpline.plan.rows import rows_shown
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.folds import folds
-from warpline.plan.methods import marked, unmarked
+from warpline.plan.marks import marked, unmarked
 from warpline.plan.pairs import Pair, pair_batches
 from warpline.plan.rows import rows_shown
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix

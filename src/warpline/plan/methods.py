@@ -8,17 +8,10 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.config import merge
 from warpline.plan.loading import ConfigFiles
+from warpline.plan.marks import STRENGTH, TUNED, unmarked
 from warpline.plan.models import Models, as_trained
 from warpline.registry import suggestion
 
-# Between a recipe and the fold that it is not trained on, and between it and what is added to its
-# seed: <recipe>@<fold>~<seed> is a method of its own. Without marks it is trained on all folds, by
-# its first seed.
-HELD_OUT, SEED = "@", "~"
-# Between a method and another strength of its regularisation, in the arena.
-STRENGTH = "+"
-# After a method: with settings that were searched, where a study or the arena asks for that.
-TUNED = "=tuned"
 # What registers by settings that can be changed without learning anything anew.
 LEARNED = ("network", "through_atlas", "embedding", "identity")
 NEEDED_KEYS = {
@@ -29,18 +22,6 @@ NEEDED_KEYS = {
 }
 # What may differ between embeddings of which one is the beginning of the other.
 AFTER_THE_SEARCH = ("components", "neighbours", "strength", "temperature", "corrections")
-
-
-def marked(recipe: str, fold: str = "", seed: int = 0) -> str:
-    """The name of a recipe that leaves out a fold or has a further seed, or neither."""
-    return recipe + (HELD_OUT + fold if fold else "") + (f"{SEED}{seed}" if seed else "")
-
-
-def unmarked(method: str) -> tuple[str, str, int]:
-    """(recipe, the fold that it leaves out, what is added to its seed); "" and 0 for none."""
-    name, _, seed = method.partition(SEED)
-    recipe, _, fold = name.partition(HELD_OUT)
-    return recipe, fold, int(seed or 0)
 
 
 class Methods:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from warpline.plan.datasets import Datasets
-from warpline.plan.methods import TUNED, Methods
+from warpline.plan.marks import TUNED
+from warpline.plan.methods import Methods
 from warpline.plan.splits import SYNTHETIC
 
 STUDY_COLUMNS = {

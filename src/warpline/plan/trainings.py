@@ -7,7 +7,8 @@ from typing import Any
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog
 from warpline.plan.folds import without_fold
-from warpline.plan.methods import marked, search_settings, unmarked
+from warpline.plan.marks import marked, unmarked
+from warpline.plan.methods import search_settings
 from warpline.plan.pairs import ATLAS, Pair
 from warpline.registry import suggestion
 

@@ -8,7 +8,7 @@ from warpline.errors import WarplineError
 from warpline.plan.arena import pairs as arena_pairs
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import registrations
-from warpline.plan.methods import TUNED, unmarked
+from warpline.plan.marks import TUNED, unmarked
 from warpline.plan.pairs import ATLAS
 from warpline.registry import suggestion
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from warpline.evaluation.records import COLUMNS, SEED, read_records, write_records
 from warpline.files import atomic_path, write_text
-from warpline.plan.methods import unmarked
+from warpline.plan.marks import unmarked
 from warpline.report.dictionary import citations, data_dictionary
 from warpline.tables import arena, ranking
 from warpline.tables.arena import NAMES, Ring

@@ -13,7 +13,7 @@ from warpline.plan.inputs.cases import (
 )
 from warpline.plan.inputs.register import fields_by_pair
 from warpline.plan.inputs.weights import sidecar_of, weights_of
-from warpline.plan.methods import unmarked
+from warpline.plan.marks import unmarked
 from warpline.plan.pairs import Pair
 from warpline.plan.run import Run
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix

@@ -12,7 +12,7 @@ from warpline.plan.inputs.register import fields_of_row
 from warpline.plan.inputs.weights import history_of
 from warpline.plan.kinds import FIGURE_ENTRY, FIGURES, LEARNING
 from warpline.plan.layout import FIGURE_FORMATS, LEARNING_CURVES
-from warpline.plan.methods import unmarked
+from warpline.plan.marks import unmarked
 from warpline.plan.rows import rows_shown
 from warpline.plan.run import Run
 

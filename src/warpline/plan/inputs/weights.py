@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from warpline.plan.methods import unmarked
+from warpline.plan.marks import unmarked
 from warpline.plan.models import Models
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, model_of
