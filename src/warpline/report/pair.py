@@ -271,8 +271,8 @@ def _how_sure(told: Mapping[str, Any]) -> list[str]:
         f"The confidence {float(told['confidence']):.2f} says how likely it is that the images "
         "were brought to the same place, within 5 mm: by how alike they are before and after the "
         "deformation, and how much that stretches. It was fitted on generated chests of one "
-        f"patient each; sure is called what has {SURE:g} or more. Of two people less is usual. How "
-        "exact the result is, it does not tell: measure landmarks or label maps by 'warpline "
+        f"patient each; sure is called what has {SURE:g} or more. Of two people it is mostly less. "
+        "How exact the result is, it does not tell: measure landmarks or label maps by 'warpline "
         "evaluate'."
     ]
 
