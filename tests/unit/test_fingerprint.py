@@ -189,4 +189,4 @@ def test_every_script_has_a_fingerprint_and_none_reaches_the_plan(script):
     assert re.fullmatch("[0-9a-f]{16}", version)
     # What a job is asked is among its parameters; that it is asked otherwise changes nothing.
     plan = {name for name in modules_reached(script) if name.startswith("warpline.plan.")}
-    assert plan <= {f"warpline.plan.{name}" for name in ("pairs", "layout", "recipe")}
+    assert plan <= {f"warpline.plan.{name}" for name in ("pairs", "marks", "layout", "recipe")}
