@@ -38,6 +38,7 @@ SETTINGS: dict[str, Callable[[Settings], Settings]] = {
     "no refinement (start and search alone)": lambda s: replace(s, quality="no refinement"),
     "no refinement on the finest grid": lambda s: replace(s, quality="coarse"),
     "one grid, not coarse to fine": lambda s: replace(s, quality="one grid"),
+    "coarse to fine, also of small frames": lambda s: replace(s, quality="all grids"),
     "no shades normalised in a window": lambda s: replace(s, local=0.0),
     "no shades normalised over the image": lambda s: replace(s, whole=0.0),
     "self-similarities instead of shades": lambda s: replace(s, appearance="unlike"),
@@ -45,10 +46,11 @@ SETTINGS: dict[str, Callable[[Settings], Settings]] = {
 }
 USUAL = QUALITIES["balanced"]
 QUALITIES |= {
-    "no search": replace(USUAL, search=0),
+    "no search": replace(USUAL, search=0, alone=0),
     "no refinement": replace(USUAL, steps=(0,)),
-    "coarse": replace(USUAL, steps=(0, *USUAL.steps[1:])),
+    "coarse": replace(USUAL, steps=(0, *USUAL.steps[1:]), alone=0),
     "one grid": replace(USUAL, steps=(sum(USUAL.steps), 0)),
+    "all grids": replace(USUAL, alone=0),
 }
 
 

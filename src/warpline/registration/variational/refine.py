@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,8 @@ class Marks:
 
 def levels(shape: Sequence[int], effort: Effort) -> list[tuple[int, int]]:
     """(factor, steps) from the coarsest level to the finest."""
+    if math.prod(shape) <= effort.alone:
+        return [(1, sum(effort.steps))]
     chosen, factor, k = [], 1, 0
     while factor == 1 or min(shape) / factor >= SMALLEST:
         steps = effort.steps[min(k, len(effort.steps) - 1)]

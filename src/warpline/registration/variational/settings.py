@@ -26,6 +26,10 @@ class Effort:
     searched
         Voxels of the largest frame that is searched: a small one shows few voxels of a structure,
         which then lies far from its like for its size.
+    alone
+        Voxels of the largest frame that is refined on its own grid alone, with the steps of all:
+        the search has brought together what lies far apart, and coarser grids of so few voxels
+        show nothing.
     thorough
         Whether turned starts are tried in any case.
     """
@@ -36,6 +40,7 @@ class Effort:
     search: int
     nodes: int
     searched: float
+    alone: int
     thorough: bool
 
 
@@ -47,6 +52,7 @@ QUALITIES = {
         search=0,
         nodes=0,
         searched=0,
+        alone=0,
         thorough=False,
     ),
     "balanced": Effort(
@@ -56,6 +62,7 @@ QUALITIES = {
         search=3,
         nodes=8_000,
         searched=60_000,
+        alone=60_000,
         thorough=False,
     ),
     "best": Effort(
@@ -65,6 +72,7 @@ QUALITIES = {
         search=4,
         nodes=27_000,
         searched=math.inf,
+        alone=60_000,
         thorough=True,
     ),
 }
