@@ -4,7 +4,7 @@
 rule tune:
     input:
         batches=ask(tune.search_batches),
-        weights=ask(tune.search_weights),
+        weights=ask(register.trained_weights),
         parameters=ask(register.parameter_files),
         initial=ask(arena.initial_files),
     output:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from warpline.cli import options
-from warpline.plan.config import SCALES, read_yaml
+from warpline.plan.config import SCALES
 from warpline.plan.experiments import networks_of, registration_batches, registrations
 from warpline.plan.inputs.cases import ready_stage
+from warpline.plan.inputs.disk import VECTOR, VOXEL
+from warpline.plan.inputs.disk import known as what_is_known
 from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.places import Places, project_folder
 from warpline.plan.run import Run
@@ -106,7 +108,7 @@ def budget(
     measured to do; where nobody has measured one, they are left out.
     """
     places = Places.here(project_folder())
-    known = read_yaml(places.root / "config" / "budget.yaml")
+    known = what_is_known(places.root)
     if gpu and gpu not in known["cards"]:
         raise click.BadParameter(f"'{gpu}' is none of {', '.join(known['cards'])}.")
     run = Run({"papers": [paper], "scale": scale}, places)
@@ -233,21 +235,13 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
         found[dataset] = {
             "download": 0 if phantom else sizes.get("gigabytes"),
             "unpacked": 0 if phantom else sizes.get("unpacked"),
-            "prepared": _first(
-                cases * _mean_size(_cases_made(run, dataset)) / GB,
-                voxels and cases * voxels * (4 + labels) / GB,
-            ),
-            "fields": _first(
-                pairs * _mean_size(_fields_made(run, dataset)) / GB,
-                pairs * voxels * 12 / GB if voxels else (None if pairs else 0),
-            ),
+            "prepared": cases * _mean_size(_cases_made(run, dataset)) / GB
+            or (voxels and cases * voxels * (VOXEL + labels) / GB),
+            "fields": pairs * _mean_size(_fields_made(run, dataset)) / GB
+            or (pairs * voxels * VECTOR / GB if voxels else (None if pairs else 0)),
             "missing": len(download(run, dataset).missing),
         }
     return found
-
-
-def _first(measured: float, counted: float | None) -> float | None:
-    return measured or counted
 
 
 def _cases_made(run: Run, dataset: str) -> list[list[Path]]:

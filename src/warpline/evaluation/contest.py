@@ -36,7 +36,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.plan.pairs import Pair, pair_name
 from warpline.provenance.record import peak_memory
 from warpline.registration.initial import resample_moving
-from warpline.registration.job import method_of
+from warpline.registration.job import initial_of, method_of
 from warpline.registration.method import Method, registrar
 from warpline.registration.registrar import Registrar
 from warpline.registration.tuned import tuned
@@ -69,9 +69,7 @@ class Contest:
     ) -> Contest:
         """The cell of a rule's parameters and its inputs by name."""
         method = method_of(settings, files, threads)
-        first = {**settings, "method": settings["initial"], "network": None, "initial": None}
-        own = {"parameters": files.get("initial")}
-        initial = settings["initial"] and method_of(first, own, threads)
+        initial = initial_of(settings, files, threads)
         known = [settings, threads, tuned(settings["method"], files.get("tuned"))]
         text = json.dumps(known, sort_keys=True, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -25,7 +25,7 @@ from warpline.evaluation.pairs import evaluate_pair
 from warpline.fields.physical import DisplacementField
 from warpline.files import write_json
 from warpline.registration.initial import resample_moving
-from warpline.registration.job import method_of
+from warpline.registration.job import initial_of, method_of
 from warpline.registration.method import Method, registrar
 from warpline.registration.tuned import with_settings
 
@@ -161,15 +161,15 @@ class Tuning:
         """The work of the process that registers; it keeps what it has made."""
         held = ExitStack()
         chosen: dict[int, Any] = {}
-        cases: dict[tuple[int, bool], tuple[Case, Case, DisplacementField | None]] = {}
-        first = self._initial()
+        cases: dict[tuple[int, bool], tuple[Case, Case, Case, DisplacementField | None]] = {}
+        first = initial_of(self.settings, self.files, self.threads)
         before = first and held.enter_context(registrar(first, "cpu", "tuning"))
 
         def work(item: Item, reason: str, timed: Say) -> None:
             candidate, pair, half = item
             if (pair, half) not in cases:
                 cases[pair, half] = self._cases(pair, half, before)
-            fixed, moving, start = cases[pair, half]
+            fixed, moving, placed, start = cases[pair, half]
             field = DisplacementField.identity(fixed.grid)
             device = self.settings["device"]
             with stopwatch() as cost:
@@ -179,7 +179,7 @@ class Tuning:
                             method = self._method(candidates[candidate])
                             made = held.enter_context(registrar(method, device, "tuning"))
                             chosen[candidate] = made
-                        field = chosen[candidate].register(fixed, moving).field
+                        field = chosen[candidate].register(fixed, placed).field
                     except Exception as error:
                         print(f"{candidates[candidate]}: {error}", flush=True)
                         reason = ERROR
@@ -189,7 +189,7 @@ class Tuning:
             if start is not None and not reason:
                 field = start.compose(field)
             told = {
-                "value": self._value(pair, half, field),
+                "value": self._value(pair, fixed, moving, field),
                 "seconds": cost["cpu_seconds" if device == "cpu" else "seconds"],
                 "failure": reason,
             }
@@ -201,13 +201,6 @@ class Tuning:
         spec = with_settings(self.settings["method"], changes)
         return method_of({**self.settings, "method": spec}, self.files, self.threads)
 
-    def _initial(self) -> Method | None:
-        if self.settings["initial"] is None:
-            return None
-        first = {**self.settings, "method": self.settings["initial"], "network": None}
-        files = {"parameters": self.files.get("initial")}
-        return method_of({**first, "initial": None}, files, self.threads)
-
     def _pair(self, pair: int, half: bool) -> tuple[Case, Case]:
         folders = self.settings["folders"]
         both = [read_case(folders[case]) for case in self.settings["pairs"][pair]]
@@ -216,17 +209,19 @@ class Tuning:
 
     def _cases(
         self, pair: int, half: bool, before: Any
-    ) -> tuple[Case, Case, DisplacementField | None]:
-        """The cases of a pair, the moving one after the initial registration, if there is one."""
+    ) -> tuple[Case, Case, Case, DisplacementField | None]:
+        """The cases of a pair, the moving one again after the initial registration, and its field.
+
+        Without an initial registration they are the same, and there is no field.
+        """
         fixed, moving = self._pair(pair, half)
         if before is None:
-            return fixed, moving, None
+            return fixed, moving, moving, None
         start = before.register(fixed, moving).field
-        return fixed, resample_moving(moving, start), start
+        return fixed, moving, resample_moving(moving, start), start
 
-    def _value(self, pair: int, half: bool, field: DisplacementField) -> float:
+    def _value(self, pair: int, fixed: Case, moving: Case, field: DisplacementField) -> float:
         """The mean of the metric over a pair's labels or landmarks."""
-        fixed, moving = self._pair(pair, half)
         labels = {int(value): name for value, name in self.settings["labels"].items()}
         rows = evaluate_pair(fixed, moving, field, labels, self.settings["outside"])
         metric = self.settings["search"]["metric"]

@@ -84,7 +84,7 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, *, intensity: str, **sour
     for rule, pair in choose_pairs(records, figure.last, figure.pairs).items():
         announce(rule, pair)
         fixed, moving = given.read(pair)
-        fields = {title: given.field(method, pair) for method, title in titles.items()}
+        fields = {title: given.field(method, pair, fixed.grid) for method, title in titles.items()}
         said = scores(records, pair, ["tre"])
         notes = {title: said[method] for method, title in titles.items() if method in said}
         name = rule if rule == "first" else f"{rule} {METRICS['tre']} by\n{titles[figure.last]}"

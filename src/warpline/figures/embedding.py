@@ -69,9 +69,10 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
     records = records_of_figure(figure, given.records)
     (pair,) = choose_pairs(records, figure.last, [figure.pair]).values()
     announce(figure.pair, pair)
-    field = given.field(figure.last, pair)
+    fixed, moving = given.read(pair)
+    field = given.field(figure.last, pair, fixed.grid)
     with np.load(given.file(figure.last, pair, ".npz")) as kept:
-        steps = steps_of(*given.read(pair), field, kept, plane=figure.plane)
+        steps = steps_of(fixed, moving, field, kept, plane=figure.plane)
     embedding_figure(steps, stem)
 
 

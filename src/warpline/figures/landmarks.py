@@ -64,17 +64,18 @@ def draw(figure: FigureEntry, stem: str | os.PathLike, **sources: Any) -> None:
     records = records_of_figure(figure, given.records)
     (pair,) = choose_pairs(records, figure.last, [figure.pair]).values()
     announce(figure.pair, pair)
+    fixed, moving = given.read(pair)
     rows = []
     for shown in figure.experiments:
         spread = given.file(shown.method, pair, "-spread.nii.gz")
         rows.append(
             Registered(
                 shown.title,
-                given.field(shown.method, pair),
+                given.field(shown.method, pair, fixed.grid),
                 read_image(spread) if spread.exists() else None,
             )
         )
-    landmarks_figure(*given.read(pair), rows, stem, plane=figure.plane)
+    landmarks_figure(fixed, moving, rows, stem, plane=figure.plane)
 
 
 def landmarks_figure(

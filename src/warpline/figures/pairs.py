@@ -50,9 +50,9 @@ class OfPairs:
         fixed, moving = (read_case(self.folders[case]) for case in pair)
         return fixed, moving
 
-    def field(self, method: str, pair: tuple[str, str]) -> DisplacementField:
+    def field(self, method: str, pair: tuple[str, str], grid: Grid) -> DisplacementField:
         """A method's field of a pair, on the fixed grid."""
-        return read_kept(self.file(method, pair, ".nii.gz"), read_case(self.folders[pair[0]]).grid)
+        return read_kept(self.file(method, pair, ".nii.gz"), grid)
 
     def file(self, method: str, pair: tuple[str, str], suffix: str) -> Path:
         """A file of a method's registration of a pair.

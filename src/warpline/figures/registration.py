@@ -49,8 +49,10 @@ def draw(
     records = records_of_figure(figure, given.records)
     (pair,) = choose_pairs(records, figure.last, [figure.pair], "dice").values()
     announce(figure.pair, pair)
-    fields = {shown.title: given.field(shown.method, pair) for shown in figure.experiments}
     fixed, moving = given.read(pair)
+    fields = {
+        shown.title: given.field(shown.method, pair, fixed.grid) for shown in figure.experiments
+    }
     names = {int(value): title for value, title in labels.items()}
     said = scores(records, pair, ["dice", "tre"])
     notes = {each.title: said[each.method] for each in figure.experiments if each.method in said}

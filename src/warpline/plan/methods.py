@@ -12,7 +12,7 @@ from warpline.plan.marks import STRENGTH, TUNED, unmarked
 from warpline.plan.models import Models, as_trained
 from warpline.registry import suggestion
 
-# What registers by settings that can be changed without learning anything anew.
+# Kinds of methods that have learned something, or have no settings: there is nothing to search.
 LEARNED = ("network", "through_atlas", "embedding", "identity")
 NEEDED_KEYS = {
     "network": ("network", "loss", "training"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warpline.errors import WarplineError
+from warpline.plan.arena import HIGHER
 from warpline.plan.arena import pairs as arena_pairs
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import registrations
@@ -58,7 +59,7 @@ def search(catalog: Catalog, dataset: str, method: str) -> dict[str, Any] | None
         "pairs": pairs,
         "settings": tune["settings"],
         "metric": metric,
-        "better": {"dice": "higher", "tre": "lower"}[metric],
+        "better": HIGHER[metric],
         **{key: how[key] for key in ("candidates", "seconds", "resolution")},
     }
 

@@ -36,6 +36,16 @@ def method_of(settings: Mapping[str, Any], files: Mapping[str, Any], threads: in
     )
 
 
+def initial_of(
+    settings: Mapping[str, Any], files: Mapping[str, Any], threads: int
+) -> Method | None:
+    """The method before a rule's own, if its parameters name one under ``initial``."""
+    if settings["initial"] is None:
+        return None
+    first = {**settings, "method": settings["initial"], "network": None, "initial": None}
+    return method_of(first, {"parameters": files.get("initial")}, threads)
+
+
 @dataclass(frozen=True)
 class Job:
     """A batch of pairs and how it is registered.

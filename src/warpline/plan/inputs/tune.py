@@ -12,7 +12,6 @@ from warpline.plan.inputs.register import (
     method_device,
     network_recipe,
     registration_code,
-    trained_weights,
 )
 from warpline.plan.kinds import REGISTRARS
 from warpline.plan.rivals import missing
@@ -42,11 +41,6 @@ def search(run: Run, dataset: str, method: str) -> dict[str, Any]:
 def search_batches(run: Run, dataset: str, method: str) -> list[str]:
     """The batches that hold the cases on which is searched."""
     return batches_with(run, dataset, cases_of(search(run, dataset, method)["pairs"]))
-
-
-def search_weights(run: Run, dataset: str, method: str) -> str | list[str]:
-    """The weights of what segments for a method, if any."""
-    return trained_weights(run, dataset, method)
 
 
 def search_settings(run: Run, dataset: str, method: str) -> dict[str, Any]:

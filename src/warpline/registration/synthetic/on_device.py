@@ -28,8 +28,17 @@ MARGIN = 2  # coefficients beyond each border that a cubic spline reaches
 
 @dataclass(frozen=True)
 class PairOnDevice:
-    """A `SyntheticPair` as tensors: `fixed`, `moving` (z, y, x), `displacement` (3, z, y, x) in
-    voxels (None where it is made when it is asked for), `mask` (z, y, x) of bools or None."""
+    """A `SyntheticPair` as tensors.
+
+    Attributes
+    ----------
+    fixed, moving
+        (z, y, x).
+    displacement
+        (3, z, y, x) in voxels; None where it is made when it is asked for.
+    mask
+        (z, y, x) of bools, if there is one.
+    """
 
     fixed: torch.Tensor
     moving: torch.Tensor
