@@ -12,7 +12,6 @@ that draws cases (`warpline.tables.intervals`). Nothing was chosen by it.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from ours import abdomen, hippocampus
+from rows import append
 
 from warpline.evaluation.metrics import sdlogj
 from warpline.registration.variational import pipeline
@@ -84,12 +84,7 @@ def main() -> None:
             row = {"pair": pair, "variant": name, "cpu": time.process_time() - cpu}
             row |= {"value": value(found), "sdlogj": sdlogj(found.jacobian_determinant())}
             print(*row.values(), flush=True)
-            new = not arguments.out.exists()
-            with arguments.out.open("a", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, row)
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+            append(arguments.out, row)
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,6 @@ is what is below `RIGHT`, sure what has a confidence of at least `SURE`.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 import zlib
 from dataclasses import replace
@@ -33,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from rows import append
 from scipy import ndimage, optimize
 
 from warpline.acquire.formats.dirlab import DIRECTION, OFFSET
@@ -183,12 +183,7 @@ def run(arguments: argparse.Namespace) -> None:
             row["before"] = float(np.linalg.norm(points - places, axis=1).mean())
             row |= {key: float(value) for key, value in found.values.items()}
             print(" ".join(f"{v:.3g}" if isinstance(v, float) else f"{v}" for v in row.values()))
-            new = not arguments.out.exists()
-            with arguments.out.open("a", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, row)
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+            append(arguments.out, row)
 
 
 def fit(table: pd.DataFrame) -> None:

@@ -32,7 +32,6 @@ as ``cpu``, of the process' threads; on a shared machine the latter are to compa
 from __future__ import annotations
 
 import argparse
-import csv
 import pickle
 import tarfile
 import tempfile
@@ -47,6 +46,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from rows import append
 from scipy import ndimage
 
 from warpline.acquire.formats.dirlab import DIRECTION, OFFSET
@@ -327,12 +327,7 @@ def main() -> None:
                 flush=True,
             )
             if arguments.out:
-                new = not arguments.out.exists()
-                with arguments.out.open("a", newline="") as stream:
-                    writer = csv.DictWriter(stream, rows[-1])
-                    if new:
-                        writer.writeheader()
-                    writer.writerow(rows[-1])
+                append(arguments.out, rows[-1])
     table = pd.DataFrame(rows).groupby("method", sort=False)
     print(table[["value", "folds", "seconds", "cpu"]].mean().assign(n=table.size()).to_string())
 
