@@ -2,9 +2,9 @@
 
     python benchmarks/pictures.py docs/images [--cache /folder/for/generated/chests]
 
-Both are generated patients at both ends of a breath, those of `benchmarks/ours.py`: case 1 of
-``chest`` (seed 2009) with lung masks, and patient 1 of ``copd`` (seed 2013) without, whose masks are
-only drawn. Writes ``warpline-success.png`` and ``warpline-failure.png`` and prints errors and folds.
+Both are generated patients at both ends of a breath, as `benchmarks/ours.py` makes them: case 1 of
+``chest`` (seed 2009) with lung masks, and patient 1 of ``copd`` (seed 2013) without; its masks are
+only drawn. Writes ``warpline-success.png`` and ``warpline-failure.png``, prints errors and folds.
 """
 
 from __future__ import annotations
