@@ -14,7 +14,7 @@ rule atlas:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(60),
     params:
         folders=ask(cases.atlas_folders),
