@@ -175,6 +175,8 @@ GRADIENT_NETWORKS = {
               "estienne2020-task3-sy", "estienne2020-task3-u", "estienne2020-task4"],
     "register": ["bouabid2019", "estienne2020"],
 }  # fmt: skip
+# Cases that are only described, and an atlas among them.
+LOOKED_AT = {"describe": ALL, "described_atlas": ALL}
 # Module, definition, edit → rule to the beginnings of the names of the jobs that run other code.
 EDITS = [
     # Nothing shapes an output.
@@ -195,7 +197,8 @@ EDITS = [
     # Archives, formats, phantoms.
     ("acquire.tcia", "download_series", "body",
      {"fetch": ALL, "fetch_cases": ALL, "given_weights": ALL, "phantom": ALL}),
-    ("acquire.canonical", "canonicalise", "body", {"prepare": ALL, "prepare_aligned": ALL}),
+    ("acquire.canonical", "canonicalise", "body",
+     {"prepare": ALL, "prepare_aligned": ALL, **LOOKED_AT}),
     ("acquire.formats.dirlab", "locate", "body", {"prepare": ["dirlab"]}),
     ("phantoms.providers.kits19", "write_kits19", "body", {"phantom": ["kits19"]}),
     ("phantoms.anatomy.chest.tissue", "make_texture", "body", {"phantom": [*WITH_LUNGS, "luna"]}),
@@ -203,9 +206,11 @@ EDITS = [
     ("cases.lungs", "segment_lungs", "body", {"prepare": WITH_LUNGS}),
     ("cases.steps.masks", "harmonise", "body", {"prepare_aligned": ABDOMENS}),
     ("cases.steps.geometry", "resize", "body",
-     {"prepare": ["luna16"], "train": ["hansen2020"], "embed": ALL, "register": ["hansen2020"]}),
-    ("cases.exploration", "describe", "body", {"prepare": ["luna16"]}),
-    ("cases.atlas", "make_atlas", "body", {"atlas": ALL}),
+     {"prepare": ["luna16"], "train": ["hansen2020"], "embed": ALL, "register": ["hansen2020"],
+      **LOOKED_AT}),
+    ("cases.exploration", "describe", "body", {"prepare": ["luna16"], **LOOKED_AT}),
+    ("cases.atlas", "make_atlas", "body", {"atlas": ALL, "described_atlas": ALL}),
+    ("acquire.described", "describe_batch", "body", {"describe": ALL}),
     # Networks and trainings.
     ("networks.hu2020", "Network", "body",
      {"train": ["hu2020"], "register": ["hu2020-landmarks", "hu2020-voxelmorph"]}),

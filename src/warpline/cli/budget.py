@@ -17,6 +17,7 @@ from warpline.cli import options
 from warpline.plan.config import SCALES
 from warpline.plan.experiments import networks_of, registration_batches, registrations
 from warpline.plan.inputs.cases import ready_stage
+from warpline.plan.inputs.described import described_batches
 from warpline.plan.inputs.disk import VECTOR, VOXEL
 from warpline.plan.inputs.disk import known as what_is_known
 from warpline.plan.inputs.needs import CONVOLVING, READING, training_bytes
@@ -220,7 +221,9 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
         shape = prepared_shape(run, dataset, known["grids"])
         voxels = math.prod(shape) if shape else None
         labels = bool(run.catalog.dataset(dataset).spec["labels"])
-        cases = len(run.catalog.dataset(dataset).ids)
+        data = run.catalog.dataset(dataset)
+        only_described = described_batches(run.catalog, dataset)
+        cases = sum(len(ids) for b, ids in data.batches().items() if b not in only_described)
         pairs = sum(
             len(batch)
             for experiment in registrations(run.catalog, paper)

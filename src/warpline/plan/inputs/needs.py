@@ -13,7 +13,7 @@ from typing import Any
 
 from warpline.plan.inputs.cases import batch_cases
 from warpline.plan.inputs.disk import VOXEL, known
-from warpline.plan.inputs.register import network_recipe, pairs_in_batch
+from warpline.plan.inputs.register import method_gpus, network_recipe, pairs_in_batch
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import Shape, prepared_shape, training_shape
@@ -42,7 +42,8 @@ def registration_mb(run: Run, dataset: str, method: str) -> int:
     rate, voxels = _rate(run, method), _voxels(run, dataset)
     if run.catalog.config["memory_mb"] or rate is None or voxels is None:
         return memory_mb(run)
-    return _asked(rate["start"] + rate["bytes"] * voxels / 1e6, run)
+    asked = _asked(rate["start"] + rate["bytes"] * voxels / 1e6)
+    return asked + CUDA * method_gpus(run, method)
 
 
 def registration_minutes(run: Run, dataset: str, method: str, split: str, batch: str) -> int:
@@ -59,7 +60,7 @@ def preparation_mb(run: Run, dataset: str) -> int:
     rate, voxels = _jobs(run)["prepare"], _scan(run, dataset)
     if run.catalog.config["memory_mb"] or voxels is None:
         return memory_mb(run)
-    return _asked(rate["start"] + rate["bytes"] * voxels / 1e6, run)
+    return _asked(rate["start"] + rate["bytes"] * voxels / 1e6)
 
 
 def preparation_minutes(run: Run, dataset: str, batch: str) -> int:
@@ -86,7 +87,7 @@ def training_mb(run: Run, dataset: str, method: str) -> int:
         training = spec["training"]
         step = rate * math.prod(training.get("crop") or shape) * training["batch_size"]
     need = max(READING * data + CONVOLVING * step, data / SHARE) / 1e6
-    need += LEAST + SNAKEMAKE + _card(run)
+    need += LEAST + SNAKEMAKE + CUDA * run.gpus
     return math.ceil(min(MOST, OF_MACHINE * _machine_mb(), need))
 
 
@@ -137,8 +138,8 @@ def _scan(run: Run, dataset: str) -> int | None:
     return max(math.prod(scan), _voxels(run, dataset) or 0)
 
 
-def _asked(need: float, run: Run) -> int:
-    return math.ceil(max(LEAST, SNAKEMAKE + ROOM * need)) + _card(run)
+def _asked(need: float) -> int:
+    return math.ceil(max(LEAST, SNAKEMAKE + ROOM * need))
 
 
 def _machine_mb() -> float:
@@ -147,10 +148,6 @@ def _machine_mb() -> float:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (AttributeError, ValueError, OSError):
         return math.inf
-
-
-def _card(run: Run) -> int:
-    return CUDA if run.catalog.device == "cuda" else 0
 
 
 def _minutes(seconds: float) -> int:
