@@ -113,6 +113,14 @@ def test_a_device_or_option_that_is_not_there_is_named():
         warpline.register(IMAGE, IMAGE, method="identity", quality="fast")
 
 
+def test_masks_that_are_none_are_named():
+    with pytest.raises(WarplineError, match="'lung' are no masks"):
+        warpline.register(IMAGE, IMAGE, masks="lung")
+    with pytest.raises(WarplineError, match="No lung is found") as error:
+        warpline.register(IMAGE, IMAGE, masks="lungs")
+    assert error.value.where == "the fixed image"
+
+
 def test_the_example_notebook_runs(capsys):
     path = PROJECT / "examples" / "two-scans.ipynb"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

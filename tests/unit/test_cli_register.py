@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from click.testing import CliRunner
 from fieldtools import smooth_image
 
+from warpline.cases.lungs import segment_lungs
 from warpline.cli.main import main
 from warpline.cli.view import pages_of
 from warpline.explorer.serve import server
@@ -22,6 +23,7 @@ from warpline.fields.exchange.points import write_points
 from warpline.fields.io import read_field
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
+from warpline.phantoms.anatomy import chest
 
 SHIFT = np.array([3.0, -2.0, 1.5])  # mm, fixed to moving points
 TURN = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -291,3 +293,34 @@ def test_threads_sleep_while_they_wait_unless_one_says_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY")
     wait_asleep()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_lungs_are_found_and_looked_into_alone(tmp_path):
+    """As with masks of the same lungs, to the bit; what shows none is named."""
+    scan = chest.subject(3, shape=(40, 44, 52), spacing=(7, 6, 6), threads=1).image
+    moved = Image(np.roll(scan.array, 2, axis=0), scan.grid)
+    for name, image in (("fixed", scan), ("moving", moved)):
+        write_image(tmp_path / f"{name}.nii.gz", image)
+        write_image(tmp_path / f"{name}_mask.nii.gz", segment_lungs(image))
+    pair = [tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz", "--quality", "fast"]
+    masks = [f for s in ("fixed", "moving") for f in (f"--{s}-mask", tmp_path / f"{s}_mask.nii.gz")]
+    fields, said = {}, {}
+    for name, more in (("lungs", ["--lungs"]), ("masks", masks), ("none", [])):
+        done = run("register", *pair, *more, "-o", tmp_path / name)
+        assert done.exit_code in (0, 1), done.output
+        fields[name] = read_field(tmp_path / name / "field.nii.gz").vectors
+        said[name] = json.loads((tmp_path / name / "registration.json").read_text())
+    assert np.array_equal(fields["lungs"], fields["masks"])
+    assert not np.array_equal(fields["lungs"], fields["none"])
+    assert said["lungs"]["measured_within"] == "the mask of the fixed image"
+    assert [line for line in said["lungs"]["said"] if "lungs of" in line]
+    assert [line for line in said["none"]["said"] if "--lungs" in line]
+    assert not [line for line in said["masks"]["said"] if "lungs" in line]
+
+    done = run("register", *pair, *masks[:2], "--lungs", "-o", tmp_path / "both")
+    assert (done.exit_code, "A mask is given" in done.output) == (2, True)
+    write_image(tmp_path / "empty.nii.gz", Image(np.zeros_like(scan.array), scan.grid))
+    done = run("register", pair[0], tmp_path / "empty.nii.gz", "--lungs", "-o", tmp_path / "no")
+    assert done.exit_code == 2
+    assert "No lung is found" in done.output
+    assert "the moving image" in done.output

@@ -6,11 +6,15 @@ distances in place of the gradients that find the airways there.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from scipy import ndimage
 
 from warpline.errors import WarplineError
 from warpline.images.grid import Grid, Image
+
+log = logging.getLogger(__name__)
 
 AIR = -400.0  # HU: below is air or lung, above is tissue
 GAS = -1000.0  # HU
@@ -50,6 +54,23 @@ def segment_lungs(image: Image) -> Image:
     if max(factors) > 1:
         mask = _refined(mask, factors, image.grid.shape)
     return image.with_array(mask.astype(np.uint8))
+
+
+def lungs_of(image: Image, name: str) -> Image:
+    """The lungs of the image that is called `name`: as `segment_lungs`, which the log tells.
+
+    Raises
+    ------
+    WarplineError
+        As `segment_lungs`, with the name.
+    """
+    try:
+        mask = segment_lungs(image)
+    except WarplineError as error:
+        raise WarplineError(error.what, where=f"the {name} image", do=error.do) from error
+    litres = float(mask.array.sum()) * float(np.prod(image.grid.spacing)) / 1e6
+    log.warning("%s image: lungs of %.2f l are found; only they are looked into", name, litres)
+    return mask
 
 
 def _segment(hu: np.ndarray, spacing: np.ndarray, grid: Grid) -> np.ndarray:

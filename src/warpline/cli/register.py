@@ -16,6 +16,7 @@ from warpline.cli import options
 if TYPE_CHECKING:
     import numpy as np
 
+    from warpline.images.grid import Image
     from warpline.registration.result import Registration
     from warpline.report.pair import Pair
 
@@ -45,6 +46,11 @@ KEEPING = {"M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_MMAP_MAX": (-4, 0)}
 )
 @click.option("--fixed-mask", type=options.FILE, help="Where to look in FIXED.")
 @click.option("--moving-mask", type=options.FILE, help="Where to look in MOVING.")
+@click.option(
+    "--lungs",
+    is_flag=True,
+    help="Look into the lungs of two CTs, which are found; what is around them slides along.",
+)
 @click.option("--fixed-landmarks", type=options.FILE, help="Points of FIXED to bring together ...")
 @click.option("--moving-landmarks", type=options.FILE, help="... with those of MOVING by name.")
 @click.option(
@@ -83,6 +89,7 @@ def register(
     method: str,
     fixed_mask: Path | None,
     moving_mask: Path | None,
+    lungs: bool,
     fixed_landmarks: Path | None,
     moving_landmarks: Path | None,
     modality: str,
@@ -105,13 +112,14 @@ def register(
     Examples:
       warpline register fixed.nii.gz moving.nii.gz -o out
       warpline register ct.nii.gz mr.nii.gz --modality unlike -o out
+      warpline register inhale.nii.gz exhale.nii.gz --lungs -o breath
       warpline register a.nii.gz b.nii.gz --method syn -o by_syn
       warpline apply out --labels organs_in_moving.nii.gz -o organs_in_fixed.nii.gz
 
     The exit status is 1 if the method is not sure that the images show the same, and 2 if
     something cannot be read or written.
     """
-    from warpline.acquire.scans import looks_like_labels, read_mask, read_scan
+    from warpline.acquire.scans import looks_like_labels, read_scan
     from warpline.registration.call import register as find
     from warpline.report.pair import Pair, is_sure, measured
 
@@ -127,12 +135,7 @@ def register(
                     "images and bring it over by 'warpline apply --labels'",
                     path,
                 )
-        masks = [
-            None if path is None else read_mask(path, image.grid, name)
-            for path, image, name in zip(
-                (fixed_mask, moving_mask), images, ("fixed", "moving"), strict=True
-            )
-        ]
+        masks = _masks(fixed_mask, moving_mask, lungs, images)
         points = _points(fixed_landmarks, moving_landmarks, [image.grid for image in images])
         chosen = {
             "quality": quality,
@@ -171,6 +174,29 @@ def register(
     else:
         click.echo(_in_words(told, output))
     context.exit(1 if is_sure(told) is False else 0)
+
+
+def _masks(
+    fixed: Path | None, moving: Path | None, lungs: bool, images: tuple[Image, Image]
+) -> list[Image | None]:
+    """Where to look in each image: in what is given, or in its lungs."""
+    from warpline.acquire.scans import read_mask
+    from warpline.cases.lungs import lungs_of
+    from warpline.errors import WarplineError
+
+    names, paths = ("fixed", "moving"), (fixed, moving)
+    if not lungs:
+        return [
+            None if path is None else read_mask(path, image.grid, name)
+            for path, image, name in zip(paths, images, names, strict=True)
+        ]
+    if any(path is not None for path in paths):
+        raise WarplineError(
+            "A mask is given, and lungs are to be looked for.",
+            where="--lungs, --fixed-mask, --moving-mask",
+            do="Give masks of both lungs, or '--lungs' alone.",
+        )
+    return [lungs_of(image, name) for image, name in zip(images, names, strict=True)]
 
 
 def _points(

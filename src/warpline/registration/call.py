@@ -13,6 +13,7 @@ import numpy as np
 
 from warpline.acquire.scans import as_image, as_volume, read_mask
 from warpline.cases.case import Case
+from warpline.cases.lungs import lungs_of
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.registration import registrar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OWN = "warpline"
+LUNGS = "lungs"  # instead of masks: they are found
 APART = 0.05  # of what could overlap, below which images do not
 
 
@@ -32,7 +34,7 @@ def register(
     moving: Any,
     *,
     method: str = OWN,
-    masks: tuple[Any | None, Any | None] = (None, None),
+    masks: tuple[Any | None, Any | None] | str = (None, None),
     device: str = "auto",
     threads: int | None = None,
     seed: int | None = None,
@@ -52,6 +54,7 @@ def register(
         (``.safetensors``) with its record beside it.
     masks
         Of the fixed and of the moving image, on their grids: where to look. Either may be None.
+        ``"lungs"``: the lungs of two CTs, which are found.
     device
         ``cpu``, ``cuda``, or ``auto``: cuda where there is one and the method can use it.
     threads
@@ -73,8 +76,8 @@ def register(
     Raises
     ------
     WarplineError
-        If an image cannot be read or is no volume, there is no such method, the method does not
-        take an option, or it fails.
+        If an image cannot be read or is no volume, no lungs are found in it where they are asked
+        for, there is no such method, the method does not take an option, or it fails.
 
     Examples
     --------
@@ -85,9 +88,15 @@ def register(
         raise WarplineError(
             f"There is no device '{device}'.", where="device", do="One of: auto, cpu, cuda."
         )
+    if isinstance(masks, str) and masks != LUNGS:
+        raise WarplineError(
+            f"'{masks}' are no masks.",
+            where="masks",
+            do=f"Give one of each image, or '{LUNGS}', which are found.",
+        )
     cases = [
-        _case(name, image, mask)
-        for name, image, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1]))
+        _case(name, image, LUNGS if masks == LUNGS else masks[number])
+        for number, (name, image) in enumerate((("fixed", fixed), ("moving", moving)))
     ]
     started = time.perf_counter()
     found = _by_name(cases, method, device, threads, seed, options)
@@ -118,6 +127,11 @@ def _by_name(
                 "What both images show%s does not lie on each other after the start; the field is "
                 "no more than a guess. Look at the masks, or at --start",
                 " within their masks" if any(case.mask for case in cases) else "",
+            )
+        if found.diagnostics["lungs"]:
+            log.warning(
+                "Both images show lungs. If they matter most and a breath lies between them, look "
+                "into them alone: --lungs, or masks='lungs'"
             )
         told = {"title": "warpline", "device": device, **found.diagnostics}
         return replace(found, diagnostics=told)
@@ -182,6 +196,8 @@ def _case(name: str, image: Any, mask: Any | None) -> Case:
     read = as_volume(image, name)
     if mask is None:
         return Case(name, read)
+    if isinstance(mask, str) and mask == LUNGS:
+        return Case(name, read, mask=lungs_of(read, name))
     return Case(name, read, mask=read_mask(mask, read.grid, name))
 
 

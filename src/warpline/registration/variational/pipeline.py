@@ -52,7 +52,8 @@ class Result:
         (4, 4) float64, fixed to moving points, mm, LPS: where the deformation begins.
     values
         ``confidence`` (0 to 1), what it is made of (``likeness``, ``likeness_after``, ``strain``),
-        ``overlap`` and ``contrast`` of the start, how many ``repairs`` took folds out,
+        ``overlap`` and ``contrast`` of the start, ``lungs`` (1 where it found and used them
+        without masks), how many ``repairs`` took folds out,
         ``likeness_of_shades``, ``order_of_shades``, and of the features ``difference_before`` and
         ``difference``.
     seconds
@@ -155,6 +156,7 @@ def register(
         "likeness": start.likeness,
         "overlap": start.overlap,
         "contrast": start.contrast,
+        "lungs": float(inner is not None),
         **shades_told,
         **told,
         **seen_of_result(*seen, velocity, spacing),
