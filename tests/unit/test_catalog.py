@@ -275,13 +275,26 @@ def test_extra_methods_are_rows_of_every_table_once():
     plain = Catalog({}, ROOT).paper("estienne2020")["tables"]["table1"]["rows"]
     catalog = Catalog({"extra_methods": extra}, ROOT)
     rows = catalog.paper("estienne2020")["tables"]["table1"]["rows"]
-    assert rows[: len(plain)] == plain
-    (row,) = rows[len(plain) :]  # identity is a row of the table already
+    (row,) = [row for row in rows if row not in plain]  # identity is a row of the table already
+    assert [other for other in rows if other in plain] == plain
+    last = [other["set"] for other in plain].index("test")
+    assert rows.index(row) == last  # after the last of its set
     assert (row["method"], row["dataset"], row["split"]) == (extra[0], "hippocampus", "val")
-    assert (row["title"], row["set"], row["published"]) == ("Unsupervised", "val", {})
+    title = "Unsupervised (not in the paper)"
+    assert (row["title"], row["set"], row["published"]) == (title, "val", {})
     assert Experiment("hippocampus", extra[0], "val") in experiments.registrations(
         catalog, "estienne2020"
     )
+
+
+def test_the_projects_own_method_is_told_from_those_of_a_paper():
+    catalog = Catalog({"extra_methods": ["warpline"]}, ROOT)
+    for paper in catalog.known("papers"):
+        tables = catalog.paper(paper)["tables"]
+        own = [row for t in tables.values() for row in t["rows"] if row.get("method") == "warpline"]
+        assert own, paper
+        assert {row["title"] for row in own} == {"warpline (ours, not in the paper)"}
+        assert not any(row["published"] or "published_pairs" in row for row in own)
 
 
 def test_a_study_is_a_paper_of_any_methods_on_any_datasets(root):

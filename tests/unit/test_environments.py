@@ -26,6 +26,8 @@ CHOSEN = {
     "arena_cell": REGISTRATION,
     "figures": "figures",
     "phantom": "phantoms/providers",
+    "describe": "acquire/formats cases cases/steps",
+    "described_atlas": "acquire/formats cases cases/steps",
     "prepare": "acquire/formats cases cases/steps",
     "prepare_aligned": "acquire/formats cases cases/steps",
     "register": REGISTRATION,

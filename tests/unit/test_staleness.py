@@ -15,7 +15,7 @@ import pytest
 
 from warpline.plan import fingerprint
 from warpline.plan.experiments import measured, registrations, trainings_of
-from warpline.plan.inputs import acquire, cases, evaluate, figures, register, train
+from warpline.plan.inputs import acquire, cases, described, evaluate, figures, register, train
 from warpline.plan.run import Run
 from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
 
@@ -49,6 +49,7 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
     datasets = sorted(named | members)
     own = [d for d in datasets if "members" not in catalog.dataset(d).spec]
     aligned = [d for d in own if cases.ready_stage(run, d) == "prealigned"]
+    explored = [d for d in own if catalog.dataset(d).spec["explore"]]
     labelled = [d for d in datasets if catalog.dataset(d).spec["noisy_labels"]]
     embeddings = [m for m in registered if catalog.method(m)["kind"] == "embedding"]
 
@@ -58,6 +59,10 @@ def jobs() -> dict[str, dict[str, tuple[str | None, ...]]]:
     return {name: {"": run.code(f"{name}.py")} for name in PLAIN} | {
         "phantom": {d: acquire.phantom_code(run, d) for d in own},
         "prepare": {d: cases.preparation_code(run, d) for d in own if d not in aligned},
+        **{
+            rule: {d: described.described_code(run, d, f"{rule}.py") for d in explored}
+            for rule in ("describe", "described_atlas")
+        },
         "prepare_aligned": {d: cases.aligned_preparation_code(run, d) for d in aligned},
         "noisy_labels": {d: cases.labelling_code(run, d) for d in labelled},
         "train": {m: train.training_code(run, m) for _, m in trained},

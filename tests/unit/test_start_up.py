@@ -24,6 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "arena": set(),
     "arena_cell": IMAGES | RECORDS | {"scipy.ndimage"},
     "atlas": IMAGES,
+    "describe": IMAGES,
+    "described_atlas": IMAGES,
     "embed": IMAGES | {"torch"},
     "evaluate": IMAGES | RECORDS | {"scipy.ndimage"},
     "evaluate_segmentation": NETWORKS | {"scipy.ndimage"},

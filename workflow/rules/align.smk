@@ -16,7 +16,7 @@ rule align:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(120),
     params:
         cases=ask(cases.batch_cases),
@@ -42,7 +42,7 @@ rule prepare_aligned:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(240),
     params:
         source=ask(acquire.source_folder),

@@ -21,7 +21,7 @@ rule arena_cell:
     threads: settings["threads"]
     resources:
         gpu=ask(register.method_gpus),
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(720),
     params:
         cell=ask(arena.cell_settings),

@@ -19,8 +19,17 @@ from snakemake_logger_plugin_warpline.rules import asking, growing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import acquire, arena, cases, disk, evaluate, explorer, fields
-from warpline.plan.inputs import figures, models, papers, register, train, tune, weights
+from warpline.plan.inputs import (
+    acquire,
+    arena,
+    cases,
+    described,
+    disk,
+    evaluate,
+    explorer,
+)
+from warpline.plan.inputs import fields, figures, models, needs, papers, register
+from warpline.plan.inputs import train, tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
@@ -44,6 +53,7 @@ except WarplineError as error:
     raise WorkflowError(str(error)) from None
 
 ask, layout, settings = asking(run), run.layout, run.catalog.config
+heavy = needs.memory_mb(run)  # a job whose data nobody can count before
 # What much else waits for goes first: else the longest trainings come last, one core after the other.
 CASES_FIRST, TRAININGS_FIRST = 10, 20
 

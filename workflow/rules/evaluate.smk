@@ -15,7 +15,7 @@ rule evaluate:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(120),
     params:
         experiment=ask(evaluate.experiment_entry),
@@ -45,7 +45,7 @@ rule evaluate_synthetic:
     threads: settings["threads"]
     resources:
         gpu=run.gpus,
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(120),
     params:
         experiment=ask(evaluate.synthetic_entry),
@@ -74,7 +74,7 @@ rule evaluate_segmentation:
     threads: settings["threads"]
     resources:
         gpu=run.gpus,
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(120),
     params:
         experiment=ask(evaluate.segmentation_entry),
@@ -101,7 +101,7 @@ rule submission:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(60),
     params:
         folders=ask(evaluate.pair_folders),

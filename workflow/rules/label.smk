@@ -14,7 +14,7 @@ rule measure_organs:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(120),
     params:
         folders=ask(cases.annotated_folders),
@@ -40,7 +40,7 @@ rule noisy_labels:
     threads: settings["threads"]
     resources:
         gpu=run.gpus,
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(240),
     params:
         recipe=ask(cases.segmenter_recipe),

@@ -14,8 +14,8 @@ rule prepare:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=growing(settings["memory_mb"]),
-        runtime=growing(120),
+        mem_mb=growing(ask(needs.preparation_mb)),
+        runtime=growing(ask(needs.preparation_minutes)),
         disk_mb=growing(ask(disk.cases_mb)),
     params:
         source=ask(acquire.source_folder),

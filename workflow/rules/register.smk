@@ -24,8 +24,8 @@ rule register:
     threads: settings["threads"]
     resources:
         gpu=ask(register.method_gpus),
-        mem_mb=growing(settings["memory_mb"]),
-        runtime=growing(240),
+        mem_mb=growing(ask(needs.registration_mb)),
+        runtime=growing(ask(needs.registration_minutes)),
         disk_mb=growing(ask(disk.fields_mb)),
     params:
         method=ask(register.method_spec),
@@ -60,8 +60,8 @@ rule register_and_evaluate:
     threads: settings["threads"]
     resources:
         gpu=ask(register.method_gpus),
-        mem_mb=growing(settings["memory_mb"]),
-        runtime=growing(240),
+        mem_mb=growing(ask(needs.registration_mb)),
+        runtime=growing(ask(needs.registration_minutes, batch="whole")),
         disk_mb=growing(ask(disk.fields_mb, batch="whole")),
     params:
         method=ask(register.method_spec),

@@ -21,7 +21,7 @@ rule train:
     threads: settings["threads"]
     resources:
         gpu=ask(train.training_gpus),
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(ask(needs.training_mb)),
         runtime=1440,  # the next attempt goes on from the last checkpoint
     params:
         recipe=ask(train.training_recipe),
@@ -76,7 +76,7 @@ rule embed:
     threads: settings["threads"]
     resources:
         gpu=run.gpus,
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(240),
     params:
         settings=ask(train.embedding_search),

@@ -18,7 +18,7 @@ rule tune:
     threads: settings["threads"]
     resources:
         gpu=ask(register.method_gpus),
-        mem_mb=growing(settings["memory_mb"]),
+        mem_mb=growing(heavy),
         runtime=growing(240),
     params:
         search=ask(tune.search_settings),

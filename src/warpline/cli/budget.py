@@ -19,6 +19,7 @@ from warpline.plan.experiments import networks_of, registration_batches, registr
 from warpline.plan.inputs.cases import ready_stage
 from warpline.plan.inputs.disk import VECTOR, VOXEL
 from warpline.plan.inputs.disk import known as what_is_known
+from warpline.plan.inputs.needs import CONVOLVING, READING, training_bytes
 from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.places import Places, project_folder
 from warpline.plan.run import Run
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from warpline.training.budget import StepCost
 
 GIB, GB = 2**30, 1e9
-# How many times their own bytes data take while they are read, and a step's tensors with the
-# convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/budget.py).
-READING, CONVOLVING = 1.05, 1.85
 MOST_LOOKED_AT = 100  # cases and fields of a run, for their mean size
 HEADS = (
     "training",
@@ -142,7 +140,7 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
 
     spec = recipe(run.catalog, dataset, method)
     training = spec["training"]
-    cases, validation = training_cases(run.catalog, dataset, method)
+    cases, _ = training_cases(run.catalog, dataset, method)
     shape = training_shape(run, dataset, spec, grids)
     values = len(run.catalog.dataset(dataset).spec["labels"])
     sampling = training.get("sampling") or {}
@@ -154,10 +152,7 @@ def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[in
     if batch_shape is None:
         return None
     cost: StepCost = step_cost(spec, batch_shape, values)
-    data = None
-    if in_memory and shape:
-        watched = {case for pair in validation for case in pair}
-        data = (len(cases) + len(watched)) * math.prod(shape) * (4 + bool(values))
+    data = training_bytes(run, dataset, method, spec, shape)
     on_device = in_memory and training["memory"] != "host" and run.catalog.device == "cuda"
     host = 0 if on_device else data
     if run.catalog.device == "cpu":

@@ -10,7 +10,7 @@ from warpline.plan.config import validate
 from warpline.plan.datasets import Datasets
 from warpline.plan.loading import ConfigFiles
 from warpline.plan.methods import Methods
-from warpline.plan.rows import extra_rows, pair_rows, rows_shown, title_of_run
+from warpline.plan.rows import pair_rows, rows_shown, title_of_run, with_extra_rows
 from warpline.plan.splits import CASE_SUFFIXES, SEGMENTED, split_and_suffix
 from warpline.plan.studies import study_as_paper
 from warpline.registry import suggestion
@@ -38,9 +38,10 @@ class Papers:
                 for kind in ("tables", "figures"):
                     paper[kind] = {k: v for k, v in paper[kind].items() if v is not None}
                 for table in paper["tables"].values():
-                    table["rows"] = self._of_this_run(table["rows"])
-                    table["rows"] += extra_rows(
-                        table["rows"], self.files.config["extra_methods"], self.methods
+                    table["rows"] = with_extra_rows(
+                        self._of_this_run(table["rows"]),
+                        self.files.config["extra_methods"],
+                        self.methods,
                     )
                     if table["each_pair"]:
                         table["rows"] = [*pair_rows(table["rows"], self.datasets), *table["rows"]]

@@ -10,25 +10,38 @@ from warpline.plan.methods import Methods
 from warpline.plan.splits import split_and_suffix
 
 
-def extra_rows(rows: list[dict], extra: Sequence[str], methods: Methods) -> list[dict]:
-    """Rows for the configuration's extra methods on every dataset and split of a table."""
+def with_extra_rows(rows: list[dict], extra: Sequence[str], methods: Methods) -> list[dict]:
+    """The rows with the configuration's extra methods on every dataset and split of a table.
+
+    They come after the last row of their set. Their titles say that no paper has them, and whether
+    it is the project's own method.
+    """
     runs = [row for row in rows if "method" in row and not split_and_suffix(row["split"])[1]]
     places = dict.fromkeys((row["dataset"], row["split"], row["set"]) for row in runs)
     present = {(row["method"], row["dataset"], row["split"]) for row in runs}
-    return [
-        {
-            "id": f"{method}-{dataset}-{split}",
-            "title": methods.get(method)["title"],
-            "set": name,
-            "dataset": dataset,
-            "method": method,
-            "split": split,
-            "published": {},
-        }
-        for dataset, split, name in places
-        for method in extra
-        if (method, dataset, split) not in present
-    ]
+    found = list(rows)
+    for dataset, split, name in places:
+        own = [
+            {
+                "id": f"{method}-{dataset}-{split}",
+                "title": _marked(methods.get(method)),
+                "set": name,
+                "dataset": dataset,
+                "method": method,
+                "split": split,
+                "published": {},
+            }
+            for method in extra
+            if (method, dataset, split) not in present
+        ]
+        last = max(place for place, row in enumerate(found) if row["set"] == name)
+        found[last + 1 : last + 1] = own
+    return found
+
+
+def _marked(method: Mapping[str, Any]) -> str:
+    own = "ours, " if method["kind"] == "warpline" else ""
+    return f"{method['title']} ({own}not in the paper)"
 
 
 def pair_rows(rows: list[dict], datasets: Datasets) -> Iterator[dict]:

@@ -89,11 +89,6 @@ def all_batches(run: Run, dataset: str, stage: str) -> list[str]:
     return [run.layout.batch(dataset, stage, b) for b in run.catalog.dataset(dataset).batches()]
 
 
-def prepared_batches(run: Run, dataset: str) -> list[str]:
-    """All prepared batches of a dataset."""
-    return all_batches(run, dataset, "prepared")
-
-
 def labelled_batches(run: Run, dataset: str) -> list[str]:
     """All batches of a dataset with noisy labels."""
     return all_batches(run, dataset, "labelled")
@@ -125,11 +120,6 @@ def aligned_preparation_code(run: Run, dataset: str) -> str:
     """`preparation_code` of cases that are aligned by the same job."""
     chosen = step_definitions(preparation_steps(run, dataset))
     return run.code("prepare_aligned.py", *chosen, format_module(run, dataset))
-
-
-def prepared_folders(run: Run, dataset: str) -> dict[str, str]:
-    """Folder of every case as it was prepared, before any alignment."""
-    return case_folders(run, dataset, run.catalog.dataset(dataset).ids, "prepared")
 
 
 def network_definitions(recipe: Recipe) -> list[str]:
