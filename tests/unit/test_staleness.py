@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 PAPERS = ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"]
 # Rules whose jobs all run the same code.
 PLAIN = (
-    "align", "arena", "atlas", "evaluate", "explore", "explorer", "fetch", "fetch_cases",
-    "given_weights",
+    "align", "arena", "atlas", "evaluate", "explore", "explorer", "explorer_paper",
+    "fetch", "fetch_cases", "given_weights",
     "judge_labels", "measure_organs", "model", "report", "submission", "tables",
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluate_synthetic": NETWORKS | {"scipy.ndimage"},
     "explore": IMAGES,
     "explorer": set(),
+    "explorer_paper": set(),
     "fetch": set(),
     "fetch_cases": set(),
     "figures": set(),

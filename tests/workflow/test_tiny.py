@@ -13,7 +13,7 @@ FILES = ("--configfile", "tiny.yaml")
 METHODS = {"identity", "tiny-network", "tiny-through-atlas", "tiny-embedding", "tiny-pretrained"}
 # Rules that the tests below name: what makes a table from records, what shows tables, and the road
 # to the records.
-TABLES, SHOWS = {"tiny_tables"}, {"tiny_figures", "report_page", "explorer"}
+TABLES, SHOWS = {"tiny_tables"}, {"tiny_figures", "report_page", "tiny_explorer", "explorer"}
 TRAINS, REGISTERS, EVALUATES = "train", "register_and_evaluate", "evaluate"
 PREPARES, UNPACKS = "prepare", "phantom"
 

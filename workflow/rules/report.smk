@@ -111,29 +111,54 @@ rule report_page:
         "../../scripts/report.py"
 
 
-# One job for all papers: what is looked at takes seconds.
+# What one looks through: a job a paper, none of which waits for another paper.
+for paper in run.catalog.papers:
+
+    rule:
+        name:
+            f"{paper}_explorer"
+        input:
+            ask(explorer.inputs_of, paper=paper),
+        output:
+            update(directory(layout.explored_paper(paper))),
+        log:
+            layout.log(f"{paper}/explorer"),
+        benchmark:
+            layout.benchmark(f"{paper}/explorer")
+        conda:
+            "../../envs/registration.yaml"
+        resources:
+            mem_mb=growing(3000),
+            runtime=growing(30),
+        params:
+            paper=paper,
+            piece=ask(explorer.piece_of, paper=paper),
+            chosen=settings["explorer"]["pairs"],
+            memory=layout.memory(paper, "explorer"),
+            results=lambda wildcards: settings["results"],
+            code=run.code("explorer_paper.py"),
+        script:
+            "../../scripts/explorer_paper.py"
+
+
 rule explorer:
     input:
-        pieces=ask(explorer.all_inputs),
+        papers=explorer.folders(run),
         web=explorer.web_files(run),
     output:
-        update([directory(folder) for folder in explorer.folders(run)]),
         page=layout.explorer,
     log:
         layout.log("explorer"),
     benchmark:
         layout.benchmark("explorer")
     conda:
-        "../../envs/registration.yaml"
+        "../../envs/report.yaml"
     resources:
-        mem_mb=growing(3000),
-        runtime=growing(30),
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
-        pieces=ask(explorer.pieces_of),
-        chosen=settings["explorer"]["pairs"],
+        papers=list(run.catalog.papers),
         run=ask(papers.run_in_words),
-        memory=layout.memory("explorer", "pages"),
-        results=lambda wildcards: settings["results"],
         code=run.code("explorer.py"),
     script:
         "../../scripts/explorer.py"

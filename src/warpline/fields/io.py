@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from warpline.errors import WarplineError
+from warpline.fields.antspy import load_ants
 from warpline.fields.physical import DisplacementField
 from warpline.images.files import read_image, write_image
 from warpline.images.grid import Grid, Image
@@ -155,7 +156,7 @@ def _ants_transform(path: str | os.PathLike, inverted: bool) -> sitk.Transform:
 
 def to_ants(field: DisplacementField) -> ants.ANTsTransform:
     """The field as an ANTs transform (to keep it as a file for ANTs, `write_field` it)."""
-    import ants
+    ants = load_ants()
 
     # ANTs' arrays are indexed (x, y, z).
     vectors = ants.from_numpy(

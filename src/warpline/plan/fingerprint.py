@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from warpline.plan.outline import Outline, is_docstring, statements
 from warpline.registry import network_folders
 
 PACKAGE, NETWORKS_OF = Path(__file__).parents[1], "warpline.networks"
@@ -31,8 +32,6 @@ FRAME = {
     "warpline.training.budget": "counts a step, by which a training chooses where its cases lie",
     "warpline.provenance": "tells how an output came to be, beside it",
 }
-# Calls that say something and give nothing back that an output is made from.
-_SAYING = {"print", "warn", "warning", "info", "debug"}
 
 
 @dataclass(frozen=True)
@@ -134,17 +133,22 @@ def _definition(module: str, name: str) -> _Code:
 def _script(path: Path) -> _Code:
     """A whole script."""
     tree = ast.parse(_source(path), filename=str(path))
-    return _code([node for node in tree.body if not _is_docstring(node)], _Module(), None)
+    return _code([node for node in tree.body if not is_docstring(node)], _Module(), None)
 
 
 def _code(nodes: Iterable[ast.stmt], parsed: _Module, module: str | None) -> _Code:
-    imports = {**parsed.imports, **_imports((p for n in nodes for p in ast.walk(n)), module)}
+    imports = {**parsed.imports, **_imports(statements(nodes), module)}
+
+    def of_frame(name: str) -> bool:
+        source, attribute = imports.get(name, ("", None))
+        return _in_frame(source) or _in_frame(f"{source}.{attribute}")
+
     outlines, references = [], {}
     for node in nodes:
         if id(node) not in parsed.quiet:  # a block may define several names
-            quiet = _Quiet(imports).visit(node)
-            named = () if quiet is None else tuple(_references(quiet, imports, parsed, module))
-            parsed.quiet[id(node)] = _Code("" if quiet is None else ast.dump(quiet), named)
+            outline = Outline(node, of_frame)
+            named = tuple(_references(outline, imports, parsed, module))
+            parsed.quiet[id(node)] = _Code(outline.text, named)
         code = parsed.quiet[id(node)]
         outlines += [code.outline] if code.outline else []
         references.update(dict.fromkeys(code.references))
@@ -152,26 +156,21 @@ def _code(nodes: Iterable[ast.stmt], parsed: _Module, module: str | None) -> _Co
 
 
 def _references(
-    node: ast.AST,
+    outline: Outline,
     imports: dict[str, tuple[str, str | None]],
     parsed: _Module,
     module: str | None,
 ) -> Iterator[tuple[str, str | None]]:
-    handled: set[int] = set()
-    for part in ast.walk(node):  # attributes come before the names within them
-        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
-            source = imports.get(part.value.id)
-            if source is not None and _is_module(*source):
-                handled.add(id(part.value))
-                yield ".".join(filter(None, source)), part.attr
-        elif isinstance(part, ast.Name) and id(part) not in handled:
-            if part.id in imports:
-                source, attribute = imports[part.id]
-                if attribute is not None and _is_module(source, attribute):
-                    source, attribute = f"{source}.{attribute}", None
+    used = {*outline.attributes, *((name, None) for name in outline.names)}
+    for name, part in sorted(used, key=str):
+        if name in imports:
+            source, attribute = imports[name]
+            if not _is_module(source, attribute):
                 yield source, attribute
-            elif module is not None and part.id in parsed.definitions:
-                yield module, part.id
+            else:
+                yield ".".join(filter(None, (source, attribute))), part
+        elif module is not None and name in parsed.definitions:
+            yield module, name
 
 
 def _is_module(source: str, attribute: str | None) -> bool:
@@ -211,8 +210,8 @@ def _parsed(path: Path) -> _Module:
         elif names:
             for name in names:
                 parsed.definitions.setdefault(name, []).append(node)
-            parsed.imports.update(_imports(ast.walk(node), module) if _is_block(node) else {})
-        elif not _is_docstring(node):
+            parsed.imports.update(_imports(statements([node]), module) if _is_block(node) else {})
+        elif not is_docstring(node):
             parsed.statements.append(node)
     return parsed
 
@@ -244,14 +243,6 @@ def _is_type_checking(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
-def _is_docstring(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
 def _imports(nodes: Iterable[ast.AST], module: str | None) -> dict[str, tuple[str, str | None]]:
     """Local name to (module, attribute) of what is imported from the package."""
     found: dict[str, tuple[str, str | None]] = {}
@@ -279,72 +270,3 @@ def _path(module: str) -> Path | None:
     known = [base.with_suffix(".py"), base / "__init__.py"]
     known += [Path(folder) / f"{parts[-1]}.py" for folder in own]
     return next((p for p in known if p.is_file()), None) if package == PACKAGE.name else None
-
-
-class _Quiet(ast.NodeTransformer):
-    """Takes out docstrings, annotations, imports, and what is only said."""
-
-    def __init__(self, imports: dict[str, tuple[str, str | None]]):
-        self.imports = imports
-
-    def _without_docstring(self, node):
-        if node.body and _is_docstring(node.body[0]):
-            node.body = node.body[1:]
-        self.generic_visit(node)
-        return node
-
-    visit_ClassDef = _without_docstring
-
-    def visit_FunctionDef(self, node):
-        node.returns = None
-        for argument in ast.walk(node.args):
-            if isinstance(argument, ast.arg):
-                argument.annotation = None
-        return self._without_docstring(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_AnnAssign(self, node):
-        # The name of a dataclass's field counts, its type does not.
-        node.annotation = ast.Constant(None)
-        self.generic_visit(node)
-        return node
-
-    def visit_Import(self, node):
-        return None
-
-    visit_ImportFrom = visit_Import
-
-    def visit_Raise(self, node):
-        called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return ast.Raise(
-            exc=called and ast.Name(id=ast.unparse(called), ctx=ast.Load()), cause=None
-        )
-
-    def visit_Call(self, node):
-        self.generic_visit(node)
-        if self._of_frame(node.func):
-            for part in (*node.args, *(keyword.value for keyword in node.keywords)):
-                if isinstance(part, (ast.Constant, ast.JoinedStr)):
-                    part.__class__, part.__dict__ = ast.Constant, {"value": None, "kind": None}
-        return node
-
-    def visit_Expr(self, node):
-        value = node.value
-        if isinstance(value, ast.Call):
-            function = value.func
-            name = function.attr if isinstance(function, ast.Attribute) else None
-            name = function.id if isinstance(function, ast.Name) else name
-            if name in _SAYING or self._of_frame(function):
-                return None
-        self.generic_visit(node)
-        return node
-
-    def _of_frame(self, function: ast.expr) -> bool:
-        """Whether a called name comes from the frame of a job."""
-        while isinstance(function, ast.Attribute):
-            function = function.value
-        if not isinstance(function, ast.Name) or function.id not in self.imports:
-            return False
-        source, attribute = self.imports[function.id]
-        return _in_frame(source) or _in_frame(f"{source}.{attribute}")

@@ -8,10 +8,10 @@ from typing import Any
 
 from warpline.plan.catalog import Catalog
 from warpline.plan.experiments import measured, registration_batches, registrations
-from warpline.plan.fingerprint import code_version
 from warpline.plan.layout import Layout
 from warpline.plan.places import Places
 from warpline.plan.sources import OwnFolder
+from warpline.plan.versions import Versions
 
 
 class Run:
@@ -41,7 +41,7 @@ class Run:
         self.catalog = Catalog(config, root, sources)
         self.places, self.root = self.catalog.places, self.catalog.places.root
         self.layout = Layout(self.catalog.config["results"])
-        self._versions: dict[tuple[str | None, ...], str] = {}
+        self._versions = Versions(self.root / "scripts", self.layout.versions)
         self._folders: dict[str, OwnFolder] = {}
         for paper in self.catalog.papers:
             measured(self.catalog, paper)
@@ -58,12 +58,7 @@ class Run:
         definitions
             What is chosen by name at run time: ``package.module`` or ``package.module:name``.
         """
-        key = (script, *definitions)
-        if key not in self._versions:
-            self._versions[key] = code_version(
-                script and self.root / "scripts" / script, *definitions
-            )
-        return self._versions[key]
+        return self._versions.of(script, *definitions)
 
     def project_file(self, path: str | os.PathLike) -> str:
         """A file of the project as an input: relative, so that the project may move."""

@@ -37,17 +37,12 @@ def sources_of(run: Run, paper: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def pieces_of(run: Run) -> dict[str, dict[str, Any]]:
-    """Of each paper what its pages are made from, and the folder that they are written to."""
+def piece_of(run: Run, paper: str) -> dict[str, dict[str, Any]]:
+    """What a paper's pages are made by, apart from files."""
     return {
-        paper: {
-            "about": run.catalog.paper(paper),
-            "sources": sources_of(run, paper),
-            "values": run_values(run, paper),
-            "inputs": inputs_of(run, paper),
-            "folder": run.layout.explored_paper(paper),
-        }
-        for paper in run.catalog.papers
+        "about": run.catalog.paper(paper),
+        "sources": sources_of(run, paper),
+        "values": run_values(run, paper),
     }
 
 
@@ -59,11 +54,6 @@ def inputs_of(run: Run, paper: str) -> list[str]:
         found |= set(fields_of_row(run, row).values())
         found |= set(batches_with(run, row["dataset"], _cases(run, row)))
     return sorted(found)
-
-
-def all_inputs(run: Run) -> list[str]:
-    """Of all papers."""
-    return sorted({path for paper in run.catalog.papers for path in inputs_of(run, paper)})
 
 
 def web_files(run: Run) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
+from warpline.fields.antspy import load_ants
 from warpline.images.grid import Image
 from warpline.plan.recipe import Parameters
 from warpline.registration.baselines.tools import check_finite, tool_run
@@ -59,7 +60,7 @@ def run(
     """
     # Before the first use of ANTs: its ITK reads this once.
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
-    import ants
+    ants = load_ants()
 
     options = {**parameters}
     masked = options.pop("masked", True)
@@ -93,7 +94,7 @@ def run(
 
 def ants_image(image: Image):
     """An `Image` as an ``ants.ANTsImage``, float32; its arrays are indexed (x, y, z)."""
-    import ants
+    ants = load_ants()
 
     return ants.from_numpy(
         np.ascontiguousarray(image.array.astype(np.float32).transpose(2, 1, 0)),
