@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from warpline.plan.kinds import UNREGISTERED
 MARKERS = "osD^vP*X<>phd"
 AXES = {"seconds": "time of a pair (s)", "cpu_seconds": "CPU time of a pair (s)"}
 WIDTH, HEIGHT = 4.6, 3.6
+HEADING = 32  # letters of a line above a panel
+CLOSE = 10  # numbers of ranks that stand side by side
+LETTER = 0.0095  # a small letter's part of the width of a diagram
 
 
 @dataclass(frozen=True)
@@ -183,9 +187,9 @@ def draw_ranks(
                 place.plot(row.rank, y, "o", color=shade, markersize=5)
             place.set_yticks(range(len(here)), [known[name].title for name in here["method"]])
             place.set_xlim(0.7, rows + 0.3)
-            place.set_xticks(range(1, rows + 1))
+            place.set_xticks(range(1, rows + 1, 1 if rows <= CLOSE else 2))
             place.set_xlabel("rank")
-            place.set_title(names.get(dataset) or "All datasets", loc="left")
+            place.set_title(fill(names.get(dataset) or "All datasets", HEADING), loc="left")
         return save(figure, stem)
 
 
@@ -198,7 +202,7 @@ def draw_differences(
         figure, axes = _panels(len(found), width=7.0, height=1.6 + 0.24 * most)
         for place, each in zip(axes, found, strict=True):
             _difference(place, each, titles)
-            place.set_title(each.heading, loc="left")
+            place.set_title(fill(each.heading, 2 * HEADING), loc="center")
         return save(figure, stem)
 
 
@@ -219,7 +223,10 @@ def _difference(place: Axes, each: Diagram, titles: Mapping[str, str]) -> None:
     for k, group in enumerate(each.groups):
         ends = [each.ranks[group[0]] - 0.05, each.ranks[group[-1]] + 0.05]
         place.plot(ends, [-0.35 * (k + 1)] * 2, color="#D55E00", linewidth=3)
-    place.set_xlim(1 - 0.45 * number, number + 0.45 * number)
+    # The longest name beside the line, of what is there for both sides and the line.
+    share = min(0.42, LETTER * max(len(titles[name]) + 7 for name in each.ranks))
+    beside = max(0.45, share / (1 - 2 * share)) * number
+    place.set_xlim(1 - beside, number + beside)
     place.set_ylim(top=1.8)  # the numbers of the ranks stay below the heading
     place.set_axis_off()
 
