@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.acquire.batch import import_batch
-from warpline.cases.atlas import make_atlas, nearest_median
+from warpline.cases.atlas import make_atlas, measured_before, nearest_median
 from warpline.cases.exploration import RECORDS, SLICES
 from warpline.errors import WarplineError, combine
 from warpline.files import atomic_folder
@@ -82,12 +81,11 @@ def atlas_of_described(
 
 def _before(folder: Path) -> tuple[float, float]:
     """(lung volume in ml, Frobenius norm) of a scan before its preparation."""
-    rows = json.loads((folder / RECORDS).read_text(encoding="utf-8"))
-    before = {row["name"]: row["value"] for row in rows if row["stage"] == "before"}
-    if "lung_volume" not in before:
+    before = measured_before(folder)
+    if before is None:
         raise WarplineError(
             f"The scan '{folder.name}' has no lungs to measure, by which the atlas is chosen.",
             where=folder,
             do="Name the atlas in the dataset file: atlas: {case: <id>}.",
         )
-    return before["lung_volume"], before["frobenius"]
+    return before

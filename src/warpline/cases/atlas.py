@@ -75,13 +75,22 @@ def make_atlas(folders: Mapping[str, str | os.PathLike], target: str | os.PathLi
     return chosen
 
 
+def measured_before(folder: str | os.PathLike) -> tuple[float, float] | None:
+    """(lung volume in ml, Frobenius norm) of a scan before its preparation.
+
+    None of a case that is not described, or whose description has no lungs.
+    """
+    records = Path(folder) / RECORDS
+    rows = json.loads(records.read_text(encoding="utf-8")) if records.exists() else []
+    before = {row["name"]: row["value"] for row in rows if row["stage"] == "before"}
+    return (before["lung_volume"], before["frobenius"]) if "lung_volume" in before else None
+
+
 def _measure(folder: Path) -> tuple[float, float]:
     """(volume in ml, norm) of a prepared case."""
-    if (folder / RECORDS).exists():
-        rows = json.loads((folder / RECORDS).read_text(encoding="utf-8"))
-        before = {row["name"]: row["value"] for row in rows if row["stage"] == "before"}
-        if "lung_volume" in before:
-            return before["lung_volume"], before["frobenius"]
+    before = measured_before(folder)
+    if before is not None:
+        return before
     case = read_case(folder)
     region = case.labels if case.labels is not None else case.mask
     voxels = case.image.array.size if region is None else np.count_nonzero(region.array)

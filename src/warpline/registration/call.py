@@ -88,15 +88,17 @@ def register(
         raise WarplineError(
             f"There is no device '{device}'.", where="device", do="One of: auto, cpu, cuda."
         )
-    if isinstance(masks, str) and masks != LUNGS:
-        raise WarplineError(
-            f"'{masks}' are no masks.",
-            where="masks",
-            do=f"Give one of each image, or '{LUNGS}', which are found.",
-        )
+    if isinstance(masks, str):
+        if masks != LUNGS:
+            raise WarplineError(
+                f"'{masks}' are no masks.",
+                where="masks",
+                do=f"Give one of each image, or '{LUNGS}', which are found.",
+            )
+        masks = LUNGS, LUNGS
     cases = [
-        _case(name, image, LUNGS if masks == LUNGS else masks[number])
-        for number, (name, image) in enumerate((("fixed", fixed), ("moving", moving)))
+        _case(name, image, mask)
+        for name, image, mask in (("fixed", fixed, masks[0]), ("moving", moving, masks[1]))
     ]
     started = time.perf_counter()
     found = _by_name(cases, method, device, threads, seed, options)
