@@ -51,13 +51,15 @@ class Job:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # each job gets it by itself
+    script = None
     for name in FIRST:
         if _ended(control):
-            return
+            break
         _load(name)
-    script, report = _serve(control)
+    else:
+        script, report = _serve(control)
     if script is None:
-        return
+        os._exit(0)  # what is loaded has nothing to end
     known = set(sys.modules)
     try:
         runpy.run_path(script, run_name="__main__")
@@ -92,13 +94,23 @@ def _serve(control: socket.socket) -> tuple[str | None, int]:
             told, telling = os.pipe()
             pid = os.fork()
             if pid == 0:
-                for end in (control, asking, waiting):
-                    end.close()
                 os.close(told)
+                _leave(waiting, control, asking)
                 return _become(json.loads(message)), telling
             os.close(telling)
             asking.sendall(b"%d\n" % pid)
             waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, Job(pid, asking, told))
+
+
+def _leave(waiting: selectors.BaseSelector, *sockets: socket.socket) -> None:
+    """Close, in a fork, what belongs to the process that it comes from and to other jobs."""
+    for key in list(waiting.get_map().values()):
+        if key.data is not None:
+            key.data.waiting.close()
+            os.close(key.data.loaded)
+            os.close(key.fd)
+    for own in (*sockets, waiting):
+        own.close()
 
 
 def _become(request: dict) -> str:

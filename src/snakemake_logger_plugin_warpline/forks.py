@@ -10,6 +10,7 @@ start a Python as ever, and so does everything where this is not Linux, on a clu
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -43,11 +44,12 @@ class Forks:
         """Start it, so that it loads while the graph of jobs is made."""
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            subprocess.Popen(
+            server = subprocess.Popen(
                 [sys.executable, "-P", str(SERVER), str(other.fileno())],
                 pass_fds=[other.fileno()],
                 env=_environment({}),
             )
+        atexit.register(_end, self.control, server)
 
     def run(self, path: str, environment: dict[str, str], record: Any = None) -> int | None:
         """Run a script; its exit status, or None if it has to be run in another way.
@@ -77,6 +79,12 @@ class Forks:
                 f"The process that starts jobs has ended while one ran; {FRESH}=1 does without it."
             )
         return int(status)
+
+
+def _end(control: socket.socket, server: subprocess.Popen) -> None:
+    """Let it end, and have its costs counted with those of the run."""
+    control.close()
+    server.wait()
 
 
 def fork_scripts(workflow: Any) -> None:
