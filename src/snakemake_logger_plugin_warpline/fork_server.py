@@ -29,8 +29,18 @@ FIRST = (
     "pyarrow.parquet",
     "SimpleITK",
     "scipy.ndimage",
+    "nibabel",
 )
-LATER = {"warpline", "scipy", "torch", "matplotlib", "nibabel", "jinja2", "surface_distance", "ants"}
+LATER = {
+    "warpline",
+    "scipy",
+    "torch",
+    "matplotlib",
+    "nibabel",
+    "jinja2",
+    "surface_distance",
+    "ants",
+}
 # Of ants what the library leaves out stays out.
 LOADERS = {"ants": ("warpline.fields.antspy", "load_ants")}
 OFTEN = 2  # jobs that have had to load a module themselves, before it is loaded for the others
@@ -160,8 +170,12 @@ def _tell(report: int, known: set[str]) -> None:
     for name in list(sys.modules):
         package, *inner = name.split(".")
         public = not any(part.startswith("_") for part in inner)
-        if name not in known and package in LATER and public and (name in LOADERS or not inner
-            or package not in LOADERS):
+        if (
+            name not in known
+            and package in LATER
+            and public
+            and (name in LOADERS or not inner or package not in LOADERS)
+        ):
             names.append(name)
     os.set_blocking(report, False)
     with suppress(OSError):

@@ -38,18 +38,26 @@ class Forks:
 
     def __init__(self) -> None:
         self.control: socket.socket | None = None
+        self.server: subprocess.Popen | None = None
         self.lock = threading.Lock()
 
     def start(self) -> None:
         """Start it, so that it loads while the graph of jobs is made."""
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            server = subprocess.Popen(
+            self.server = subprocess.Popen(
                 [sys.executable, "-P", str(SERVER), str(other.fileno())],
                 pass_fds=[other.fileno()],
                 env=_environment({}),
             )
-        atexit.register(_end, self.control, server)
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """Let it end, and have its costs counted with those of the run."""
+        if self.control is not None:
+            self.control.close()
+        if self.server is not None:
+            self.server.wait()
 
     def run(self, path: str, environment: dict[str, str], record: Any = None) -> int | None:
         """Run a script; its exit status, or None if it has to be run in another way.
@@ -79,12 +87,6 @@ class Forks:
                 f"The process that starts jobs has ended while one ran; {FRESH}=1 does without it."
             )
         return int(status)
-
-
-def _end(control: socket.socket, server: subprocess.Popen) -> None:
-    """Let it end, and have its costs counted with those of the run."""
-    control.close()
-    server.wait()
 
 
 def fork_scripts(workflow: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from warpline.cases.atlas import without_self
 from warpline.cases.case import read_case
 from warpline.cases.tables import read_table
 from warpline.evaluation.pairs import evaluate_pair
-from warpline.evaluation.records import records, row
+from warpline.evaluation.records import row, tidy
 from warpline.fields.halved import read_kept
 from warpline.plan.pairs import Pair, pair_name
 
@@ -65,10 +66,11 @@ def experiment_records(
         )
         for folder in set(fields.values())
     }
-    frames = []
+    measured = []
+    read = lru_cache(maxsize=2)(read_case)  # pairs that share a case follow one another
     for pair in without_self(pairs, folders):
         name = pair_name(pair)
-        fixed, moving = (read_case(folders[case]) for case in pair)
+        fixed, moving = (read(folders[case]) for case in pair)
         field = read_kept(Path(fields[name]) / f"{name}.nii.gz", fixed.grid)
         rows = evaluate_pair(fixed, moving, field, labels=labels, outside=outside)
         cost = costs[fields[name]].loc[pair]
@@ -78,7 +80,7 @@ def experiment_records(
             for key, value in cost.items()
             if key != "device"
         ]
-        rows += training
-        frames.append(records(rows, **experiment, fixed=pair[0], moving=pair[1]))
+        identity = {**experiment, "fixed": pair[0], "moving": pair[1]}
+        measured += [{**identity, **measurement} for measurement in rows + training]
         print(name, flush=True)
-    return pd.concat(frames, ignore_index=True)
+    return tidy(measured)

@@ -6,7 +6,7 @@ Reading them needs no image library, so tables and plots start quickly.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,12 @@ def records(
         "fixed": fixed,
         "moving": moving,
     }
-    return _checked(pd.DataFrame([{**identity, **r} for r in rows], columns=list(COLUMNS)))
+    return tidy([{**identity, **r} for r in rows])
+
+
+def tidy(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of any pairs, with all of `COLUMNS`, as tidy records."""
+    return _checked(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def write_records(frame: pd.DataFrame, path: str | os.PathLike) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -39,9 +40,12 @@ def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
     found = {"warpline": __version__, "python": platform.python_version()}
     for name in libraries:
         try:
-            found[name] = importlib.metadata.version(name)
+            told = importlib.metadata.distribution(name).read_text("METADATA") or ""
         except importlib.metadata.PackageNotFoundError:
             continue
+        # Its own reader takes a hundredth of a second for each: it parses all of the text.
+        version = re.search(r"^Version: *(\S+)", told, re.MULTILINE)
+        found[name] = version[1] if version else importlib.metadata.version(name)
     return found
 
 

@@ -82,7 +82,7 @@ def surface_distances(
         raise ValueError(f"label maps of shapes {fixed.shape} and {warped.shape}")
     in_fixed, in_warped = boxes or (bounding_boxes(fixed), bounding_boxes(warped))
     spacing = tuple(float(s) for s in spacing)
-    table = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
+    table = _areas(spacing)
     result: dict[int, SurfaceDistances | None] = {}
     for label in labels:
         if label not in in_fixed or label not in in_warped:
@@ -149,16 +149,33 @@ class _Surface:
 
 
 @lru_cache(maxsize=64)
+def _areas(spacing: tuple[float, ...]) -> np.ndarray:
+    """Area (256,) of a surface element by which of its 2³ voxels are in the mask."""
+    return lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
+
+
+@lru_cache(maxsize=64)
 def _shells(
     shape: tuple[int, ...], spacing: tuple[float, ...], reach: int
-) -> list[tuple[float, tuple[int, ...]]]:
+) -> list[tuple[float, list[int]]]:
     """Steps to the places of a lattice within reach, as (distance, flat steps), nearest first."""
+    distances, ends, steps = _steps(spacing, reach)
+    flat = (steps @ np.array([shape[1] * shape[2], shape[2], 1])).tolist()
+    starts = [0, *ends[:-1]]
+    return [
+        (distance, flat[start:end])
+        for distance, start, end in zip(distances, starts, ends, strict=True)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _steps(spacing: tuple[float, ...], reach: int) -> tuple[list[float], list[int], np.ndarray]:
+    """Of all steps (n, 3) to places within reach the different lengths, and where each ends."""
     axes = [np.arange(-reach, reach + 1)] * 3
     steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     lengths = np.linalg.norm(steps * np.asarray(spacing), axis=1)
-    flat = steps @ np.array([shape[1] * shape[2], shape[2], 1])
-    shells: dict[float, list[int]] = {}
     # All places that are so near are in the lattice's margin.
-    for k in np.flatnonzero(lengths <= reach * min(spacing)):
-        shells.setdefault(float(lengths[k]), []).append(int(flat[k]))
-    return [(distance, tuple(shells[distance])) for distance in sorted(shells)]
+    near = np.flatnonzero(lengths <= reach * min(spacing))
+    near = near[np.argsort(lengths[near], kind="stable")]
+    distances, counts = np.unique(lengths[near], return_counts=True)
+    return distances.tolist(), np.cumsum(counts).tolist(), steps[near]
