@@ -130,6 +130,7 @@ def _become(request: dict) -> str:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     tempfile.tempdir = None
+    del sys.argv[1:]  # the first is the script's when it runs
     return request["script"]
 
 
