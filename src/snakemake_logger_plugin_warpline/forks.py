@@ -48,7 +48,7 @@ class Forks:
             self.server = subprocess.Popen(
                 [sys.executable, "-P", str(SERVER), str(other.fileno())],
                 pass_fds=[other.fileno()],
-                env=_environment({}),
+                env=_environment({}) | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"},
             )
         atexit.register(self.end)
 
@@ -89,13 +89,15 @@ class Forks:
         return int(status)
 
 
-def fork_scripts(workflow: Any) -> None:
-    """Let the Python scripts of a local run be run by forks.
+def fork_scripts(workflow: Any, folder: Path) -> None:
+    """Let the scripts of a folder be run by forks, if the run is a local one.
 
     Parameters
     ----------
     workflow
         Snakemake's.
+    folder
+        Other scripts, as of a workflow that uses this one as a module, run as ever.
     """
     settings = workflow.output_settings
     local = workflow.is_main_process and workflow.resource_settings.cores and settings is not None
@@ -109,7 +111,7 @@ def fork_scripts(workflow: Any) -> None:
 
     def execute_script(self: PythonScript, fname: str, edit: bool = False) -> None:
         status = None
-        if _is_forked(self):
+        if _is_forked(self, folder):
             status = forks.run(fname, _environment(self.resources), self.bench_record)
         if status is None:
             plain(self, fname, edit)
@@ -120,8 +122,10 @@ def fork_scripts(workflow: Any) -> None:
     PythonScript.execute_script = execute_script
 
 
-def _is_forked(script: PythonScript) -> bool:
-    """Whether a job needs nothing that a fork of this Python lacks."""
+def _is_forked(script: PythonScript, folder: Path) -> bool:
+    """Whether a job's script is one of the folder, and needs nothing that a fork lacks."""
+    if not script.is_local or Path(script.local_path).resolve().parent != folder.resolve():
+        return False
     own = (script.conda_env, script.container_img, script.env_modules, script.shadow_dir)
     resources = script.resources
     if any(own) or resources.get("gpu") or resources.get("shell_exec"):

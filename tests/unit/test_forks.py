@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -71,6 +72,13 @@ def test_a_job_has_the_folder_and_just_the_environment_that_it_is_given(run, tmp
 )
 def test_a_job_ends_as_it_would_by_itself(run, text, status):
     assert run(text) == status
+
+
+def test_a_job_computes_on_one_thread(run):
+    text = "import SimpleITK as sitk\nimport torch\nn = sitk.ProcessObject.GetGlobalDefault"
+    text += "NumberOfThreads()\nsay(f'{n} {torch.get_num_threads()}')"
+    assert run(WRITE + text) == 0
+    assert run.result.read_text() == "1 1"
 
 
 def test_what_a_job_changes_no_other_sees(run):
@@ -147,10 +155,14 @@ def test_nothing_is_forked_beside_another_thread():
         thread.join()
 
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
 def script(**changes):
     own = dict.fromkeys(("conda_env", "container_img", "env_modules", "shadow_dir"))
-    usual = {**own, "threads": 1, "rulename": "evaluate", "resources": {"tmpdir": "/tmp", "gpu": 0}}
-    return SimpleNamespace(**usual | changes)
+    place = {"is_local": True, "local_path": str(SCRIPTS / "evaluate.py")}
+    usual = {"threads": 1, "rulename": "evaluate", "resources": {"tmpdir": "/tmp", "gpu": 0}}
+    return SimpleNamespace(**own | place | usual | changes)
 
 
 @pytest.mark.parametrize(
@@ -164,11 +176,13 @@ def script(**changes):
         {"container_img": "image.sif"},
         {"env_modules": "torch"},
         {"shadow_dir": "shadow"},
+        {"local_path": "/of/another/workflow/scripts/evaluate.py"},
+        {"is_local": False},
     ],
 )
 def test_a_job_that_needs_another_python_gets_one(changes):
-    assert forks._is_forked(script())
-    assert not forks._is_forked(script(**changes))
+    assert forks._is_forked(script(), SCRIPTS)
+    assert not forks._is_forked(script(**changes), SCRIPTS)
 
 
 def test_a_job_of_one_thread_is_told_so_by_every_library(monkeypatch):

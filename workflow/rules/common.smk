@@ -47,7 +47,7 @@ if workflow.is_main_process:
     asked = settle(workflow, config, arguments())
 try:
     export_environment(library(), places.networks())
-    fork_scripts(workflow)
+    fork_scripts(workflow, HERE.parents[1] / "scripts")
     run = Run(config, places, asked and asked.sources)
     if workflow.is_main_process and workflow.output_settings:
         logger.info(outlook(run, asked.targets, asked.origin))

@@ -6,7 +6,6 @@ import numpy as np
 
 from warpline.fields.inverse import invert_points
 from warpline.fields.physical import ROUNDING, DisplacementField
-from warpline.fields.sampling import identity_grid
 
 CLOSE = 1e-3  # mm: how near a field's own inverse is sought
 
@@ -28,6 +27,8 @@ def inverse_consistency(forward: DisplacementField, backward: DisplacementField)
     float
         In mm; NaN if no voxel stays on the grid.
     """
+    from warpline.fields.sampling import identity_grid
+
     size = np.array(forward.grid.shape).reshape(3, 1, 1, 1)
     index = (backward.to_voxel(forward.grid) + identity_grid(backward.grid.shape))[0].numpy()
     inside = ((index >= 0) & (index <= size - 1)).all(axis=0)
