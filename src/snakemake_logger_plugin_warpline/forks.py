@@ -48,7 +48,7 @@ class Forks:
             self.server = subprocess.Popen(
                 [sys.executable, "-P", str(SERVER), str(other.fileno())],
                 pass_fds=[other.fileno()],
-                env=_environment({}) | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"},
+                env=_environment({}),
             )
         atexit.register(self.end)
 
