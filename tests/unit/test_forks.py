@@ -67,11 +67,31 @@ def test_a_job_has_the_folder_and_just_the_environment_that_it_is_given(run, tmp
         ("raise SystemExit(3)", 3),
         ("raise ValueError('an error of a test')", 1),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
-        ("import os, signal; signal.raise_signal(signal.SIGINT)", -signal.SIGINT),
+        ("import os, signal; signal.raise_signal(signal.SIGINT)", 128 + signal.SIGINT),
+        ("raise SystemExit('told by a test')", 1),
+        ("import sys; sys.exit()", 0),
     ],
 )
 def test_a_job_ends_as_it_would_by_itself(run, text, status):
     assert run(text) == status
+
+
+def test_a_job_waits_for_its_threads_and_does_what_it_left_for_its_end(run):
+    text = "import atexit, threading, time\nfrom concurrent.futures import ThreadPoolExecutor\n"
+    text += "told = []\natexit.register(lambda: say(' '.join(told)))\n"
+    text += "late = lambda: (time.sleep(0.3), told.append('thread'))\n"
+    text += "threading.Thread(target=late).start()\nThreadPoolExecutor(1).submit(late)"
+    assert run(WRITE + text) == 0
+    assert run.result.read_text() == "thread thread"
+
+
+def test_a_job_s_last_words_are_written(run):
+    text = (
+        "import ctypes, os\nos.dup2(os.open(os.environ['RESULT'], os.O_WRONLY | os.O_CREAT), 1)\n"
+    )
+    text += "print('by Python', end='')\nctypes.CDLL(None).printf(b' and by C')"
+    assert run(text) == 0
+    assert run.result.read_text() == "by Python and by C"
 
 
 def test_a_job_computes_on_one_thread(run, tmp_path):
