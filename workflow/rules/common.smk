@@ -12,10 +12,9 @@ HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 if (SOURCE := HERE.parents[1] / "src").is_dir():
     sys.path.insert(0, str(SOURCE))
 
-from snakemake_logger_plugin_warpline import take_the_terminal
+from snakemake_logger_plugin_warpline import forks, lighter, take_the_terminal
 from snakemake_logger_plugin_warpline.asked import settle
 from snakemake_logger_plugin_warpline.command import arguments
-from snakemake_logger_plugin_warpline.forks import fork_scripts
 from snakemake_logger_plugin_warpline.rules import asking, growing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
@@ -35,6 +34,7 @@ from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
 
+lighter.without_pandas()
 places = Places.here(installed(HERE.parents[1]))
 
 
@@ -47,7 +47,7 @@ if workflow.is_main_process:
     asked = settle(workflow, config, arguments())
 try:
     export_environment(library(), places.networks())
-    fork_scripts(workflow, HERE.parents[1] / "scripts")
+    forks.fork_scripts(workflow, HERE.parents[1] / "scripts")
     run = Run(config, places, asked and asked.sources)
     if workflow.is_main_process and workflow.output_settings:
         logger.info(outlook(run, asked.targets, asked.origin))
