@@ -51,7 +51,8 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         update_config(files, words)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     typed = cli.parse_config(given.config)
-    profile, place = _of_profiles(given, workflow.main_snakefile)
+    begun = Path(workflow.workdir_init)  # paths are those of where one stood, not of --directory
+    profile, place = _of_profiles(given, begun, Path(workflow.main_snakefile).parent)
     said = typed or (settings.config if not profile else {})
     sources = {
         str(own): load_configfile(workflow.configfiles[-1]),
@@ -75,9 +76,10 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
     return Asked(list(given.targets), str(own), sources)
 
 
-def _of_profiles(given: Any, snakefile: str) -> tuple[Mapping[str, Any], Path | None]:
+def _of_profiles(given: Any, begun: Path, project: Path) -> tuple[Mapping[str, Any], Path | None]:
     """The configuration of the profiles alone, and the one that it is of."""
-    profiles = [*(given.profile or []), *filter(None, [_workflow_profile(given, snakefile)])]
+    named = [begun / name if (begun / name).exists() else name for name in given.profile or []]
+    profiles = [*named, *filter(None, [_workflow_profile(given, begun, project)])]
     words: dict[str, Any] = {}
     place = None
     for profile in profiles:
@@ -87,18 +89,19 @@ def _of_profiles(given: Any, snakefile: str) -> tuple[Mapping[str, Any], Path | 
         with found[1].open(encoding="utf-8") as stream:
             entries = ProfileConfigFileParser().parse(stream).get("config")
         if entries:  # of several profiles the last one's, as everywhere in Snakemake
-            words, place = cli.parse_config(entries), found[0]
+            words, place = cli.parse_config(entries), _short([Path(found[0])])[0]
     return words, place
 
 
-def _workflow_profile(given: Any, snakefile: str) -> Path | None:
+def _workflow_profile(given: Any, begun: Path, project: Path) -> Path | None:
     """Where Snakemake looks for ``--workflow-profile``, in its order."""
     if given.workflow_profile == "none":
         return None
-    asked = Path(given.workflow_profile or "default")
+    name = given.workflow_profile or "default"
+    asked = begun / name
     if given.workflow_profile and asked.is_file():
         return asked
-    places = (asked, Path("profiles") / asked, Path(snakefile).parent / "profiles" / asked)
+    places = (asked, begun / "profiles" / name, project / "profiles" / name)
     return next((place for place in places if place.exists()), None)
 
 

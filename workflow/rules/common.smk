@@ -15,6 +15,7 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
 from snakemake_logger_plugin_warpline import take_the_terminal
 from snakemake_logger_plugin_warpline.asked import settle
 from snakemake_logger_plugin_warpline.command import arguments
+from snakemake_logger_plugin_warpline.nodes import memory_of_nodes
 from snakemake_logger_plugin_warpline.rules import asking, growing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
@@ -46,9 +47,10 @@ if workflow.is_main_process:
     asked = settle(workflow, config, arguments())
 try:
     export_environment(library(), places.networks())
-    run = Run(config, places, asked and asked.sources)
+    run = Run(config, places, asked and asked.sources, memory_of_nodes(workflow))
     if workflow.is_main_process and workflow.output_settings:
-        logger.info(outlook(run, asked.targets, asked.origin))
+        cores = workflow.resource_settings.cores
+        logger.info(outlook(run, asked.targets, asked.origin, cores))
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 
