@@ -51,8 +51,7 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         update_config(files, words)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     typed = cli.parse_config(given.config)
-    begun = Path(workflow.workdir_init)  # paths are those of where one stood, not of --directory
-    profile, place = _of_profiles(given, begun, Path(workflow.main_snakefile).parent)
+    profile, place = _of_profiles(profiles_of(given, workflow))
     said = typed or (settings.config if not profile else {})
     sources = {
         str(own): load_configfile(workflow.configfiles[-1]),
@@ -76,21 +75,40 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
     return Asked(list(given.targets), str(own), sources)
 
 
-def _of_profiles(given: Any, begun: Path, project: Path) -> tuple[Mapping[str, Any], Path | None]:
-    """The configuration of the profiles alone, and the one that it is of."""
+def profiles_of(given: Any, workflow: Any) -> list[str | Path]:
+    """The profiles that a command line takes its options from, as Snakemake finds them.
+
+    Parameters
+    ----------
+    given
+        The command line, as its parser leaves it.
+    workflow
+        Snakemake's.
+    """
+    begun = Path(workflow.workdir_init)  # paths are those of where one stood, not of --directory
     named = [begun / name if (begun / name).exists() else name for name in given.profile or []]
-    profiles = [*named, *filter(None, [_workflow_profile(given, begun, project)])]
+    own = _workflow_profile(given, begun, Path(workflow.main_snakefile).parent)
+    return [*named, *filter(None, [own])]
+
+
+def _of_profiles(profiles: Sequence[str | Path]) -> tuple[Mapping[str, Any], Path | None]:
+    """The configuration of the profiles alone, and the one that it is of."""
     words: dict[str, Any] = {}
     place = None
     for profile in profiles:
-        found = cli.get_profile_dir(str(profile))
-        if found is None:
-            continue
-        with found[1].open(encoding="utf-8") as stream:
-            entries = ProfileConfigFileParser().parse(stream).get("config")
-        if entries:  # of several profiles the last one's, as everywhere in Snakemake
-            words, place = cli.parse_config(entries), _short([Path(found[0])])[0]
+        folder, options = options_of(profile)
+        if options.get("config"):  # of several profiles the last one's, as everywhere in Snakemake
+            words, place = cli.parse_config(options["config"]), _short([folder])[0]
     return words, place
+
+
+def options_of(profile: str | Path) -> tuple[Path, Mapping[str, Any]]:
+    """The folder of a profile and the options that it gives; none where it is not there."""
+    found = cli.get_profile_dir(str(profile))
+    if found is None:
+        return Path(profile), {}
+    with found[1].open(encoding="utf-8") as stream:
+        return Path(found[0]), ProfileConfigFileParser().parse(stream)
 
 
 def _workflow_profile(given: Any, begun: Path, project: Path) -> Path | None:

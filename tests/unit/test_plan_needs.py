@@ -115,11 +115,28 @@ def test_the_memory_of_nodes_is_what_the_scheduler_s_partitions_allow(tmp_path):
 
     def asked(local: bool, partitions: str | None) -> float:
         settings = SimpleNamespace(partition_config=partitions)
-        return memory_of_nodes(SimpleNamespace(local_exec=local, executor_settings=settings))()
+        workflow = SimpleNamespace(
+            local_exec=local, executor_settings=settings, dryrun=False, workdir_init=str(tmp_path)
+        )
+        return memory_of_nodes(workflow, [])()
 
     assert asked(False, str(profile)) == 380_000
     assert asked(False, None) == math.inf
     assert asked(True, str(profile)) == run_of.this_machine_mb()
+
+
+def test_a_dry_run_tells_the_memory_of_the_machine_that_jobs_would_go_to(tmp_path):
+    (tmp_path / "partitions.yaml").write_text("partitions:\n  a: {max_mem_mb: 5000}\n")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "config.yaml").write_text("executor: cluster\n")
+    workflow = SimpleNamespace(
+        local_exec=True,
+        dryrun=True,
+        workdir_init=str(tmp_path),
+        main_snakefile=str(tmp_path / "Snakefile"),
+    )
+    assert memory_of_nodes(workflow, ["-n"])() == run_of.this_machine_mb()
+    assert memory_of_nodes(workflow, ["-n", "--workflow-profile", "site"])() == math.inf
 
 
 # Time -----------------------------------------------------------------------------------------

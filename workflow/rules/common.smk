@@ -45,9 +45,10 @@ asked = None
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
     asked = settle(workflow, config, arguments())
+nodes = memory_of_nodes(workflow, arguments())
 try:
     export_environment(library(), places.networks())
-    run = Run(config, places, asked and asked.sources, memory_of_nodes(workflow))
+    run = Run(config, places, asked and asked.sources, nodes)
     if workflow.is_main_process and workflow.output_settings:
         cores = workflow.resource_settings.cores
         logger.info(outlook(run, asked.targets, asked.origin, cores))
