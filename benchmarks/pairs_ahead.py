@@ -1,8 +1,8 @@
 """RegNet's training on a CPU, its pairs made by itself and by processes ahead of it.
 
-    python benchmarks/pairs_ahead.py [--size 96] [--epochs 2] [--workers 0 1]
+    python benchmarks/pairs_ahead.py [--size 96] [--epochs 8] [--workers 0 1 0 1] [--scale demo]
 
-The recipe at scale cpu on two generated scans of noise, without validation; a way after the other,
+The recipe at a scale, with new fields in every epoch, on two scans of noise; a way after the other,
 each on one thread beside its processes. Seconds by the clock, and of the CPU of all processes;
 clocks of one run can be compared where the machine has a core for each process. The weights of all
 ways are held against one another.
@@ -35,12 +35,15 @@ METHOD, SCANS = "sokooti2017-regnet", ("a", "b")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 0, 1])
+    parser.add_argument("--scale", default="demo")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = Catalog({"scale": "cpu"}, project_folder()).method(METHOD)
-    recipe = {**recipe, "training": {**recipe["training"], "epochs": asked.epochs}}
+    recipe = Catalog({"scale": asked.scale}, project_folder()).method(METHOD)
+    training = {**recipe["training"], "epochs": asked.epochs}
+    training["sampling"] = {**training["sampling"], "fresh": True}
+    recipe = {**recipe, "training": training}
     first, weights = None, None
     with tempfile.TemporaryDirectory() as folder:
         folders = {name: str(Path(folder, name)) for name in SCANS}

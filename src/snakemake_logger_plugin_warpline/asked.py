@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     sources: dict[str, Mapping[str, Any]]
 
 
-def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> Asked:
+def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str], begun: Path) -> Asked:
     """Lay profile, configuration files and command line over `config`, in this order.
 
     Jobs are told the same.
@@ -42,6 +42,8 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         As Snakemake has merged it; is changed.
     arguments
         Of the command line, the program's name not included.
+    begun
+        Where the command was given.
     """
     settings = workflow.config_settings
     (own,) = _short([Path(workflow.configfiles[-1])])
@@ -51,7 +53,7 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         update_config(files, words)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     typed = cli.parse_config(given.config)
-    profile, place = _of_profiles(profiles_of(given, workflow))
+    profile, place = _of_profiles(profiles_of(given, workflow, begun))
     said = typed or (settings.config if not profile else {})
     sources = {
         str(own): load_configfile(workflow.configfiles[-1]),
@@ -75,7 +77,7 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
     return Asked(list(given.targets), str(own), sources)
 
 
-def profiles_of(given: Any, workflow: Any) -> list[str | Path]:
+def profiles_of(given: Any, workflow: Any, begun: Path) -> list[str | Path]:
     """The profiles that a command line takes its options from, as Snakemake finds them.
 
     Parameters
@@ -84,8 +86,9 @@ def profiles_of(given: Any, workflow: Any) -> list[str | Path]:
         The command line, as its parser leaves it.
     workflow
         Snakemake's.
+    begun
+        Where the command was given: paths are those of there, also with ``--directory``.
     """
-    begun = Path(workflow.workdir_init)  # paths are those of where one stood, not of --directory
     named = [begun / name if (begun / name).exists() else name for name in given.profile or []]
     own = _workflow_profile(given, begun, Path(workflow.main_snakefile).parent)
     return [*named, *filter(None, [own])]

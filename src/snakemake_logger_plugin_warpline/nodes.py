@@ -17,7 +17,7 @@ from warpline.plan.run import this_machine_mb
 LOCAL = ("local", "dryrun", "touch")  # Snakemake's own executors
 
 
-def memory_of_nodes(workflow: Any, arguments: Sequence[str]) -> Callable[[], float]:
+def memory_of_nodes(workflow: Any, arguments: Sequence[str], begun: Path) -> Callable[[], float]:
     """What gives MB of memory of a machine that trainings run on.
 
     Where Snakemake's executor runs jobs here, this machine's. Else the most that a partition of the
@@ -31,6 +31,8 @@ def memory_of_nodes(workflow: Any, arguments: Sequence[str]) -> Callable[[], flo
         it only knows that there is none.
     arguments
         Of the command line, which tells of a dry run where the jobs would go.
+    begun
+        Where the command was given.
     """
 
     @cache
@@ -39,20 +41,20 @@ def memory_of_nodes(workflow: Any, arguments: Sequence[str]) -> Callable[[], flo
         if not local:
             named = getattr(workflow.executor_settings, "partition_config", None)
         elif workflow.dryrun:
-            local, named = _meant(workflow, arguments)
+            local, named = _meant(workflow, arguments, begun)
         if local:
             return this_machine_mb()
-        path = Path(workflow.workdir_init, named) if named else None
+        path = Path(begun, named) if named else None
         return most_allowed(path) if path and path.is_file() else math.inf
 
     return asked
 
 
-def _meant(workflow: Any, arguments: Sequence[str]) -> tuple[bool, str | None]:
+def _meant(workflow: Any, arguments: Sequence[str], begun: Path) -> tuple[bool, str | None]:
     """Whether jobs would run on this machine, and the description of the partitions."""
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     options: dict[str, Any] = {}
-    for profile in profiles_of(given, workflow):
+    for profile in profiles_of(given, workflow, begun):
         options |= options_of(profile)[1]
     executor = given.executor or options.get("executor")
     typed = getattr(given, "slurm_partition_config", None)  # of Snakemake's, where it is not given

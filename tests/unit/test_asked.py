@@ -58,11 +58,10 @@ def asked(folder: Path, *arguments: str) -> tuple[dict, dict, object]:
         config_settings=settings,
         main_snakefile=str(folder / "Snakefile"),
         configfiles=[str(folder / "config" / "config.yaml")],
-        workdir_init=str(folder),
     )
     if "--directory" in arguments:
         os.chdir(arguments[arguments.index("--directory") + 1])  # where Snakemake reads its rules
-    said = settle(workflow, config, arguments)
+    said = settle(workflow, config, arguments, folder)
     of_jobs = {"scale": "demo", "memory_mb": 6000}
     words = cli.parse_config(settings.config_args)
     update_config(of_jobs, ConfigSettings(config=words, configfiles=files).overwrite_config)

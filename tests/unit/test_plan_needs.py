@@ -115,10 +115,8 @@ def test_the_memory_of_nodes_is_what_the_scheduler_s_partitions_allow(tmp_path):
 
     def asked(local: bool, partitions: str | None) -> float:
         settings = SimpleNamespace(partition_config=partitions)
-        workflow = SimpleNamespace(
-            local_exec=local, executor_settings=settings, dryrun=False, workdir_init=str(tmp_path)
-        )
-        return memory_of_nodes(workflow, [])()
+        workflow = SimpleNamespace(local_exec=local, executor_settings=settings, dryrun=False)
+        return memory_of_nodes(workflow, [], tmp_path)()
 
     assert asked(False, str(profile)) == 380_000
     assert asked(False, None) == math.inf
@@ -132,11 +130,11 @@ def test_a_dry_run_tells_the_memory_of_the_machine_that_jobs_would_go_to(tmp_pat
     workflow = SimpleNamespace(
         local_exec=True,
         dryrun=True,
-        workdir_init=str(tmp_path),
         main_snakefile=str(tmp_path / "Snakefile"),
     )
-    assert memory_of_nodes(workflow, ["-n"])() == run_of.this_machine_mb()
-    assert memory_of_nodes(workflow, ["-n", "--workflow-profile", "site"])() == math.inf
+    assert memory_of_nodes(workflow, ["-n"], tmp_path)() == run_of.this_machine_mb()
+    on_site = ["-n", "--workflow-profile", "site"]
+    assert memory_of_nodes(workflow, on_site, tmp_path)() == math.inf
 
 
 # Time -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
 
 from snakemake_logger_plugin_warpline import take_the_terminal
 from snakemake_logger_plugin_warpline.asked import settle
-from snakemake_logger_plugin_warpline.command import arguments
+from snakemake_logger_plugin_warpline.command import BEGUN, arguments
 from snakemake_logger_plugin_warpline.nodes import memory_of_nodes
 from snakemake_logger_plugin_warpline.rules import asking, growing
 from snakemake_logger_plugin_warpline.timers import stop_timers
@@ -44,8 +44,8 @@ configfile: str(places.config_file)
 asked = None
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
-    asked = settle(workflow, config, arguments())
-nodes = memory_of_nodes(workflow, arguments())
+    asked = settle(workflow, config, arguments(), BEGUN)
+nodes = memory_of_nodes(workflow, arguments(), BEGUN)
 try:
     export_environment(library(), places.networks())
     run = Run(config, places, asked and asked.sources, nodes)
