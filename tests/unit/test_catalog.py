@@ -297,6 +297,15 @@ def test_the_projects_own_method_is_told_from_those_of_a_paper():
         assert not any(row["published"] or "published_pairs" in row for row in own)
 
 
+def test_a_folded_table_has_no_extra_rows():
+    demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text(encoding="utf-8"))
+    catalog = Catalog(demo, ROOT)
+    tables = [t for p in catalog.known("papers") for t in catalog.paper(p)["tables"].values()]
+    folded = [table for table in tables if table["folded"]]
+    assert len(folded) == 4
+    assert not any(row["method"] == "warpline" for table in folded for row in table["rows"])
+
+
 def test_a_study_is_a_paper_of_any_methods_on_any_datasets(root):
     spec = yaml.safe_load((root / "config/datasets/hippocampus.yaml").read_text(encoding="utf-8"))
     write(root, "datasets/twin", {**spec, "title": "Twin"})

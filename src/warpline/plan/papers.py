@@ -38,11 +38,10 @@ class Papers:
                 for kind in ("tables", "figures"):
                     paper[kind] = {k: v for k, v in paper[kind].items() if v is not None}
                 for table in paper["tables"].values():
-                    table["rows"] = with_extra_rows(
-                        self._of_this_run(table["rows"]),
-                        self.files.config["extra_methods"],
-                        self.methods,
-                    )
+                    # A folded table is not one of results.
+                    extra = [] if table["folded"] else self.files.config["extra_methods"]
+                    own = self._of_this_run(table["rows"])
+                    table["rows"] = with_extra_rows(own, extra, self.methods)
                     if table["each_pair"]:
                         table["rows"] = [*pair_rows(table["rows"], self.datasets), *table["rows"]]
             _check_names(paper, name)
