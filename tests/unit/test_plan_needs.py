@@ -14,6 +14,7 @@ from warpline.plan.config import read_yaml
 from warpline.plan.duration import Duration, duration, in_words
 from warpline.plan.experiments import Experiment, registration_batches, trainings_of
 from warpline.plan.inputs import needs, seconds
+from warpline.plan.inputs.train import training_threads, training_workers
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.training.sampler import BlockSampler
@@ -135,6 +136,18 @@ def test_a_dry_run_tells_the_memory_of_the_machine_that_jobs_would_go_to(tmp_pat
     assert memory_of_nodes(workflow, ["-n"], tmp_path)() == run_of.this_machine_mb()
     on_site = ["-n", "--workflow-profile", "site"]
     assert memory_of_nodes(workflow, on_site, tmp_path)() == math.inf
+
+
+def test_processes_that_make_pairs_ahead_have_threads_and_memory_of_their_own():
+    place = ("followup", "sokooti2017-regnet")
+    ahead = run(papers=["sokooti2017"], workers=2, threads=3)
+    assert (training_workers(ahead, *place), training_threads(ahead, *place)) == (2, 5)
+    assert needs.training_mb(ahead, *place) == needs.NOT_KNOWN + 2 * needs.AHEAD
+    assert needs.training_mb(run(papers=["sokooti2017"], workers=2, memory_mb=700), *place) == 700
+    assert training_threads(run(papers=["sokooti2017"]), *place) == 1
+    # A GPU makes them itself, and others learn from no such pairs.
+    assert training_workers(run(papers=["sokooti2017"], workers=2, device="cuda"), *place) == 0
+    assert training_workers(run(workers=2), *BOUABID) == 0
 
 
 # Time -----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import batch_cases
 from warpline.plan.inputs.disk import VOXEL, known
 from warpline.plan.inputs.register import method_gpus, pairs_in_batch
+from warpline.plan.inputs.train import training_workers
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import Shape, training_shape
@@ -24,6 +25,7 @@ SNAKEMAKE, LEAST, ROOM = 500, 1000, 1.5
 # Minutes beside the work, how many times the seconds that were measured, the least, and the most
 # of a training, which goes on from its checkpoint at the next attempt.
 BESIDE, SLOWER, SHORTEST, LONGEST = 10, 5, 60, 1440
+AHEAD = 2000  # MB of a process that makes pairs ahead of a training
 CUDA = 3000  # MB that the libraries of a card take beside those of the CPU
 # A training keeps so much of its memory for data (warpline.training.room), and the rest in files:
 # it never asks for more than this, nor for more than most of what the machine has that it runs on.
@@ -73,8 +75,10 @@ def training_mb(run: Run, dataset: str, method: str) -> int:
     spec = recipe(run.catalog, dataset, method)
     shape = training_shape(run, dataset, spec, known(run.places.root)["grids"])
     data = training_bytes(run, dataset, method, spec, shape)
-    if run.catalog.config["memory_mb"] or data is None:
+    if run.catalog.config["memory_mb"]:
         return memory_mb(run)
+    if data is None:
+        return memory_mb(run) + AHEAD * training_workers(run, dataset, method)
     step = 0.0
     if run.catalog.device == "cpu":
         rate = seconds.jobs(run)["steps"].get(spec["network"]["name"], {}).get("bytes")
