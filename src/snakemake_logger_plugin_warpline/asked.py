@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     sources: dict[str, Mapping[str, Any]]
 
 
-def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> Asked:
+def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str], begun: Path) -> Asked:
     """Lay profile, configuration files and command line over `config`, in this order.
 
     Jobs are told the same.
@@ -42,6 +42,8 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         As Snakemake has merged it; is changed.
     arguments
         Of the command line, the program's name not included.
+    begun
+        Where the command was given.
     """
     settings = workflow.config_settings
     (own,) = _short([Path(workflow.configfiles[-1])])
@@ -51,7 +53,7 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
         update_config(files, words)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
     typed = cli.parse_config(given.config)
-    profile, place = _of_profiles(given, workflow.main_snakefile)
+    profile, place = _of_profiles(profiles_of(given, workflow, begun))
     said = typed or (settings.config if not profile else {})
     sources = {
         str(own): load_configfile(workflow.configfiles[-1]),
@@ -75,30 +77,52 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str]) -> A
     return Asked(list(given.targets), str(own), sources)
 
 
-def _of_profiles(given: Any, snakefile: str) -> tuple[Mapping[str, Any], Path | None]:
+def profiles_of(given: Any, workflow: Any, begun: Path) -> list[str | Path]:
+    """The profiles that a command line takes its options from, as Snakemake finds them.
+
+    Parameters
+    ----------
+    given
+        The command line, as its parser leaves it.
+    workflow
+        Snakemake's.
+    begun
+        Where the command was given: paths are those of there, also with ``--directory``.
+    """
+    named = [begun / name if (begun / name).exists() else name for name in given.profile or []]
+    own = _workflow_profile(given, begun, Path(workflow.main_snakefile).parent)
+    return [*named, *filter(None, [own])]
+
+
+def _of_profiles(profiles: Sequence[str | Path]) -> tuple[Mapping[str, Any], Path | None]:
     """The configuration of the profiles alone, and the one that it is of."""
-    profiles = [*(given.profile or []), *filter(None, [_workflow_profile(given, snakefile)])]
     words: dict[str, Any] = {}
     place = None
     for profile in profiles:
-        found = cli.get_profile_dir(str(profile))
-        if found is None:
-            continue
-        with found[1].open(encoding="utf-8") as stream:
-            entries = ProfileConfigFileParser().parse(stream).get("config")
-        if entries:  # of several profiles the last one's, as everywhere in Snakemake
-            words, place = cli.parse_config(entries), found[0]
+        folder, options = options_of(profile)
+        if options.get("config"):  # of several profiles the last one's, as everywhere in Snakemake
+            words, place = cli.parse_config(options["config"]), _short([folder])[0]
     return words, place
 
 
-def _workflow_profile(given: Any, snakefile: str) -> Path | None:
+def options_of(profile: str | Path) -> tuple[Path, Mapping[str, Any]]:
+    """The folder of a profile and the options that it gives; none where it is not there."""
+    found = cli.get_profile_dir(str(profile))
+    if found is None:
+        return Path(profile), {}
+    with found[1].open(encoding="utf-8") as stream:
+        return Path(found[0]), ProfileConfigFileParser().parse(stream)
+
+
+def _workflow_profile(given: Any, begun: Path, project: Path) -> Path | None:
     """Where Snakemake looks for ``--workflow-profile``, in its order."""
     if given.workflow_profile == "none":
         return None
-    asked = Path(given.workflow_profile or "default")
+    name = given.workflow_profile or "default"
+    asked = begun / name
     if given.workflow_profile and asked.is_file():
         return asked
-    places = (asked, Path("profiles") / asked, Path(snakefile).parent / "profiles" / asked)
+    places = (asked, begun / "profiles" / name, project / "profiles" / name)
     return next((place for place in places if place.exists()), None)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 SWALLOWING = ("--configfile", "--configfiles", "--config")
 PROFILES = ("--workflow-profile", "--profile")
+# Where the command was given: Snakemake reads its plugins before it goes to its --directory.
+BEGUN = Path.cwd()
 
 
 def problem(arguments: Sequence[str]) -> str | None:

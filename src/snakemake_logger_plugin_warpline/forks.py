@@ -24,6 +24,8 @@ from typing import Any
 from snakemake.benchmark import benchmarked
 from snakemake.script import PythonScript
 
+from snakemake_logger_plugin_warpline.lighter import without_pandas
+
 FRESH = "WARPLINE_FRESH"
 SERVER = Path(__file__).with_name("fork_server.py")
 # Rules whose jobs tell how long their libraries take to load.
@@ -87,6 +89,12 @@ class Forks:
                 f"The process that starts jobs has ended while one ran; {FRESH}=1 does without it."
             )
         return int(status)
+
+
+def start_quickly(workflow: Any, folder: Path) -> None:
+    """Let a run, and its jobs, load less; see `fork_scripts`."""
+    without_pandas()
+    fork_scripts(workflow, folder)
 
 
 def fork_scripts(workflow: Any, folder: Path) -> None:

@@ -30,7 +30,17 @@ def asking(run: Run) -> Callable[..., Callable[[Any], Any]]:
     return ask
 
 
-def growing(amount: float | Callable[[Any], float]) -> Callable[..., float]:
-    """A resource of which a job that failed is given more, where a profile lets jobs be retried."""
+def growing(
+    amount: float | Callable[[Any], float], most: Callable[[], float] | None = None
+) -> Callable[..., float]:
+    """A resource of which a job that failed is given more, where a profile lets jobs be retried.
+
+    `most`: beyond that it does not grow; no node would have it.
+    """
     given = amount if callable(amount) else lambda wildcards: amount
-    return lambda wildcards, attempt: attempt * given(wildcards)
+
+    def asked(wildcards: Any, attempt: int) -> float:
+        first = given(wildcards)
+        return attempt * first if most is None else min(attempt * first, max(first, most()))
+
+    return asked

@@ -33,7 +33,7 @@ def test_the_dry_run_of_the_page_tells_what_each_job_would_ask_for(queued: Desk,
         part.split("=") for part in re.search(r"resources: (.*)", training)[1].split(", ")
     )
     assert resources["gpu"] == "1"  # at the published setting
-    assert int(resources["mem_mb"]) >= 15_000  # most of 26 GB, or of this machine
+    assert int(resources["mem_mb"]) >= 25_000  # of its data, whatever this machine has
     assert int(resources["runtime"]) >= 60
     assert not (queued.folder / "asked.jsonl").exists()
     assert not (queued.folder / "results").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,16 +50,18 @@ def asked(folder: Path, *arguments: str) -> tuple[dict, dict, object]:
     project's file says scale demo.
     """
     given = cli.parse_args(list(arguments))[1]
-    files = [Path(file) for file in given.configfile or ()]
+    files = [Path(file).absolute() for file in given.configfile or ()]
     settings = ConfigSettings(config=cli.parse_config(given.config), configfiles=files)
     config = {"scale": "demo", "memory_mb": 6000}
     update_config(config, settings.overwrite_config)
     workflow = SimpleNamespace(
         config_settings=settings,
         main_snakefile=str(folder / "Snakefile"),
-        configfiles=["config/config.yaml"],
+        configfiles=[str(folder / "config" / "config.yaml")],
     )
-    said = settle(workflow, config, arguments)
+    if "--directory" in arguments:
+        os.chdir(arguments[arguments.index("--directory") + 1])  # where Snakemake reads its rules
+    said = settle(workflow, config, arguments, folder)
     of_jobs = {"scale": "demo", "memory_mb": 6000}
     words = cli.parse_config(settings.config_args)
     update_config(of_jobs, ConfigSettings(config=words, configfiles=files).overwrite_config)
@@ -100,6 +103,48 @@ def test_the_scale_asked_for_last_and_most_explicitly_holds(
     assert said.targets == ["hu2020"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "scale", "origin"),
+    [
+        ((*PROFILE, "--config", "seed=1"), "paper", "site"),
+        (("--workflow-profile", "site", "--config", "seed=1"), "paper", "site"),
+        (("--profile", "profiles/site", "--config", "seed=1"), "paper", "site"),
+        ((*PROFILE, *FILE), "cpu", "study.yaml"),
+        (FILE, "cpu", "study.yaml"),
+        (("--config", "scale=paper"), "paper", "the command line"),
+    ],
+)
+def test_the_same_holds_for_results_in_another_folder(folder, arguments, scale, origin):
+    """Snakemake goes there before it reads the rules; paths stay those of where it was begun."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    config, of_jobs, said = asked(folder, *arguments, "--directory", str(elsewhere), "--", "hu2020")
+    assert config["scale"] == of_jobs["scale"] == scale
+    assert origin in said.origin
+
+
+@pytest.mark.parametrize("profile", ["gpu", "slurm"])
+def test_what_the_default_profile_sets_the_others_set_too(profile):
+    """Another profile takes its place whole."""
+    default, other = (
+        yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
+        for name in ("default", profile)
+    )
+    left_out = {"cores"} if other.get("executor") else set()
+    assert {*default} - {*other} == left_out
+    assert other["rerun-incomplete"]
+    assert other["show-failed-logs"]
+    assert other.get("executor") or other["resources"]["gpu"] == default["resources"]["gpu"]
+
+
+@pytest.mark.parametrize("arguments", [(), PROFILE, FILE, (*PROFILE, *FILE)])
+@pytest.mark.parametrize("scale", ["demo", "cpu", "paper"])
+def test_the_command_line_s_scale_holds_against_all(folder, arguments, scale):
+    config, of_jobs, said = asked(folder, *arguments, "--config", f"scale={scale}", "--", "hu2020")
+    assert (config["scale"], of_jobs["scale"]) == (scale, scale)
+    assert said.origin == "the command line"
+
+
 def test_the_seed_of_the_last_file_and_of_the_command_line_holds(folder):
     assert asked(folder, *PROFILE, *FILE, "seed.yaml")[0]["seed"] == 4
     assert asked(folder, *PROFILE, *FILE, "seed.yaml", "--config", "seed=5")[0]["seed"] == 5
@@ -135,7 +180,7 @@ def test_a_run_on_generated_images_downloads_nothing(tmp_path):
     assert said.startswith("Scale demo ")
     assert "generated images" in said
     assert "hu2020." in said
-    assert said.endswith("Nothing to download.")
+    assert "Nothing to download." in said
 
 
 def test_an_archive_of_generated_images_is_not_fetched(tmp_path):
@@ -156,17 +201,25 @@ def test_what_is_downloaded_is_told_with_its_size(tmp_path):
     (tmp_path / "resources" / "subset0.zip").touch()
     unpacked = tmp_path / "results" / "data" / "luna16" / "unpacked" / "subset1.zip"
     unpacked.mkdir(parents=True)
-    assert "luna16 (9 files" in outlook(run(tmp_path, "paper"), ["bouabid2019"], "")
+    said = outlook(run(tmp_path, "paper"), ["bouabid2019"], "")
+    assert "luna16 (9 files, 66 GB with the 2 that are there or missing)" in said
+
+
+def test_what_several_datasets_come_to_is_told(tmp_path):
+    said = outlook(run(tmp_path, "paper", papers=["estienne2020"]), [], "a file")
+    known = [0.03, 6, 8, 27, 12.3, 6.6]  # hippocampus, four of the decathlon, OASIS
+    assert f"To download: {sum(known):.3g} GB and what is not known: abdomen" in said
 
 
 def test_private_and_requested_data_are_missing_before_any_download(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = outlook(run(tmp_path, "paper", papers=["hansen2020", "hu2020"]), [], "a file")
+    assert "Missing: chest, dirlab-4dct, dirlab-copd, see below." in said.splitlines()[0]
     assert "chest, the folder resources/chest: data of your own" in said
     assert "dirlab-copd, the folder resources/dirlab-copd: ask for it at https://med.emory" in said
     (tmp_path / "resources" / "chest").mkdir(parents=True)
     (tmp_path / "resources" / "chest" / "subject01.nii.gz").touch()
-    assert "chest" not in outlook(run(tmp_path, "paper"), ["hu2020"], "a file")
+    assert "issing" not in outlook(run(tmp_path, "paper"), ["hu2020"], "a file")
 
 
 def test_an_archive_that_only_a_folder_could_give_is_missing(tmp_path, monkeypatch):

@@ -11,9 +11,10 @@ import torch
 from click.testing import CliRunner
 
 from warpline import networks
-from warpline.cli.budget import Need, _misfits, disk_of, need_of, steps_an_epoch
+from warpline.cli.budget import Need, _misfits, disk_of, need_of
 from warpline.cli.main import main
 from warpline.plan.config import read_yaml
+from warpline.plan.inputs.seconds import steps_an_epoch
 from warpline.plan.run import Run
 from warpline.plan.volumes import prepared_shape, shape_after
 from warpline.training import losses

@@ -1,16 +1,27 @@
 """Memory and minutes that jobs ask for: the count by hand, what stands before it, its limits."""
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from snakemake_logger_plugin_warpline.nodes import memory_of_nodes, most_allowed
+from snakemake_logger_plugin_warpline.rules import growing
+from warpline.errors import WarplineError
+from warpline.plan import run as run_of
 from warpline.plan.config import read_yaml
-from warpline.plan.experiments import Experiment, registration_batches
-from warpline.plan.inputs import needs
+from warpline.plan.duration import Duration, duration, in_words
+from warpline.plan.experiments import Experiment, registration_batches, trainings_of
+from warpline.plan.inputs import needs, seconds
+from warpline.plan.inputs.train import training_threads, training_workers
 from warpline.plan.run import Run
+from warpline.plan.trainings import recipe, training_cases
+from warpline.training.sampler import BlockSampler
 
 ROOT = Path(__file__).parents[2]
-JOBS = read_yaml(ROOT / "config" / "budget.yaml")["jobs"]
+KNOWN = read_yaml(ROOT / "config" / "budget.yaml")
+JOBS = KNOWN["jobs"]
 BOUABID = ("luna16", "bouabid2019-alpha-1e-4")
 
 
@@ -24,8 +35,8 @@ def paper() -> Run:
 
 
 @pytest.fixture
-def large_machine(monkeypatch):
-    monkeypatch.setattr(needs, "_machine_mb", lambda: 1e6)
+def large_machine(paper, monkeypatch):
+    monkeypatch.setattr(run_of, "this_machine_mb", lambda: 1e6)
 
 
 def test_a_registration_asks_for_what_its_volumes_take(paper):
@@ -62,7 +73,7 @@ def test_a_preparation_asks_for_its_largest_scan(paper):
 
 def test_a_training_asks_for_its_data_twice_or_with_its_step(paper, large_machine):
     data = (98 + 33) * 256**3 * 5 / 1e6  # 131 cases, 4 bytes a voxel and 1 of its label
-    step = JOBS["steps"]["bouabid2019"] * 256**3 / 1e6
+    step = JOBS["steps"]["bouabid2019"]["bytes"] * 256**3 / 1e6
     assert data / 0.5 > 1.05 * data + 1.85 * step
     assert needs.training_mb(paper, *BOUABID) == pytest.approx(1500 + data / 0.5, rel=0.02)
     card = needs.training_mb(run(device="cuda"), *BOUABID)
@@ -70,8 +81,191 @@ def test_a_training_asks_for_its_data_twice_or_with_its_step(paper, large_machin
 
 
 def test_a_training_takes_no_more_than_most_of_this_machine(paper, monkeypatch):
-    monkeypatch.setattr(needs, "_machine_mb", lambda: 10_000)
-    assert needs.training_mb(paper, *BOUABID) == 9000
+    monkeypatch.setattr(run_of, "this_machine_mb", lambda: 10_000)
+    small = run()
+    assert needs.training_mb(small, *BOUABID) == needs.largest_mb(small) == 9000
+
+
+def test_a_training_takes_no_more_than_most_of_a_node_where_jobs_run_elsewhere(monkeypatch):
+    monkeypatch.setattr(run_of, "this_machine_mb", lambda: 10_000)
+    told = {"papers": ["bouabid2019"], "scale": "paper", "device": "cpu"}
+    on_nodes = Run(told, ROOT, node_mb=lambda: 20_000)
+    assert needs.training_mb(on_nodes, *BOUABID) == 18_000
+    unknown = Run(told, ROOT, node_mb=lambda: math.inf)
+    assert 20_000 < needs.training_mb(unknown, *BOUABID) < 64_000
+    named = Run(told | {"node_memory_mb": 12_000}, ROOT, node_mb=lambda: 20_000)
+    assert needs.training_mb(named, *BOUABID) == 10_800
+
+
+def test_a_second_attempt_asks_for_more_than_the_first_but_not_for_more_than_a_node_has():
+    asked = growing(lambda wildcards: 10_000, lambda: 18_000)
+    assert [asked(None, attempt) for attempt in (1, 2, 3)] == [10_000, 18_000, 18_000]
+    more = growing(lambda wildcards: 30_000, lambda: 18_000)  # by memory_mb: as one has said
+    assert [more(None, attempt) for attempt in (1, 2)] == [30_000, 30_000]
+    assert growing(5)(None, 3) == 15
+
+
+def test_the_memory_of_nodes_is_what_the_scheduler_s_partitions_allow(tmp_path):
+    profile = ROOT / "profiles" / "slurm" / "partitions.yaml"
+    assert most_allowed(profile) == 380_000  # of the one with GPUs
+    mine = tmp_path / "partitions.yaml"
+    mine.write_text("partitions:\n  a: {max_mem_mb: 5000}\n  b: {max_mem_mb: 7000}\n")
+    assert most_allowed(mine) == 7000
+    mine.write_text("partitions:\n  a: {max_mem_mb: 5000}\n  b:\n")
+    assert most_allowed(mine) == math.inf
+
+    def asked(local: bool, partitions: str | None) -> float:
+        settings = SimpleNamespace(partition_config=partitions)
+        workflow = SimpleNamespace(local_exec=local, executor_settings=settings, dryrun=False)
+        return memory_of_nodes(workflow, [], tmp_path)()
+
+    assert asked(False, str(profile)) == 380_000
+    assert asked(False, None) == math.inf
+    assert asked(True, str(profile)) == run_of.this_machine_mb()
+
+
+def test_a_dry_run_tells_the_memory_of_the_machine_that_jobs_would_go_to(tmp_path):
+    (tmp_path / "partitions.yaml").write_text("partitions:\n  a: {max_mem_mb: 5000}\n")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "config.yaml").write_text("executor: cluster\n")
+    workflow = SimpleNamespace(
+        local_exec=True,
+        dryrun=True,
+        main_snakefile=str(tmp_path / "Snakefile"),
+    )
+    assert memory_of_nodes(workflow, ["-n"], tmp_path)() == run_of.this_machine_mb()
+    on_site = ["-n", "--workflow-profile", "site"]
+    assert memory_of_nodes(workflow, on_site, tmp_path)() == math.inf
+
+
+def test_processes_that_make_pairs_ahead_have_threads_and_memory_of_their_own():
+    place = ("followup", "sokooti2017-regnet")
+    ahead = run(papers=["sokooti2017"], workers=2, threads=3)
+    assert (training_workers(ahead, *place), training_threads(ahead, *place)) == (2, 5)
+    assert needs.training_mb(ahead, *place) == needs.NOT_KNOWN + 2 * needs.AHEAD
+    assert needs.training_mb(run(papers=["sokooti2017"], workers=2, memory_mb=700), *place) == 700
+    assert training_threads(run(papers=["sokooti2017"]), *place) == 1
+    # A GPU makes them itself, and others learn from no such pairs.
+    assert training_workers(run(papers=["sokooti2017"], workers=2, device="cuda"), *place) == 0
+    assert training_workers(run(workers=2), *BOUABID) == 0
+
+
+# Time -----------------------------------------------------------------------------------------
+
+
+def test_a_training_takes_the_operations_of_its_steps_by_the_rate_of_a_core(paper):
+    """98 scans, one of them the atlas, one pair a step; 61 GFLOP a million voxels, 256³."""
+    rate, work = KNOWN["rates"]["core"], JOBS["steps"]["bouabid2019"]["work"]["paper"]
+    steps = recipe(paper.catalog, *BOUABID)["training"]["epochs"] * 98
+    counted = steps * work * 256**3 / 1e6 / rate
+    assert seconds.training(paper, *BOUABID) == pytest.approx(counted)
+    assert needs.training_minutes(paper, *BOUABID) == 1440  # far more: attempts go on
+    small, place = run(papers=["hu2020"], scale="demo"), ("chest", "hu2020-voxelmorph")
+    assert needs.training_minutes(small, *place) == 60
+    middle = run(papers=["hu2020"], scale="cpu")
+    minutes = 10 + 5 * seconds.training(middle, *place) / 60
+    assert 60 < minutes < 1440
+    assert needs.training_minutes(middle, *place) == math.ceil(minutes)
+    threads = run(papers=["hu2020"], scale="cpu", threads=2)
+    assert needs.training_minutes(threads, *place) == pytest.approx(10 + (minutes - 10) / 2, abs=1)
+
+
+def test_a_card_s_training_has_its_constant_until_somebody_has_measured_the_card(monkeypatch):
+    plain = run(device="cuda")
+    assert seconds.training(plain, *BOUABID) is None
+    assert needs.training_minutes(plain, *BOUABID) == 1440
+    known = {**KNOWN, "rates": {**KNOWN["rates"], "a100": 20_000}}
+    monkeypatch.setattr(seconds, "known", lambda root: known)
+    counted = seconds.training(run(device="cuda", card="a100"), *BOUABID)
+    core = seconds.training(run(), *BOUABID)
+    assert counted == pytest.approx(core * KNOWN["rates"]["core"] / 20_000)
+    assert 60 < needs.training_minutes(run(device="cuda", card="a100"), *BOUABID) < 1440
+    assert seconds.training(run(device="cuda", card="h100"), *BOUABID) is None
+    with pytest.raises(WarplineError, match="no card 'a10'"):
+        seconds.training(run(device="cuda", card="a10"), *BOUABID)
+
+
+def test_regnet_s_training_takes_its_patches_and_its_pairs(monkeypatch):
+    regnet = run(papers=["sokooti2017"])
+    place = ("followup", "sokooti2017-regnet")
+    own = recipe(regnet.catalog, *place)["training"]
+    assert seconds.training(regnet, *place) is None  # nobody knows how large its scans are
+    monkeypatch.setattr(seconds, "training_shape", lambda *arguments: (100, 100, 100))
+    cases = len(training_cases(regnet.catalog, *place)[0])
+    pairs = cases * own["sampling"]["fields"] * JOBS["pairs"]["seconds"]
+    assert seconds.synthetic_pairs(regnet, *place) == pytest.approx(pairs)
+    steps = own["epochs"] * seconds.steps_an_epoch(regnet, *place, cases)
+    work = JOBS["steps"]["sokooti2017"]["work"]["paper"] * own["batch_size"]
+    counted = steps * work / KNOWN["rates"]["core"] + pairs
+    assert seconds.training(regnet, *place) == pytest.approx(counted)
+
+
+@pytest.mark.parametrize(
+    ("papers", "scale", "method", "cases"),
+    [
+        ("sokooti2017", "paper", "sokooti2017-regnet", 5),
+        ("sokooti2017", "cpu", "sokooti2017-regnet", 3),
+        ("estienne2020", "paper", "estienne2020-task3-segmenter", 450),
+        ("hansen2020", "paper", "hansen2020-features", 16),
+    ],
+)
+def test_steps_of_an_epoch_are_those_of_the_sampler(papers, scale, method, cases):
+    one = run(papers=[papers], scale=scale)
+    place = next(p for p in trainings_of(one.catalog, papers) if p[1].startswith(method))
+    own = recipe(one.catalog, *place)["training"]
+    sampling, whole = own["sampling"], own["objective"] == "synthetic"
+    examples = sampling["patches"] * (1 + 3 * sampling["flips"]) if whole else sampling["crops"]
+    sampler = BlockSampler(
+        cases * (sampling["fields"] if whole else 1),
+        examples,
+        in_memory=sampling["in_memory"],
+        batch_size=own["batch_size"],
+        seed=0,
+        purposes=(0, 1),
+        whole=whole,
+    )
+    assert seconds.steps_an_epoch(one, *place, cases) == sampler.steps_per_epoch
+
+
+def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of = run()
+    scans = sum(map(len, of.catalog.dataset("luna16").batches().values()))
+    batches = len(of.catalog.dataset("luna16").batches())
+    found = duration(of, ["bouabid2019"], ["luna16"])
+    one = JOBS["prepare"]["seconds"] * 764 * 512 * 512 / 1e6
+    beginning = JOBS["beginning"]
+    assert found.cores["preparation"] == pytest.approx(scans * one + batches * beginning)
+    trainings = trainings_of(of.catalog, "bouabid2019")
+    counted = sum(seconds.training(of, *place) + beginning for place in trainings)
+    assert found.cores["training"] == pytest.approx(counted)
+    assert not found.unknown
+    assert found.longest == pytest.approx(
+        max(seconds.training(of, *place) for place in trainings) + beginning
+    )
+    weights = tmp_path / of.layout.weights(*trainings[0])
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    shorter = duration(of, ["bouabid2019"], ["luna16"]).cores["training"]
+    assert shorter == pytest.approx(counted - seconds.training(of, *trainings[0]) - beginning)
+    card = duration(run(device="cuda"), ["bouabid2019"], ["luna16"])
+    assert card.unknown == {"training": ["on a GPU"], "registration": ["on a GPU"]}
+    assert "How long is not known: training on a GPU, registration on a GPU." in card.in_words(2)
+
+
+def test_a_duration_in_words():
+    found = Duration()
+    found.add("training", "a", 7 * 3600, 1, 0)
+    found.add("preparation", "b", 3600, 60, 0)
+    assert found.in_words(None) == (
+        "It may take 8 h of one core (training 7 h, preparation 60 min)."
+    )
+    assert found.in_words(4).endswith(", 7 h on 4.")  # the longest job is one core's
+    found.add("registration", "c", None, 1, 60)
+    assert found.in_words(1).startswith("What is counted takes 8 h of one core")
+    assert found.in_words(1).endswith("How long is not known: registration c.")
+    assert in_words(200 * 3600) == "8 days"
+    assert Duration().in_words(2) == "Cases, networks and measurements are all there."
 
 
 def test_what_is_configured_stands_before_the_count():
@@ -101,11 +295,10 @@ def test_the_share_of_data_is_that_of_a_training():
 
 
 def test_steps_are_those_that_are_counted():
-    import math
-
-    from warpline.plan.trainings import recipe
     from warpline.training.budget import step_cost
 
     spec = recipe(run().catalog, *BOUABID)
     counted = step_cost(spec, (64, 64, 64), 1).bytes / math.prod((64, 64, 64))
-    assert JOBS["steps"]["bouabid2019"] == pytest.approx(counted, rel=0.15)
+    assert JOBS["steps"]["bouabid2019"]["bytes"] == pytest.approx(counted, rel=0.15)
+    work = step_cost(spec, (64, 64, 64), 1).operations / math.prod((64, 64, 64)) / 1e3
+    assert JOBS["steps"]["bouabid2019"]["work"]["paper"] == pytest.approx(work, rel=0.05)

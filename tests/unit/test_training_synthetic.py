@@ -1,10 +1,13 @@
 """Synthetic training: which patches come when, that they are right, and what memory holds."""
 
 import math
+import pickle
+import signal
 import weakref
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from schema_tools import sampling_of
@@ -12,10 +15,13 @@ from training_tools import course
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
+from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
 from warpline.fields.sampling import warp
 from warpline.images.grid import Grid, Image
 from warpline.networks.sokooti2017 import Patches
+from warpline.plan.catalog import Catalog
+from warpline.plan.places import project_folder
 from warpline.registration.synthetic.on_device import PairOnDevice
 from warpline.registration.synthetic.pairs import SyntheticPair
 from warpline.registration.synthetic.patches import (
@@ -25,9 +31,10 @@ from warpline.registration.synthetic.patches import (
     draw_balanced,
     made_pair,
 )
-from warpline.training import kept_pairs, objectives
+from warpline.training import kept_pairs, objectives, pair_workers
 from warpline.training.loop import train
 from warpline.training.material import Material
+from warpline.training.pair_workers import Order, PairWorkers, Studio
 from warpline.training.room import Room
 from warpline.training.synthetic import SyntheticObjective
 
@@ -415,6 +422,139 @@ def test_pairs_that_come_again_are_made_once(free, tmp_path, monkeypatch):
     assert len(made) == 2 * FEW.fields + FEW.in_memory
     room = Room(free, tmp_path, files, "code")
     assert objective(sampling=replace(FEW, fresh=True), room=room)._pairs is None
+
+
+# Processes that make pairs ahead ---------------------------------------------------------------
+
+TINY = replace(FEW, fields=2, patches=4, flips=False, noise=1.0, fresh=True)
+
+
+def folders_of(folder, cases: int = 2) -> CaseFolders:
+    paths = {f"t{number}": str(folder / f"t{number}") for number in range(cases)}
+    for number, (name, path) in enumerate(paths.items()):
+        write_case(path, lung_case(name, number))
+    return CaseFolders(paths, list(paths))
+
+
+def with_workers(folder, count: int, **changes) -> SyntheticObjective:
+    """An objective on cases in a folder; by processes, or by none."""
+    cases = folders_of(folder / "cases")
+    sampling, room = changes.get("sampling", TINY), changes.get("room")
+    workers = PairWorkers(Studio(cases, sampling, room), count) if count else None
+    arguments = {"error": {"name": "mae"}, "batch_size": 4, "sampling": sampling, "seed": 3}
+    return SyntheticObjective(
+        cases, [lung_case("v", 9)], **arguments | changes, workers=workers, epochs=2
+    )
+
+
+def trained(folder, objective: SyntheticObjective) -> dict[str, torch.Tensor]:
+    network = narrow_network()
+    settings = course(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
+    train(network, objective, settings, folder)
+    return network.state_dict()
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def test_weights_are_the_same_with_pairs_made_ahead(tmp_path):
+    """To the bit, by two processes, and taken up again in the middle of a block by none."""
+    alone, before = trained(tmp_path / "alone", with_workers(tmp_path, 0)), children()
+    ahead = with_workers(tmp_path, 2)
+    original = ahead.batch
+
+    def interrupted(step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return original(step)
+
+    ahead.batch = interrupted
+    settings = course(
+        epochs=2, learning_rate=1e-3, schedule="exponential", seed=3, checkpoint_seconds=0
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(narrow_network(), ahead, settings, tmp_path / "ahead")
+    assert children() == before
+    again = trained(tmp_path / "ahead", with_workers(tmp_path, 0))
+    for name, value in alone.items():
+        assert torch.equal(value, again[name]), name
+
+
+def test_the_next_block_is_made_while_this_one_is_learned_and_none_after_the_last(tmp_path):
+    one = with_workers(tmp_path, 1)
+    asked = []
+
+    class Noting:
+        def drawn(self, orders, ahead=()):
+            asked.append(([o.draw_seed[-2:] for o in orders], [o.draw_seed[-2:] for o in ahead]))
+            return [one._drawn(order) for order in orders]
+
+    one._workers = Noting()
+    for step in range(2 * one.steps_per_epoch):
+        one.batch(step)
+    assert len(asked) == 4  # two blocks of two pairs in each of two epochs
+    assert [orders for orders, _ in asked[1:]] == [ahead for _, ahead in asked[:-1]]
+    assert asked[-1][1] == []
+
+
+def test_a_process_serves_the_one_that_started_it_to_the_end(tmp_path):
+    """With pairs that come again, and cases, in mapped files. SIGTERM reaches a job's whole group:
+    the training saves its state first."""
+    files = {f"t{number}": f"digest {number}" for number in range(2)}
+    room = Room(10**9, tmp_path / "cache", files, "code")
+    again = replace(TINY, fresh=False)
+    alone = with_workers(tmp_path, 0, sampling=again)
+    one = with_workers(tmp_path, 1, sampling=again, room=room)
+    assert same(alone.batch(0), one.batch(0))
+    (process,) = one._workers._processes
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    for step in range(1, one.steps_per_epoch + 1):
+        assert same(alone.batch(step), one.batch(step))
+    kept = {place.name for place in (tmp_path / "cache").glob("*/*.npy")}
+    assert {"image.npy", "fixed.npy", "moving.npy"} <= kept
+    assert process.poll() is None
+    process.stdin.close()  # as the system does for a starter that has died
+    assert process.wait(60) == 0
+    one.close()
+    assert process.pid not in children()
+
+
+def test_an_error_of_a_process_is_told_with_its_traceback_and_its_end_with_advice(tmp_path):
+    broken = with_workers(tmp_path, 1, sampling=replace(TINY, classes=["far"]))
+    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*draw_patches.*class_of"):
+        broken.batch(0)
+    (process,) = broken._workers._processes
+    process.kill()  # as the system does where there is no memory left
+    with pytest.raises(WarplineError, match="ended with status -9") as error:
+        broken.batch(broken.steps_per_epoch)
+    assert "'workers'" in error.value.do
+    broken.close()
+
+
+def test_an_error_of_warpline_s_stays_one(tmp_path):
+    cases = folders_of(tmp_path)
+    (tmp_path / "t0" / "mask.nii.gz").write_bytes(b"no image")
+    order = Order(0, 0, (3, 0, 0, 0, 0), (3, 1, 0, 0))
+    answer = pair_workers._answer(Studio(cases, TINY, None).drawing(), order)
+    told = pickle.loads(pickle.dumps(answer))["error"]
+    assert isinstance(told, WarplineError)
+    assert "mask.nii.gz" in str(told)
+
+
+def test_a_recipe_s_workers_are_those_of_its_material(tmp_path):
+    catalog = Catalog({"scale": "cpu"}, project_folder())
+    recipe = catalog.method("sokooti2017-regnet")
+    cases = folders_of(tmp_path)
+    material = Material(dict(map(reversed, cases.folders)), ["t0", "t1"], [], {}, workers=3)
+    network = networks.build(recipe["network"]["name"], recipe["network"]["parameters"])
+    found = objectives.build(recipe, network, material, torch.device("cpu"))
+    assert found._workers.count == 3
+    assert found._epochs == recipe["training"]["epochs"]
+    found.close()
+    plain = objectives.build(recipe, network, replace(material, workers=0), torch.device("cpu"))
+    assert plain._workers is None
 
 
 def narrow_network(seed: int = 0) -> networks.RegistrationNetwork:

@@ -49,6 +49,18 @@ def test_the_first_line_says_the_scale_that_holds_and_what_will_be_downloaded(pr
     assert "Scale cpu (smaller networks than published; from study.yaml), real images" in output
     assert output.index("luna16 (11 files, 66 GB)") < output.index("Building DAG")
     assert "phantom" not in output
+    first = next(line for line in output.splitlines() if line.startswith("Scale "))
+    assert "It may take " in first
+
+
+def test_a_profile_s_scale_holds_for_results_in_another_folder(project, tmp_path):
+    """Beside a --config of one's own, and however far from the project Snakemake goes."""
+    asked = ("--workflow-profile", "profiles/gpu", "--directory", str(tmp_path / "elsewhere"))
+    told = project.snakemake("--dry-run", *asked, "--config", "seed=1", "--", "hu2020")
+    assert "Scale paper (the published setting; from the profile " in told
+    assert "Missing: chest, see below." in told
+    assert "Missing: chest, the folder resources/chest: data of your own" in told
+    assert "phantom" not in told
 
 
 def test_parsing_imports_nothing_heavy(project):

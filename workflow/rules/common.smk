@@ -12,9 +12,9 @@ HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 if (SOURCE := HERE.parents[1] / "src").is_dir():
     sys.path.insert(0, str(SOURCE))
 
-from snakemake_logger_plugin_warpline import forks, lighter, take_the_terminal
+from snakemake_logger_plugin_warpline import command, forks, take_the_terminal
 from snakemake_logger_plugin_warpline.asked import settle
-from snakemake_logger_plugin_warpline.command import arguments
+from snakemake_logger_plugin_warpline.nodes import memory_of_nodes
 from snakemake_logger_plugin_warpline.rules import asking, growing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
@@ -34,7 +34,6 @@ from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
 
-lighter.without_pandas()
 places = Places.here(installed(HERE.parents[1]))
 
 
@@ -44,13 +43,15 @@ configfile: str(places.config_file)
 asked = None
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)
-    asked = settle(workflow, config, arguments())
+    asked = settle(workflow, config, command.arguments(), command.BEGUN)
+nodes = memory_of_nodes(workflow, command.arguments(), command.BEGUN)
 try:
     export_environment(library(), places.networks())
-    forks.fork_scripts(workflow, HERE.parents[1] / "scripts")
-    run = Run(config, places, asked and asked.sources)
+    forks.start_quickly(workflow, HERE.parents[1] / "scripts")
+    run = Run(config, places, asked and asked.sources, nodes)
     if workflow.is_main_process and workflow.output_settings:
-        logger.info(outlook(run, asked.targets, asked.origin))
+        cores = workflow.resource_settings.cores
+        logger.info(outlook(run, asked.targets, asked.origin, cores))
 except WarplineError as error:
     raise WorkflowError(str(error)) from None
 

@@ -18,11 +18,12 @@ rule train:
     priority: TRAININGS_FIRST
     conda:
         "../../envs/torch.yaml"
-    threads: settings["threads"]
+    threads: ask(train.training_threads)
     resources:
         gpu=ask(train.training_gpus),
-        mem_mb=growing(ask(needs.training_mb)),
-        runtime=1440,  # the next attempt goes on from the last checkpoint
+        workers=ask(train.training_workers),  # of these threads
+        mem_mb=growing(ask(needs.training_mb), lambda: needs.largest_mb(run)),
+        runtime=ask(needs.training_minutes),  # the next attempt goes on from the checkpoint
     params:
         recipe=ask(train.training_recipe),
         material=ask(train.training_material),

@@ -21,10 +21,11 @@ from warpline.plan.inputs.described import described_batches
 from warpline.plan.inputs.disk import VECTOR, VOXEL
 from warpline.plan.inputs.disk import known as what_is_known
 from warpline.plan.inputs.needs import CONVOLVING, READING, training_bytes
+from warpline.plan.inputs.seconds import steps_an_epoch
 from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.places import Places, project_folder
 from warpline.plan.run import Run
-from warpline.plan.trainings import given, recipe, training_cases, training_pairs
+from warpline.plan.trainings import given, recipe, training_cases
 from warpline.plan.volumes import prepared_shape, training_shape
 
 if TYPE_CHECKING:
@@ -177,35 +178,6 @@ def host_bytes(data: int, step: int) -> int:
     """Memory of a training on the CPU beyond its libraries: its data, and a step with what
     convolutions take for themselves."""
     return int(READING * data + CONVOLVING * step)
-
-
-def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
-    """Steps of an epoch, as the objective of the recipe takes them."""
-    from warpline.registration.synthetic.patches import Sampling
-    from warpline.training.sampler import BlockSampler
-
-    training = recipe(run.catalog, dataset, method)["training"]
-    objective, size = training["objective"], training["batch_size"]
-    if objective == "registration":
-        pairs = training_pairs(run.catalog, dataset, method)
-        moving = len(pairs) if pairs is not None else cases - (training["pairing"] == "atlas")
-        steps = max(1, moving // size)
-    else:
-        spec, synthetic = training["sampling"], objective == "synthetic"
-        members, examples = cases, spec.get("crops")
-        if synthetic:
-            sampling = Sampling(**spec)
-            members, examples = cases * sampling.fields, sampling.patches * sampling.versions
-        steps = BlockSampler(
-            members,
-            examples,
-            in_memory=spec["in_memory"],
-            batch_size=size,
-            seed=0,
-            purposes=(0, 1),
-            whole=synthetic,
-        ).steps_per_epoch
-    return min(steps, training["steps_per_epoch"] or steps)
 
 
 def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.config import read_yaml
+from warpline.plan.duration import duration
 from warpline.plan.experiments import measured, networks_of
 from warpline.plan.inputs.acquire import (
     archive_folder,
@@ -35,6 +36,8 @@ class Download:
     ----------
     files
         How many archives and files of cases are not there yet.
+    all_files
+        How many there are.
     gigabytes
         Of all of the dataset's files; None where nobody has said it.
     missing
@@ -43,12 +46,15 @@ class Download:
 
     dataset: str
     files: int = 0
+    all_files: int = 0
     gigabytes: float | None = None
     missing: dict[str, str | None] = field(default_factory=dict)
 
     def in_words(self) -> str:
         """As a part of a sentence."""
         size = "size not known" if self.gigabytes is None else f"{self.gigabytes:g} GB"
+        if self.gigabytes is not None and self.files < self.all_files:
+            size += f" with the {self.all_files - self.files} that are there or missing"
         return f"{self.dataset} ({self.files} file{'s' * (self.files != 1)}, {size})"
 
 
@@ -106,6 +112,7 @@ def download(run: Run, dataset: str) -> Download:
         if not (folder.is_dir() and any(folder.iterdir())):
             found.missing[f"the folder {folder}"] = data.spec["ask"]
         return found
+    found.all_files = len(data.spec["archives"])
     here = Path(archive_folder(run, dataset))
     for archive in data.spec["archives"]:
         if (here / archive).exists() or Path(run.layout.unpacked(dataset, archive)).exists():
@@ -116,6 +123,7 @@ def download(run: Run, dataset: str) -> Download:
     batches = data.batches() if data.spec["per_case"] else ()
     cases = (files for batch in batches for files in per_case_files(run, dataset, batch).values())
     for kind, entry in (entry for files in cases for entry in files.items()):
+        found.all_files += 1
         if not (place / kind / entry["file"]).exists():
             name = f"files of cases ({kind})"
             _note(found, name, entry["sources"], entry["file"], entry["ask"])
@@ -139,8 +147,8 @@ def _gives(source: str, file: str) -> bool:
     return True
 
 
-def outlook(run: Run, targets: Iterable[str], origin: str) -> str:
-    """What this run is, in a line or two.
+def outlook(run: Run, targets: Iterable[str], origin: str, cores: int | None = None) -> str:
+    """What this run is: its first line, and one for each thing that is missing.
 
     Parameters
     ----------
@@ -148,6 +156,8 @@ def outlook(run: Run, targets: Iterable[str], origin: str) -> str:
         That were asked for.
     origin
         Who named the scale.
+    cores
+        Of this machine that it may take; None where it does not run here.
     """
     papers = papers_asked(run, targets)
     datasets = datasets_asked(run, papers)
@@ -163,11 +173,24 @@ def outlook(run: Run, targets: Iterable[str], origin: str) -> str:
         f"{'Rehearsal of scale' if run.catalog.config['rehearse'] else 'Scale'} {scale} "
         f"({SCALES_IN_WORDS[scale]}; from {origin}), {images}, "
         f"device {run.catalog.device}: {', '.join(papers) or 'nothing'}. "
-        + (f"To download: {', '.join(parts)}." if parts else "Nothing to download.")
+        + (f"To download: {_total(needs)}{', '.join(parts)}." if parts else "Nothing to download.")
     )
+    missing = [need.dataset for need in needs if need.missing]
+    first += f" Missing: {', '.join(missing)}, see below." * bool(missing)
+    first += f" {duration(run, papers, datasets).in_words(cores)}"
     lines = [first]
     for need in needs:
         for name, ask in need.missing.items():
             where = f"ask for it at {ask}" if ask else "data of your own, see docs/own-data.md"
             lines.append(f"Missing: {need.dataset}, {name}: {where}.")
     return "\n".join(lines)
+
+
+def _total(needs: Iterable[Download]) -> str:
+    """What several datasets' downloads come to, as far as that is known."""
+    waiting = [need for need in needs if need.files]
+    known = [need.gigabytes for need in waiting if need.gigabytes is not None]
+    if len(waiting) < 2 or not known:
+        return ""
+    more = " and what is not known" * (len(known) < len(waiting))
+    return f"{sum(known):.3g} GB{more}: "

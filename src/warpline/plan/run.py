@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from warpline.plan.catalog import Catalog
@@ -25,6 +26,9 @@ class Run:
         The project's folder, or with it a folder of one's own.
     sources
         What the configuration was merged from, for errors; see `warpline.plan.loading`.
+    node_mb
+        Gives MB of memory of a machine that jobs run on, without end where nobody knows; this
+        machine's where it is not given. Asked late: Snakemake knows its executor after its rules.
 
     Raises
     ------
@@ -37,12 +41,14 @@ class Run:
         config: Mapping[str, Any],
         root: str | os.PathLike | Places,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
+        node_mb: Callable[[], float] | None = None,
     ):
         self.catalog = Catalog(config, root, sources)
         self.places, self.root = self.catalog.places, self.catalog.places.root
         self.layout = Layout(self.catalog.config["results"])
         self._versions = Versions(self.root / "scripts", self.layout.versions)
         self._folders: dict[str, OwnFolder] = {}
+        self._node_mb = node_mb or (lambda: this_machine_mb())
         for paper in self.catalog.papers:
             measured(self.catalog, paper)
             for experiment in registrations(self.catalog, paper):
@@ -77,7 +83,19 @@ class Run:
             )
         return self._folders[dataset]
 
+    def node_mb(self) -> float:
+        """MB of memory of a machine that trainings run on; without end where nobody knows."""
+        return self.catalog.config["node_memory_mb"] or self._node_mb()
+
     @property
     def gpus(self) -> int:
         """GPUs of a job whose network can use one."""
         return 1 if self.catalog.device == "cuda" else 0
+
+
+def this_machine_mb() -> float:
+    """MB of memory that this machine has; without end where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (AttributeError, ValueError, OSError):
+        return math.inf

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 class Ahead:
-    """The batches of an objective in the order of their steps; use as a context manager.
+    """The batches of an objective in the order of their steps; use as a context manager, which ends
+    what the objective has begun by its `close`, if it has one.
 
     A batch is a function of the seed and the step alone, so that it is the same whoever makes it,
     and when.
@@ -33,6 +34,7 @@ class Ahead:
     def __exit__(self, *_: object) -> None:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
+        getattr(self.objective, "close", lambda: None)()
 
     def batch(self, step: int, last: bool = False) -> Any:
         """The batch of a step; errors are the objective's. After the `last` none is made."""

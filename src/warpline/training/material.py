@@ -34,6 +34,8 @@ class Material:
         Folder of the field of each pair's initial registration, by the pair's name.
     room
         How much memory the data may take, and where they lie beyond that; None for all of it.
+    workers
+        Processes that make synthetic pairs ahead of a training on a CPU.
     """
 
     folders: Mapping[str, str | os.PathLike]
@@ -43,6 +45,7 @@ class Material:
     pairs: Sequence[Pair] | None = None
     initial: Mapping[str, str | os.PathLike] = field(default_factory=dict)
     room: Room | None = None
+    workers: int = 0
 
     @classmethod
     def of(cls, entries: Mapping[str, Any]) -> Material:

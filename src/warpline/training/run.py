@@ -35,6 +35,7 @@ def train_recipe(
     cache: Mapping[str, str] | None = None,
     pretrained: str | None = None,
     verdicts: str | None = None,
+    workers: int = 0,
     label: str = "training",
 ) -> None:
     """Train a recipe's network; write its ``weights``, ``history`` and ``sidecar``.
@@ -59,6 +60,8 @@ def train_recipe(
         Weights to begin with, as far as they fit.
     verdicts
         Table of the training cases whose noisy labels are fit.
+    workers
+        Processes that make synthetic pairs ahead, on a CPU; they change no weight.
     label
         What progress and locks call the training.
 
@@ -76,6 +79,8 @@ def train_recipe(
     count = training.get("devices", 1)
     if memory_mb is not None and cache is not None:
         material = replace(material, room=Room.of(memory_mb / count, cache, source["files"]))
+    if count == 1:
+        material = replace(material, workers=workers)
     lesson = Lesson(recipe, material, os.fspath(state), source, pretrained, label)
     with claim_several(device, count, job=label) as chosen:
         if count == 1:

@@ -104,14 +104,24 @@ class BlockSampler:
             block += 1
         return epoch, block, within
 
+    def following(self, epoch: int, block: int) -> tuple[int, np.ndarray]:
+        """Epoch and members of the block that comes after one."""
+        block += 1
+        if block == len(self.block_sizes):
+            epoch, block = epoch + 1, 0
+        return epoch, self._members_of(epoch, block)
+
     def _mix(self, epoch: int, block: int) -> tuple[np.ndarray, np.ndarray]:
         """Members of a block, and the order of its examples."""
-        order, mix = self.purposes
+        members = self._members_of(epoch, block)
+        examples = np.random.default_rng((self.seed, self.purposes[1], epoch, block))
+        return members, examples.permutation(len(members) * self.examples)
+
+    def _members_of(self, epoch: int, block: int) -> np.ndarray:
+        order, _ = self.purposes
         members = np.random.default_rng((self.seed, order, epoch)).permutation(self.members)
         start = sum(self.block_sizes[:block])
-        members = members[start : start + self.block_sizes[block]]
-        examples = np.random.default_rng((self.seed, mix, epoch, block))
-        return members, examples.permutation(len(members) * self.examples)
+        return members[start : start + self.block_sizes[block]]
 
 
 class HeldCases:

@@ -5,7 +5,7 @@ Sokooti et al. 2017, sections 2.2.2 and 2.3.2; class balance after its authors' 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ from warpline.registration.synthetic.patches import (
 from warpline.training.distributed import mean_of
 from warpline.training.kept_pairs import KeptPairs
 from warpline.training.material import Material
+from warpline.training.pair_workers import Order, PairWorkers, Studio
 from warpline.training.room import KeptCases, Room
 from warpline.training.sampler import BlockSampler, Examples
 
@@ -63,6 +64,11 @@ class SyntheticObjective:
     room
         Where pairs are kept that the CPU makes and that come again in every epoch; None to make
         them anew. (A GPU makes them faster than a disk gives them.)
+    workers
+        Processes that make the pairs of the next block meanwhile; None to make each block's when it
+        is needed. They draw the same training images.
+    epochs
+        Of the training: after the last nothing is made ahead.
     """
 
     def __init__(
@@ -77,6 +83,8 @@ class SyntheticObjective:
         device: torch.device | str = "cpu",
         make_pair: MakePair | None = None,
         room: Room | None = None,
+        workers: PairWorkers | None = None,
+        epochs: int | None = None,
     ):
         self.sampler = BlockSampler(
             len(training) * sampling.fields,
@@ -98,6 +106,7 @@ class SyntheticObjective:
         self.steps_per_epoch = self.sampler.steps_per_epoch
         again = not sampling.fresh and self.device.type == "cpu"
         self._pairs = KeptPairs(room) if room is not None and again else None
+        self._workers, self._epochs = workers, epochs
         self._block: tuple[tuple[int, int], list[Drawn]] | None = None
         self._validation: list[Batch] | None = None
 
@@ -115,27 +124,46 @@ class SyntheticObjective:
 
     def _pairs_of(self, examples: Examples) -> list[Drawn]:
         """The pairs that are in memory in a block of an epoch."""
-        epoch, sampling = examples.epoch, self.sampling
+        epoch = examples.epoch
         place = epoch, examples.block
         if self._block is None or self._block[0] != place:
             self._block = None  # the old pairs go before the new ones come
-            drawn = []
-            for number in map(int, examples.members):
-                image, field = divmod(number, sampling.fields)
-                drawn.append(
-                    draw_patches(
-                        self.training[image],
-                        field,
-                        sampling.patches,
-                        sampling,
-                        field_seed=(self.seed, FIELD, epoch * sampling.fresh, image, field),
-                        draw_seed=(self.seed, DRAW, epoch, number),
-                        device=self.device,
-                        make_pair=self._maker(image),
-                    )
-                )
+            orders = self._orders(epoch, examples.members)
+            if self._workers is None:
+                drawn = [self._drawn(order) for order in orders]
+            else:
+                following = self.sampler.following(epoch, examples.block)
+                more = () if following[0] == self._epochs else self._orders(*following)
+                drawn = self._workers.drawn(orders, ahead=more)
             self._block = place, drawn
         return self._block[1]
+
+    def _orders(self, epoch: int, members: Iterable[int]) -> list[Order]:
+        """The pairs of an epoch's members."""
+        sampling, orders = self.sampling, []
+        for number in map(int, members):
+            image, field = divmod(number, sampling.fields)
+            field_seed = (self.seed, FIELD, epoch * sampling.fresh, image, field)
+            orders.append(Order(image, field, field_seed, (self.seed, DRAW, epoch, number)))
+        return orders
+
+    def _drawn(self, order: Order) -> Drawn:
+        """An order's pair, drawn by this process."""
+        return draw_patches(
+            self.training[order.image],
+            order.field,
+            self.sampling.patches,
+            self.sampling,
+            field_seed=order.field_seed,
+            draw_seed=order.draw_seed,
+            device=self.device,
+            make_pair=self._maker(order.image),
+        )
+
+    def close(self) -> None:
+        """End the processes that make pairs ahead."""
+        if self._workers is not None:
+            self._workers.close()
 
     def _maker(self, image: int) -> MakePair | None:
         """What makes the pairs of a training image."""
@@ -227,8 +255,11 @@ def from_recipe(
             where="training.batch_size of the recipe",
             do="Take at least two patches.",
         )
+    cases, workers = CaseFolders(material.folders, material.cases), None
+    if material.workers and device.type == "cpu":
+        workers = PairWorkers(Studio(cases, sampling, material.room), material.workers)
     return SyntheticObjective(
-        KeptCases(CaseFolders(material.folders, material.cases), material.room),
+        KeptCases(cases, material.room),
         KeptCases(CaseFolders(material.folders, material.validation_cases), material.room),
         error=recipe["loss"]["error"],
         batch_size=training["batch_size"],
@@ -236,4 +267,6 @@ def from_recipe(
         seed=recipe["seed"],
         device=device,
         room=material.room,
+        workers=workers,
+        epochs=training.get("epochs"),
     )

@@ -7,25 +7,28 @@ asks for `NOT_KNOWN`. Rates are those of config/budget.yaml (``jobs``), with roo
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
+from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import batch_cases
 from warpline.plan.inputs.disk import VOXEL, known
-from warpline.plan.inputs.register import method_gpus, network_recipe, pairs_in_batch
+from warpline.plan.inputs.register import method_gpus, pairs_in_batch
+from warpline.plan.inputs.train import training_workers
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
-from warpline.plan.volumes import Shape, prepared_shape, training_shape
+from warpline.plan.volumes import Shape, training_shape
 
 NOT_KNOWN = 6000  # MB
 # MB of the two Snakemakes in a job, and the least; how many times what was measured.
 SNAKEMAKE, LEAST, ROOM = 500, 1000, 1.5
-# Minutes beside the work, how many times the seconds that were measured, and the least.
-BESIDE, SLOWER, SHORTEST = 10, 5, 60
+# Minutes beside the work, how many times the seconds that were measured, the least, and the most
+# of a training, which goes on from its checkpoint at the next attempt.
+BESIDE, SLOWER, SHORTEST, LONGEST = 10, 5, 60, 1440
+AHEAD = 2000  # MB of a process that makes pairs ahead of a training
 CUDA = 3000  # MB that the libraries of a card take beside those of the CPU
 # A training keeps so much of its memory for data (warpline.training.room), and the rest in files:
-# it never asks for more than this, nor for more than most of this machine's.
+# it never asks for more than this, nor for more than most of what the machine has that it runs on.
 SHARE, MOST, OF_MACHINE = 0.5, 64_000, 0.9
 # How many times their own bytes data take while they are read, and a step's tensors with the
 # convolutions' buffers on a CPU (benchmarks/training_memory.py, benchmarks/budget.py).
@@ -39,7 +42,7 @@ def memory_mb(run: Run) -> int:
 
 def registration_mb(run: Run, dataset: str, method: str) -> int:
     """MB of a job that registers pairs, one after the other, and measures them."""
-    rate, voxels = _rate(run, method), _voxels(run, dataset)
+    rate, voxels = seconds.registration_rate(run, method), seconds.voxels(run, dataset)
     if run.catalog.config["memory_mb"] or rate is None or voxels is None:
         return memory_mb(run)
     asked = _asked(rate["start"] + rate["bytes"] * voxels / 1e6)
@@ -48,16 +51,14 @@ def registration_mb(run: Run, dataset: str, method: str) -> int:
 
 def registration_minutes(run: Run, dataset: str, method: str, split: str, batch: str) -> int:
     """Minutes of a job that registers pairs."""
-    rate, voxels = _rate(run, method), _voxels(run, dataset)
-    if rate is None or voxels is None:
-        return 4 * SHORTEST
     pairs = len(pairs_in_batch(run, dataset, method, split, batch))
-    return _minutes(pairs * rate["seconds"] * voxels / 1e6)
+    spent = seconds.registering(run, dataset, method, pairs)
+    return 4 * SHORTEST if spent is None else _minutes(spent)
 
 
 def preparation_mb(run: Run, dataset: str) -> int:
     """MB of a job that prepares cases, one after the other."""
-    rate, voxels = _jobs(run)["prepare"], _scan(run, dataset)
+    rate, voxels = seconds.jobs(run)["prepare"], seconds.scan_voxels(run, dataset)
     if run.catalog.config["memory_mb"] or voxels is None:
         return memory_mb(run)
     return _asked(rate["start"] + rate["bytes"] * voxels / 1e6)
@@ -65,11 +66,8 @@ def preparation_mb(run: Run, dataset: str) -> int:
 
 def preparation_minutes(run: Run, dataset: str, batch: str) -> int:
     """Minutes of a job that prepares cases."""
-    voxels = _scan(run, dataset)
-    if voxels is None:
-        return 2 * SHORTEST
-    cases = len(batch_cases(run, dataset, batch))
-    return _minutes(cases * _jobs(run)["prepare"]["seconds"] * voxels / 1e6)
+    spent = seconds.preparing(run, dataset, len(batch_cases(run, dataset, batch)))
+    return 2 * SHORTEST if spent is None else _minutes(spent)
 
 
 def training_mb(run: Run, dataset: str, method: str) -> int:
@@ -77,18 +75,35 @@ def training_mb(run: Run, dataset: str, method: str) -> int:
     spec = recipe(run.catalog, dataset, method)
     shape = training_shape(run, dataset, spec, known(run.places.root)["grids"])
     data = training_bytes(run, dataset, method, spec, shape)
-    if run.catalog.config["memory_mb"] or data is None:
+    if run.catalog.config["memory_mb"]:
         return memory_mb(run)
+    if data is None:
+        return memory_mb(run) + AHEAD * training_workers(run, dataset, method)
     step = 0.0
     if run.catalog.device == "cpu":
-        rate = _jobs(run)["steps"].get(spec["network"]["name"])
+        rate = seconds.jobs(run)["steps"].get(spec["network"]["name"], {}).get("bytes")
         if rate is None:
             return memory_mb(run)
         training = spec["training"]
         step = rate * math.prod(training.get("crop") or shape) * training["batch_size"]
     need = max(READING * data + CONVOLVING * step, data / SHARE) / 1e6
     need += LEAST + SNAKEMAKE + CUDA * run.gpus
-    return math.ceil(min(MOST, OF_MACHINE * _machine_mb(), need))
+    return math.ceil(min(MOST, largest_mb(run), need))
+
+
+def largest_mb(run: Run) -> float:
+    """The most MB that a training asks for, however often it is tried."""
+    largest = OF_MACHINE * run.node_mb()
+    return largest if math.isinf(largest) else math.floor(largest)
+
+
+def training_minutes(run: Run, dataset: str, method: str) -> int:
+    """Minutes of a training; `LONGEST` where nobody knows how long it takes."""
+    spent = seconds.training(run, dataset, method)
+    if spent is None:
+        return LONGEST
+    on = run.catalog.config["threads"] if run.catalog.device == "cpu" else 1
+    return min(LONGEST, _minutes(spent / on))
 
 
 def training_bytes(
@@ -113,42 +128,9 @@ def training_bytes(
     return (len(cases) + len(watched)) * math.prod(shape) * (VOXEL + labels)
 
 
-def _jobs(run: Run) -> Mapping[str, Any]:
-    return known(run.places.root)["jobs"]
-
-
-def _rate(run: Run, method: str) -> Mapping[str, float] | None:
-    """What a method's registration takes: that of its network, or of its kind."""
-    rates = _jobs(run)["register"]
-    network = network_recipe(run, method)
-    return rates.get(network["network"]["name"] if network else run.catalog.method(method)["kind"])
-
-
-def _voxels(run: Run, dataset: str) -> int | None:
-    """Voxels of a prepared case."""
-    shape = prepared_shape(run, dataset, known(run.places.root)["grids"])
-    return math.prod(shape) if shape else None
-
-
-def _scan(run: Run, dataset: str) -> int | None:
-    """Voxels of the largest scan of a dataset, or of what is made of it."""
-    scan = known(run.places.root)["scans"].get(dataset)
-    if scan is None or run.catalog.dataset(dataset).spec["phantom"]:
-        return None
-    return max(math.prod(scan), _voxels(run, dataset) or 0)
-
-
 def _asked(need: float) -> int:
     return math.ceil(max(LEAST, SNAKEMAKE + ROOM * need))
 
 
-def _machine_mb() -> float:
-    """MB of memory that this machine has; without end where it does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (AttributeError, ValueError, OSError):
-        return math.inf
-
-
-def _minutes(seconds: float) -> int:
-    return max(SHORTEST, math.ceil(BESIDE + SLOWER * seconds / 60))
+def _minutes(spent: float) -> int:
+    return max(SHORTEST, math.ceil(BESIDE + SLOWER * spent / 60))

@@ -40,6 +40,18 @@ def training_gpus(run: Run, dataset: str, method: str) -> int:
     return run.gpus * recipe(run.catalog, dataset, method)["training"].get("devices", 1)
 
 
+def training_workers(run: Run, dataset: str, method: str) -> int:
+    """Processes that make synthetic pairs ahead of a training; none where a GPU makes them."""
+    training = recipe(run.catalog, dataset, method)["training"]
+    alone = training["objective"] == "synthetic" and training.get("devices", 1) == 1
+    return run.catalog.config["workers"] if alone and run.catalog.device == "cpu" else 0
+
+
+def training_threads(run: Run, dataset: str, method: str) -> int:
+    """Threads of a training, and one for each process that makes pairs ahead."""
+    return run.catalog.config["threads"] + training_workers(run, dataset, method)
+
+
 def training_material(run: Run, dataset: str, method: str) -> dict[str, Any]:
     """What a training is given: the attributes of `warpline.training.material.Material`."""
     cases, validation = training_cases(run.catalog, dataset, method)

@@ -1,0 +1,146 @@
+"""How long a run may take, by the rates of config/budget.yaml, as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from warpline.plan.experiments import measured, registration_batches, registrations, trainings_of
+from warpline.plan.inputs import seconds
+from warpline.plan.inputs.cases import as_members, ready_stage
+from warpline.plan.inputs.described import described_batches
+from warpline.plan.inputs.register import method_gpus
+from warpline.plan.run import Run
+
+HOUR = 3600
+NAMED = 2  # of what is not known
+
+
+@dataclass
+class Duration:
+    """Seconds of what is not made yet.
+
+    Attributes
+    ----------
+    cores
+        Seconds of one core, by the kind of work.
+    card
+        Seconds of a GPU.
+    longest
+        Seconds of the longest job of a core, which no other core can help with.
+    unknown
+        What is not counted, by the kind of work: for want of a rate or of a size.
+    """
+
+    cores: dict[str, float] = field(default_factory=dict)
+    card: float = 0.0
+    longest: float = 0.0
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, kind: str, name: str, spent: float | None, jobs: int, beginning: float) -> None:
+        """Jobs of a kind that take so many seconds together, beside their beginnings."""
+        if spent is None:
+            names = self.unknown.setdefault(kind, [])
+            names += [name] * (name not in names)
+        self.cores[kind] = self.cores.get(kind, 0.0) + (spent or 0.0) + jobs * beginning
+        if jobs:
+            self.longest = max(self.longest, (spent or 0.0) / jobs + beginning)
+
+    def in_words(self, cores: int | None) -> str:
+        """As sentences.
+
+        Parameters
+        ----------
+        cores
+            That it may take at a time; None where that is not known.
+        """
+        total = sum(self.cores.values())
+        if not total and not self.card and not self.unknown:
+            return "Cases, networks and measurements are all there."
+        shares = ", ".join(f"{kind} {in_words(spent)}" for kind, spent in self.cores.items())
+        begun = "What is counted takes" if self.unknown else "It may take"
+        said = f"{begun} {in_words(total)} of one core ({shares})"
+        if cores is not None and cores > 1:
+            said += f", {in_words(max(total / cores, self.longest))} on {cores}"
+        if self.card:
+            said += f", and {in_words(self.card)} of a GPU"
+        unknown = ", ".join(f"{kind} {_some(names)}" for kind, names in self.unknown.items())
+        return said + (f". How long is not known: {unknown}." if unknown else ".")
+
+
+def duration(run: Run, papers: Iterable[str], datasets: Iterable[str]) -> Duration:
+    """How long it takes to make what papers ask for and nobody has made yet.
+
+    Counted are preparations, trainings, registrations and the beginnings of their jobs and of
+    measurements; not pictures, tables and the explorer, nor downloads.
+
+    Parameters
+    ----------
+    datasets
+        That the papers need files of.
+    """
+    found, beginning = Duration(), seconds.jobs(run)["beginning"]
+    for dataset in datasets:
+        if as_members(run, dataset):
+            continue
+        stage, described = ready_stage(run, dataset), described_batches(run.catalog, dataset)
+        waiting = [
+            cases
+            for batch, cases in run.catalog.dataset(dataset).batches().items()
+            if batch in described or not Path(run.layout.batch(dataset, stage, batch)).exists()
+        ]
+        if waiting:
+            spent = seconds.preparing(run, dataset, sum(map(len, waiting)))
+            found.add("preparation", dataset, spent, len(waiting), beginning)
+    papers = list(papers)
+    _trainings(run, papers, found, beginning)
+    _registrations(run, papers, found, beginning)
+    return found
+
+
+def _trainings(run: Run, papers: Sequence[str], found: Duration, beginning: float) -> None:
+    places = dict.fromkeys(place for paper in papers for place in trainings_of(run.catalog, paper))
+    for dataset, method in places:
+        if Path(run.layout.weights(dataset, method)).exists():
+            continue
+        spent = seconds.training(run, dataset, method)
+        if run.catalog.device == "cuda":
+            found.card += spent or 0.0
+            if spent is None:
+                found.unknown.setdefault("training", ["on a GPU"])
+        else:
+            found.add("training", method, spent, 1, beginning)
+
+
+def _registrations(run: Run, papers: Sequence[str], found: Duration, beginning: float) -> None:
+    registered = {e for paper in papers for e in registrations(run.catalog, paper)}
+    asked = dict.fromkeys(e for paper in papers for e in measured(run.catalog, paper))
+    for experiment in asked:
+        dataset, method, split = experiment.dataset, experiment.method, experiment.split
+        records = (run.layout.records, run.layout.whole_records)
+        if any(Path(path(dataset, method, split)).exists() for path in records):
+            continue
+        if experiment not in registered:
+            found.add("evaluation", method, 0.0, 1, beginning)
+            continue
+        batches = registration_batches(run.catalog, experiment)
+        if method_gpus(run, method):
+            found.unknown.setdefault("registration", ["on a GPU"])
+            continue
+        spent = seconds.registering(run, dataset, method, sum(map(len, batches.values())))
+        found.add("registration", method, spent, len(batches) + 1, beginning)
+
+
+def in_words(spent: float) -> str:
+    """Seconds as minutes, hours or days."""
+    if spent < 1.5 * HOUR:
+        return f"{max(1, round(spent / 60))} min"
+    if spent < 48 * HOUR:
+        return f"{spent / HOUR:.2g} h"
+    return f"{spent / 24 / HOUR:,.0f} days"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,149 @@
+"""Seconds that jobs take, counted from what they read by the rates of config/budget.yaml.
+
+Of one core, or of the card that the configuration names. None where no rate is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from warpline.errors import WarplineError
+from warpline.plan.inputs.disk import known
+from warpline.plan.inputs.register import network_recipe
+from warpline.plan.run import Run
+from warpline.plan.trainings import recipe, training_cases, training_pairs
+from warpline.plan.volumes import prepared_shape, training_shape
+from warpline.registry import suggestion
+
+
+def registering(run: Run, dataset: str, method: str, pairs: int) -> float | None:
+    """Seconds of a core for the registration of so many pairs."""
+    rate, count = registration_rate(run, method), voxels(run, dataset)
+    return None if rate is None or count is None else pairs * rate["seconds"] * count / 1e6
+
+
+def preparing(run: Run, dataset: str, cases: int) -> float | None:
+    """Seconds of a core for the preparation of so many scans."""
+    count = scan_voxels(run, dataset)
+    return None if count is None else cases * jobs(run)["prepare"]["seconds"] * count / 1e6
+
+
+def training(run: Run, dataset: str, method: str) -> float | None:
+    """Seconds of a training: of a core, or of its card.
+
+    The floating-point operations of its steps, by what a core or card does of them in a second
+    (``rates``); and on a core the synthetic pairs that it learns from.
+    """
+    rate, work = training_rate(run), step_work(run, dataset, method)
+    pairs = synthetic_pairs(run, dataset, method)
+    if rate is None or work is None or pairs is None:
+        return None
+    spec = recipe(run.catalog, dataset, method)["training"]
+    cases, _ = training_cases(run.catalog, dataset, method)
+    steps = spec["epochs"] * steps_an_epoch(run, dataset, method, len(cases))
+    return steps * work / rate / spec.get("devices", 1) + pairs
+
+
+def training_rate(run: Run) -> float | None:
+    """Floating-point operations that trainings of this run do in a second, 1e9; None if not known.
+
+    Raises
+    ------
+    WarplineError
+        If the configuration names a card that config/budget.yaml does not have.
+    """
+    rates, card = known(run.places.root)["rates"], run.catalog.config["card"]
+    if card is not None and card not in known(run.places.root)["cards"]:
+        raise WarplineError(
+            f"There is no card '{card}'.",
+            where="config key 'card'",
+            do=suggestion(card, known(run.places.root)["cards"])
+            + " Others can be added to config/budget.yaml.",
+        )
+    if run.catalog.device == "cpu":
+        return rates["core"]
+    return rates.get(card) if card else None
+
+
+def step_work(run: Run, dataset: str, method: str) -> float | None:
+    """Floating-point operations of a training's step, 1e9: those of the published recipes of its
+    network at this scale, the most of them."""
+    spec = recipe(run.catalog, dataset, method)
+    each = jobs(run)["steps"].get(spec["network"]["name"], {}).get("work", {})
+    own = spec["training"]
+    shape: Any = (own.get("sampling") or {}).get("crop")
+    shape = (shape,) * 3 if shape else own.get("crop")
+    shape = shape or training_shape(run, dataset, spec, known(run.places.root)["grids"])
+    examples = own["batch_size"]
+    if own["objective"] != "synthetic":
+        if shape is None:
+            return None
+        examples *= math.prod(shape) / 1e6
+    return each[run.catalog.scale] * examples if run.catalog.scale in each else None
+
+
+def synthetic_pairs(run: Run, dataset: str, method: str) -> float | None:
+    """Seconds of a core for the synthetic pairs of a training; 0 where it learns from none."""
+    spec = recipe(run.catalog, dataset, method)
+    own = spec["training"]
+    if own["objective"] != "synthetic" or run.catalog.device != "cpu":
+        return 0.0
+    shape = training_shape(run, dataset, spec, known(run.places.root)["grids"])
+    if shape is None:
+        return None
+    cases, _ = training_cases(run.catalog, dataset, method)
+    times = own["epochs"] if own["sampling"]["fresh"] else 1
+    pairs = times * len(cases) * own["sampling"]["fields"]
+    return pairs * jobs(run)["pairs"]["seconds"] * math.prod(shape) / 1e6
+
+
+def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
+    """Steps of an epoch on so many cases, as the objective of the recipe takes them."""
+    own = recipe(run.catalog, dataset, method)["training"]
+    objective, size = own["objective"], own["batch_size"]
+    if objective == "registration":
+        pairs = training_pairs(run.catalog, dataset, method)
+        moving = len(pairs) if pairs is not None else cases - (own["pairing"] == "atlas")
+        steps = max(1, moving // size)
+    else:
+        sampling = own["sampling"]
+        members, examples = cases, sampling.get("crops")
+        if objective == "synthetic":
+            members = cases * sampling["fields"]
+            examples = sampling["patches"] * (4 if sampling["flips"] else 1)
+        most = sampling["in_memory"]
+        blocks = [min(most, members - first) * examples for first in range(0, members, most)]
+        # Of synthetic pairs every batch is full.
+        steps = sum(n // size if objective == "synthetic" else -(-n // size) for n in blocks)
+    return min(steps, own["steps_per_epoch"] or steps)
+
+
+# What is known -------------------------------------------------------------------------------
+
+
+def jobs(run: Run) -> Mapping[str, Any]:
+    """Rates of jobs (config/budget.yaml)."""
+    return known(run.places.root)["jobs"]
+
+
+def registration_rate(run: Run, method: str) -> Mapping[str, float] | None:
+    """What a method's registration takes: that of its network, or of its kind."""
+    rates = jobs(run)["register"]
+    network = network_recipe(run, method)
+    return rates.get(network["network"]["name"] if network else run.catalog.method(method)["kind"])
+
+
+def voxels(run: Run, dataset: str) -> int | None:
+    """Voxels of a prepared case."""
+    shape = prepared_shape(run, dataset, known(run.places.root)["grids"])
+    return math.prod(shape) if shape else None
+
+
+def scan_voxels(run: Run, dataset: str) -> int | None:
+    """Voxels of the largest scan of a dataset, or of what is made of it."""
+    scan = known(run.places.root)["scans"].get(dataset)
+    if scan is None or run.catalog.dataset(dataset).spec["phantom"]:
+        return None
+    return max(math.prod(scan), voxels(run, dataset) or 0)

@@ -1,0 +1,217 @@
+"""Processes that draw synthetic pairs ahead of a training on a CPU.
+
+    python -m warpline.training.pair_workers < ORDERS
+
+is one of them. It reads pickled messages, first its `Studio`, then an `Order` for each pair, and
+answers each on what was its standard output. It ends when its input does, so with its starter.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+import torch
+
+from warpline.cases.folders import CaseFolders
+from warpline.errors import WarplineError
+from warpline.registration.synthetic.patches import Drawn, Sampling, draw_patches
+from warpline.training.kept_pairs import KeptPairs
+from warpline.training.room import KeptCases, Room
+
+
+@dataclass(frozen=True)
+class Order:
+    """A synthetic pair of a training image, and the seeds that all of it follows from."""
+
+    image: int
+    field: int
+    field_seed: tuple[int, ...]
+    draw_seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What pairs are drawn from.
+
+    Attributes
+    ----------
+    cases
+        The training cases; read one by one.
+    sampling
+        How examples are drawn.
+    room
+        Where cases, and pairs that come again in every epoch, lie in files; None to read and make
+        them anew.
+    """
+
+    cases: CaseFolders
+    sampling: Sampling
+    room: Room | None
+
+    def drawing(self) -> Callable[[Order], Drawn]:
+        """A function that draws an order's pair. It keeps nothing in memory, only in files."""
+        room = None if self.room is None else replace(self.room, free=0)
+        cases = KeptCases(self.cases, room)
+        pairs = None if room is None or self.sampling.fresh else KeptPairs(room)
+
+        def drawn(order: Order) -> Drawn:
+            case = cases[order.image]
+            return draw_patches(
+                case,
+                order.field,
+                self.sampling.patches,
+                self.sampling,
+                field_seed=order.field_seed,
+                draw_seed=order.draw_seed,
+                make_pair=pairs and (lambda *args, **how: pairs.pair(case.id, *args, **how)),
+            )
+
+        return drawn
+
+
+class PairWorkers:
+    """Draws orders in processes, of one thread each; they start with the first order.
+
+    An order gives the same pair whoever draws it. Orders beyond those that are asked for wait or
+    are drawn meanwhile: `drawn` says which.
+
+    Parameters
+    ----------
+    count
+        Of processes.
+    """
+
+    def __init__(self, studio: Studio, count: int):
+        self.studio, self.count = studio, count
+        self._threads = ThreadPoolExecutor(count, "synthetic pairs")
+        self._ordered: dict[Order, Future] = {}
+        self._idle: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
+        self._processes: list[subprocess.Popen] = []
+
+    def drawn(self, orders: Sequence[Order], ahead: Iterable[Order] = ()) -> list[Drawn]:
+        """The pairs of some orders; those of `ahead` are begun.
+
+        Raises
+        ------
+        WarplineError
+            What a process raised, or that it ended.
+        RuntimeError
+            Any other error of a process, with its traceback.
+        """
+        while len(self._processes) < self.count:
+            self._start()
+        wanted = [*orders, *ahead]
+        for order, future in self._ordered.items():
+            if order not in wanted:
+                future.cancel()
+        self._ordered = {
+            order: self._ordered.get(order) or self._threads.submit(self._draw, order)
+            for order in wanted
+        }
+        return [self._ordered.pop(order).result() for order in orders]
+
+    def close(self) -> None:
+        """End the processes at once; what they have begun is lost."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.kill()
+        self._threads.shutdown()
+        for process in self._processes:
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                with suppress(OSError):  # what was not written yet
+                    stream.close()
+        self._processes = []
+
+    def _start(self) -> None:
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", __spec__.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._processes.append(process)
+        with suppress(OSError):  # it has ended: the first order tells
+            _write(process.stdin, self.studio)
+        self._idle.put(process)
+
+    def _draw(self, order: Order) -> Drawn:
+        process = self._idle.get()
+        try:
+            _write(process.stdin, order)
+            answer = pickle.load(process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            raise WarplineError(
+                f"A process that makes synthetic pairs ended with status {process.wait()}.",
+                where="training on a CPU, config key 'workers'",
+                do="See the log for what it said. Of a lack of memory it says nothing: lower "
+                "'workers' then, or raise 'memory_mb'.",
+            ) from error
+        finally:
+            self._idle.put(process)
+        if "parts" in answer:
+            return Drawn(**{name: torch.from_numpy(part) for name, part in answer["parts"].items()})
+        if answer["error"] is not None:
+            raise answer["error"]
+        raise RuntimeError(f"A synthetic pair could not be made:\n{answer['traceback']}")
+
+
+def _write(stream: IO[bytes], message: Any) -> None:
+    pickle.dump(message, stream, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.flush()
+
+
+def _answer(draw: Callable[[Order], Drawn], order: Order) -> dict[str, Any]:
+    """An order's pair as arrays, or why there is none."""
+    try:
+        drawn = draw(order)
+    except WarplineError as error:
+        return {"error": error}
+    except Exception:
+        return {"error": None, "traceback": traceback.format_exc()}
+    return {"parts": {name: part.numpy() for name, part in vars(drawn).items()}}
+
+
+def main() -> None:
+    """Draw pairs until the input ends."""
+    # Both go to a whole group of processes: the starter saves its state, and then ends this one.
+    for ignored in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints, goes to the log
+    torch.set_num_threads(1)
+    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    draw = pickle.load(sys.stdin.buffer).drawing()
+    threading.Thread(target=_receive, args=(orders,), daemon=True).start()
+    while True:
+        _write(answers, _answer(draw, orders.get()))
+
+
+def _receive(orders: queue.SimpleQueue[Order]) -> None:
+    """Hand on what is ordered; end the process when nobody is left to order."""
+    while True:
+        try:
+            orders.put(pickle.load(sys.stdin.buffer))
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
