@@ -98,7 +98,7 @@ def run(folders: dict[str, str], results: Path, mem_mb=1000, **changes) -> dict[
         params=Parameters(parameters | changes),
         log=[str(results / "train.log")],
         threads=1,
-        resources=SimpleNamespace(mem_mb=mem_mb),
+        resources=SimpleNamespace(mem_mb=mem_mb, workers=0),
         config={"results": str(results)},
     )
     runpy.run_path(str(ROOT / "scripts" / "train.py"), init_globals={"snakemake": job})

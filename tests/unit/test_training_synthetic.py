@@ -507,7 +507,7 @@ def test_a_process_serves_the_one_that_started_it_to_the_end(tmp_path):
     alone = with_workers(tmp_path, 0, sampling=again)
     one = with_workers(tmp_path, 1, sampling=again, room=room)
     assert same(alone.batch(0), one.batch(0))
-    (process,) = one._workers._processes
+    ((process, pipe),) = one._workers._processes
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     for step in range(1, one.steps_per_epoch + 1):
@@ -515,7 +515,7 @@ def test_a_process_serves_the_one_that_started_it_to_the_end(tmp_path):
     kept = {place.name for place in (tmp_path / "cache").glob("*/*.npy")}
     assert {"image.npy", "fixed.npy", "moving.npy"} <= kept
     assert process.poll() is None
-    process.stdin.close()  # as the system does for a starter that has died
+    pipe.close()  # as the system does for a starter that has died
     assert process.wait(60) == 0
     one.close()
     assert process.pid not in children()
@@ -525,7 +525,7 @@ def test_an_error_of_a_process_is_told_with_its_traceback_and_its_end_with_advic
     broken = with_workers(tmp_path, 1, sampling=replace(TINY, classes=["far"]))
     with pytest.raises(RuntimeError, match=r"(?s)Traceback.*draw_patches.*class_of"):
         broken.batch(0)
-    (process,) = broken._workers._processes
+    ((process, _),) = broken._workers._processes
     process.kill()  # as the system does where there is no memory left
     with pytest.raises(WarplineError, match="ended with status -9") as error:
         broken.batch(broken.steps_per_epoch)

@@ -1,15 +1,14 @@
 """Processes that draw synthetic pairs ahead of a training on a CPU.
 
-    python -m warpline.training.pair_workers < ORDERS
+    python -m warpline.training.pair_workers DESCRIPTOR
 
-is one of them. It reads pickled messages, first its `Studio`, then an `Order` for each pair, and
-answers each on what was its standard output. It ends when its input does, so with its starter.
+is one of them. Over its end of a pipe it gets its `Studio`, then an `Order` for each pair, and
+answers each. It ends when nobody holds the other end, so with its starter.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import subprocess
@@ -20,7 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
 
 import torch
 
@@ -97,8 +97,8 @@ class PairWorkers:
         self.studio, self.count = studio, count
         self._threads = ThreadPoolExecutor(count, "synthetic pairs")
         self._ordered: dict[Order, Future] = {}
-        self._idle: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
-        self._processes: list[subprocess.Popen] = []
+        self._idle: queue.SimpleQueue[tuple[subprocess.Popen, Connection]] = queue.SimpleQueue()
+        self._processes: list[tuple[subprocess.Popen, Connection]] = []
 
     def drawn(self, orders: Sequence[Order], ahead: Iterable[Order] = ()) -> list[Drawn]:
         """The pairs of some orders; those of `ahead` are begun.
@@ -125,14 +125,12 @@ class PairWorkers:
     def close(self) -> None:
         """End the processes at once; what they have begun is lost."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
+        for process, _ in self._processes:
             process.kill()
         self._threads.shutdown()
-        for process in self._processes:
+        for process, pipe in self._processes:
             process.wait()
-            for stream in (process.stdin, process.stdout):
-                with suppress(OSError):  # what was not written yet
-                    stream.close()
+            pipe.close()
         self._processes = []
 
     def _start(self) -> None:
@@ -141,23 +139,24 @@ class PairWorkers:
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        self._processes.append(process)
+        pipe, other = Pipe()
+        with other:
+            process = subprocess.Popen(
+                [sys.executable, "-m", __spec__.name, str(other.fileno())],
+                pass_fds=[other.fileno()],
+                env=environment,
+            )
+        self._processes.append((process, pipe))
         with suppress(OSError):  # it has ended: the first order tells
-            _write(process.stdin, self.studio)
-        self._idle.put(process)
+            pipe.send(self.studio)
+        self._idle.put((process, pipe))
 
     def _draw(self, order: Order) -> Drawn:
-        process = self._idle.get()
+        process, pipe = self._idle.get()
         try:
-            _write(process.stdin, order)
-            answer = pickle.load(process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            pipe.send(order)
+            answer = pipe.recv()
+        except (OSError, EOFError) as error:
             raise WarplineError(
                 f"A process that makes synthetic pairs ended with status {process.wait()}.",
                 where="training on a CPU, config key 'workers'",
@@ -165,17 +164,12 @@ class PairWorkers:
                 "'workers' then, or raise 'memory_mb'.",
             ) from error
         finally:
-            self._idle.put(process)
+            self._idle.put((process, pipe))
         if "parts" in answer:
             return Drawn(**{name: torch.from_numpy(part) for name, part in answer["parts"].items()})
         if answer["error"] is not None:
             raise answer["error"]
         raise RuntimeError(f"A synthetic pair could not be made:\n{answer['traceback']}")
-
-
-def _write(stream: IO[bytes], message: Any) -> None:
-    pickle.dump(message, stream, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.flush()
 
 
 def _answer(draw: Callable[[Order], Drawn], order: Order) -> dict[str, Any]:
@@ -194,21 +188,20 @@ def main() -> None:
     # Both go to a whole group of processes: the starter saves its state, and then ends this one.
     for ignored in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ignored, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints, goes to the log
     torch.set_num_threads(1)
+    pipe = Connection(int(sys.argv[1]))
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-    draw = pickle.load(sys.stdin.buffer).drawing()
-    threading.Thread(target=_receive, args=(orders,), daemon=True).start()
+    draw = pipe.recv().drawing()
+    threading.Thread(target=_receive, args=(pipe, orders), daemon=True).start()
     while True:
-        _write(answers, _answer(draw, orders.get()))
+        pipe.send(_answer(draw, orders.get()))
 
 
-def _receive(orders: queue.SimpleQueue[Order]) -> None:
+def _receive(pipe: Connection, orders: queue.SimpleQueue[Order]) -> None:
     """Hand on what is ordered; end the process when nobody is left to order."""
     while True:
         try:
-            orders.put(pickle.load(sys.stdin.buffer))
+            orders.put(pipe.recv())
         except (EOFError, OSError):
             os._exit(0)
 
