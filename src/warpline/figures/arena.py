@@ -23,6 +23,8 @@ MARKERS = "osD^vP*X<>phd"
 AXES = {"seconds": "time of a pair (s)", "cpu_seconds": "CPU time of a pair (s)"}
 WIDTH, HEIGHT = 4.6, 3.6
 HEADING = 32  # letters of a line above a panel
+FAR = 4  # times the range of the areas, beyond which irregularity is shown on a log scale
+ROW, ROWS = 0.19, 4  # inches of a legend's row, and rows that a panel has room for
 CLOSE = 10  # numbers of ranks that stand side by side
 LETTER = 0.0095  # a small letter's part of the width of a diagram
 
@@ -97,6 +99,11 @@ def draw_curves(
                     x, y = [*line["x"], end], [*line["y"], line["y"].iloc[-1]]
                     place.step(x, y, where="post", color=look.shade, linewidth=1)
             place.axvspan(0, most, color="#F2F2F2", zorder=0)
+            if end > FAR * most:  # one rough method must not push all others together
+                place.set_xscale("symlog", linthresh=most, linscale=2)
+                ticks = [k * most for k in (0, 0.5, 1, 2, 5, 10, 50, 100) if k * most <= end]
+                place.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+                place.set_xticks([], minor=True)
             place.set_title(panel.title, loc="left")
             place.set_xlabel("irregularity (SD log J)")
             place.set_ylabel(panel.axis)
@@ -248,4 +255,6 @@ def _legend(figure: Figure, known: Mapping[str, Look], shown: set[str]) -> None:
             drawn = {"linestyle": "none", "marker": look.marker, "markeredgewidth": 0}
             handles.append(Line2D([], [], label=look.title, color=look.shade, **drawn))
     columns = legend_columns([handle.get_label() for handle in handles], figure.get_figwidth())
+    rows = math.ceil(len(handles) / columns)
+    figure.set_figheight(figure.get_figheight() + ROW * max(0, rows - ROWS))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
