@@ -219,7 +219,8 @@ def _difference(place: Axes, each: Diagram, titles: Mapping[str, str]) -> None:
     place.hlines(0, 1, number, color="black", linewidth=1)
     for tick in range(1, number + 1):
         place.vlines(tick, 0, 0.15, color="black", linewidth=1)
-        place.text(tick, 0.3, str(tick), ha="center", va="bottom", size=8)
+        if number <= CLOSE or tick % 2:
+            place.text(tick, 0.3, str(tick), ha="center", va="bottom", size=8)
     for k, (name, rank) in enumerate(each.ranks.items()):
         left = k < half
         level = -0.9 - 0.7 * (k if left else number - 1 - k) - 0.35 * len(each.groups)
