@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schema_tools import augmentation_of, sampling_of
-from training_tools import course
+from training_tools import course, stop_at
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
@@ -339,14 +339,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(tmp_path):
     straight, one = started()
     train(straight, one, options, tmp_path / "a")
     network, other = started()
-    batch = other.batch
-
-    def stopping(step):
-        if step == 5:
-            raise Stops
-        return batch(step)
-
-    other.batch = stopping
+    stop_at(other, 5, Stops)
     with pytest.raises(Stops):
         train(network, other, options, tmp_path / "b")
     resumed, last = started()

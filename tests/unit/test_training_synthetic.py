@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 from schema_tools import sampling_of
-from training_tools import course
+from training_tools import course, stop_at
 
 from warpline import networks
 from warpline.cases.case import Case, write_case
@@ -462,14 +462,7 @@ def test_weights_are_the_same_with_pairs_made_ahead(tmp_path):
     """To the bit, by two processes, and taken up again in the middle of a block by none."""
     alone, before = trained(tmp_path / "alone", with_workers(tmp_path, 0)), children()
     ahead = with_workers(tmp_path, 2)
-    original = ahead.batch
-
-    def interrupted(step):
-        if step == 3:
-            raise KeyboardInterrupt
-        return original(step)
-
-    ahead.batch = interrupted
+    stop_at(ahead, 3, KeyboardInterrupt)
     settings = course(
         epochs=2, learning_rate=1e-3, schedule="exponential", seed=3, checkpoint_seconds=0
     )
@@ -570,14 +563,7 @@ def test_a_training_taken_up_in_the_middle_ends_with_the_same_weights(tmp_path):
         network, one = narrow_network(), objective(sampling=few, batch_size=4)
         settings = course(epochs=2, learning_rate=1e-3, schedule="exponential", seed=3)
         if stop:
-            original = one.batch
-
-            def interrupted(step):
-                if step == 4:
-                    raise KeyboardInterrupt
-                return original(step)
-
-            one.batch = interrupted
+            stop_at(one, 4, KeyboardInterrupt)
             with pytest.raises(KeyboardInterrupt):
                 train(network, one, replace(settings, checkpoint_seconds=0), folder)
             network, one = narrow_network(1), objective(sampling=few, batch_size=4)

@@ -30,6 +30,18 @@ LOSS = {
 }
 
 
+def stop_at(objective, step: int, error: type[BaseException]) -> None:
+    """Have an objective raise an error in the place of a step's batch."""
+    original = objective.batch
+
+    def stopping(asked: int):
+        if asked == step:
+            raise error
+        return original(asked)
+
+    objective.batch = stopping
+
+
 def blob_case(name: str, seed: int, labelled: bool = True) -> Case:
     """A bright ball somewhere near the middle, on a textured background."""
     rng = np.random.default_rng(seed)

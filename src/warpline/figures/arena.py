@@ -194,7 +194,7 @@ def draw_ranks(
                 place.plot(row.rank, y, "o", color=shade, markersize=5)
             place.set_yticks(range(len(here)), [known[name].title for name in here["method"]])
             place.set_xlim(0.7, rows + 0.3)
-            place.set_xticks(range(1, rows + 1, 1 if rows <= CLOSE else 2))
+            place.set_xticks(_numbered(rows))
             place.set_xlabel("rank")
             place.set_title(fill(names.get(dataset) or "All datasets", HEADING), loc="left")
         return save(figure, stem)
@@ -213,14 +213,19 @@ def draw_differences(
         return save(figure, stem)
 
 
+def _numbered(ranks: int) -> range:
+    """Of so many ranks those whose numbers have room."""
+    return range(1, ranks + 1, 1 if ranks <= CLOSE else 2)
+
+
 def _difference(place: Axes, each: Diagram, titles: Mapping[str, str]) -> None:
     number = len(each.ranks)
     half = math.ceil(number / 2)
     place.hlines(0, 1, number, color="black", linewidth=1)
     for tick in range(1, number + 1):
         place.vlines(tick, 0, 0.15, color="black", linewidth=1)
-        if number <= CLOSE or tick % 2:
-            place.text(tick, 0.3, str(tick), ha="center", va="bottom", size=8)
+    for tick in _numbered(number):
+        place.text(tick, 0.3, str(tick), ha="center", va="bottom", size=8)
     for k, (name, rank) in enumerate(each.ranks.items()):
         left = k < half
         level = -0.9 - 0.7 * (k if left else number - 1 - k) - 0.35 * len(each.groups)

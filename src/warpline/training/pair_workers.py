@@ -19,16 +19,19 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import torch
 
+from warpline.cases.case import Case
 from warpline.cases.folders import CaseFolders
 from warpline.errors import WarplineError
-from warpline.registration.synthetic.patches import Drawn, Sampling, draw_patches
+from warpline.registration.synthetic.patches import Drawn, MakePair, Sampling, draw_patches
 from warpline.training.kept_pairs import KeptPairs
 from warpline.training.room import KeptCases, Room
+from warpline.training.together import environment_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,25 @@ class Order:
     field: int
     field_seed: tuple[int, ...]
     draw_seed: tuple[int, ...]
+
+    def drawn(
+        self,
+        case: Case,
+        sampling: Sampling,
+        make_pair: MakePair | None,
+        device: torch.device | str = "cpu",
+    ) -> Drawn:
+        """The pair and its patches, of the training image's case."""
+        return draw_patches(
+            case,
+            self.field,
+            sampling.patches,
+            sampling,
+            field_seed=self.field_seed,
+            draw_seed=self.draw_seed,
+            device=device,
+            make_pair=make_pair,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,15 +90,7 @@ class Studio:
 
         def drawn(order: Order) -> Drawn:
             case = cases[order.image]
-            return draw_patches(
-                case,
-                order.field,
-                self.sampling.patches,
-                self.sampling,
-                field_seed=order.field_seed,
-                draw_seed=order.draw_seed,
-                make_pair=pairs and (lambda *args, **how: pairs.pair(case.id, *args, **how)),
-            )
+            return order.drawn(case, self.sampling, pairs and partial(pairs.pair, case.id))
 
         return drawn
 
@@ -134,17 +148,12 @@ class PairWorkers:
         self._processes = []
 
     def _start(self) -> None:
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-        }
         pipe, other = Pipe()
         with other:
             process = subprocess.Popen(
                 [sys.executable, "-m", __spec__.name, str(other.fileno())],
                 pass_fds=[other.fileno()],
-                env=environment,
+                env=environment_of(1),
             )
         self._processes.append((process, pipe))
         with suppress(OSError):  # it has ended: the first order tells

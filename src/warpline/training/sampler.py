@@ -9,6 +9,7 @@ import numpy as np
 
 from warpline.cases.case import Case
 from warpline.errors import WarplineError
+from warpline.plan.blocks import block_sizes, block_steps
 
 
 class Examples(NamedTuple):
@@ -69,9 +70,8 @@ class BlockSampler:
             raise WarplineError("There is no case to train on.", do="Check the dataset's splits.")
         self.members, self.examples, self.batch_size = members, examples, batch_size
         self.seed, self.purposes = seed, purposes
-        self.block_sizes = [min(in_memory, members - i) for i in range(0, members, in_memory)]
-        counts = [size * examples for size in self.block_sizes]
-        self.block_steps = [n // batch_size if whole else -(-n // batch_size) for n in counts]
+        self.block_sizes = block_sizes(members, in_memory)
+        self.block_steps = block_steps(self.block_sizes, examples, batch_size, whole)
         if min(self.block_steps) == 0:
             raise WarplineError(
                 f"A batch of {batch_size} needs more patches than {min(self.block_sizes)} "

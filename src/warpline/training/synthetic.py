@@ -31,7 +31,6 @@ from warpline.registration.synthetic.patches import (
     axis_errors,
     check_lungs,
     cut_patches,
-    draw_patches,
     held_out_batches,
 )
 from warpline.training.distributed import mean_of
@@ -149,16 +148,8 @@ class SyntheticObjective:
 
     def _drawn(self, order: Order) -> Drawn:
         """An order's pair, drawn by this process."""
-        return draw_patches(
-            self.training[order.image],
-            order.field,
-            self.sampling.patches,
-            self.sampling,
-            field_seed=order.field_seed,
-            draw_seed=order.draw_seed,
-            device=self.device,
-            make_pair=self._maker(order.image),
-        )
+        case, make_pair = self.training[order.image], self._maker(order.image)
+        return order.drawn(case, self.sampling, make_pair, self.device)
 
     def close(self) -> None:
         """End the processes that make pairs ahead."""

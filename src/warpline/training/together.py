@@ -35,6 +35,15 @@ GRACE_SECONDS = 60.0
 STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
 
 
+def environment_of(threads: int) -> dict[str, str]:
+    """The environment of a Python that imports what this one can, on so many threads."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+    }
+
+
 def learn_together(lesson: Lesson, devices: Sequence[torch.device], threads: int) -> None:
     """Train on all of the devices; the result is the training's state.
 
@@ -56,11 +65,7 @@ def learn_together(lesson: Lesson, devices: Sequence[torch.device], threads: int
     size = len(devices)
     with tempfile.TemporaryDirectory(prefix="warpline-") as folder:
         each = max(1, threads // size)
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": str(each),
-            "MKL_NUM_THREADS": str(each),
-        }
+        environment = environment_of(each)
         members = []
         for rank, device in enumerate(devices):
             own = map(str, (rank, size, device, each, folder))

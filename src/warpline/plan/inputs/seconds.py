@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from warpline.errors import WarplineError
+from warpline.plan.blocks import block_sizes, block_steps
 from warpline.plan.inputs.disk import known
 from warpline.plan.inputs.register import network_recipe
 from warpline.plan.run import Run
@@ -108,15 +109,13 @@ def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
         moving = len(pairs) if pairs is not None else cases - (own["pairing"] == "atlas")
         steps = max(1, moving // size)
     else:
-        sampling = own["sampling"]
+        sampling, synthetic = own["sampling"], objective == "synthetic"
         members, examples = cases, sampling.get("crops")
-        if objective == "synthetic":
+        if synthetic:
             members = cases * sampling["fields"]
             examples = sampling["patches"] * (4 if sampling["flips"] else 1)
-        most = sampling["in_memory"]
-        blocks = [min(most, members - first) * examples for first in range(0, members, most)]
-        # Of synthetic pairs every batch is full.
-        steps = sum(n // size if objective == "synthetic" else -(-n // size) for n in blocks)
+        blocks = block_sizes(members, sampling["in_memory"])
+        steps = sum(block_steps(blocks, examples, size, whole=synthetic))
     return min(steps, own["steps_per_epoch"] or steps)
 
 
