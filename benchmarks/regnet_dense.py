@@ -1,12 +1,13 @@
 """RegNet's dense field beside its patches slid over the volume, on a CPU (published size).
 
     python benchmarks/regnet_dense.py [--size 64] [--sample 64] [--threads 1]
-    python benchmarks/regnet_dense.py --large 300 [--memory 3000]
+    python benchmarks/regnet_dense.py --large 300 [--memory 3000] [--whole]
 
 Sliding is timed on a sample of voxels, in batches of 16 patches, and scaled to all of the volume;
 both answers are compared at the sample. Each side runs in a process of its own, so that peak memory
 is its own. With `--large`, one tile of a large volume is timed at its centre with the whole volume
-and its field in memory, and scaled by the number of tiles.
+and its field in memory, and scaled by the number of tiles; with `--whole`, all of its tiles are
+worked off. Beside the seconds by the clock it tells those of the CPU, of all threads.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def measure(side: str, size: int, sample: int, memory: float, answer: Path) -> d
     centres = torch.randint(size, (sample, 3), generator=torch.Generator().manual_seed(2))
     small = torch.zeros(1, 1, 4, 4, 4)
     regnet(small, small)  # the first convolution pays for its set-up
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     if side == "sliding":
         found = [
             regnet.displacements(Patches.cut(moving[0, 0], fixed[0, 0], part))
@@ -66,11 +67,20 @@ def measure(side: str, size: int, sample: int, memory: float, answer: Path) -> d
     else:
         tile = regnet.tile((size, size, size))
         field = torch.zeros(1, 3, size, size, size)
-        start = [size // 2 // t * t for t in tile]
-        field[..., :1, :1, :1] = regnet._tile(moving, fixed, start, tile)[..., :1, :1, :1]
         tiles = math.prod(-(-size // t) for t in tile)
-        seconds = (time.perf_counter() - started) * tiles
-        return {"seconds": seconds, "memory": peak_memory(), "tile": tile, "tiles": tiles}
+        if side == "whole":
+            regnet(moving, fixed)
+        else:
+            start = [size // 2 // t * t for t in tile]
+            field[..., :1, :1, :1] = regnet._tile(moving, fixed, start, tile)[..., :1, :1, :1]
+        times = 1 if side == "whole" else tiles
+        return {
+            "seconds": (time.perf_counter() - started) * times,
+            "cpu": (time.process_time() - worked) * times,
+            "memory": peak_memory(),
+            "tile": tile,
+            "tiles": tiles,
+        }
     return {"seconds": seconds, "memory": peak_memory()}
 
 
@@ -92,7 +102,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", type=float, default=2048, help="of a tile, MiB")
     parser.add_argument("--large", type=int, default=0)
-    parser.add_argument("--one", choices=("dense", "sliding", "tile"), help=argparse.SUPPRESS)
+    parser.add_argument("--whole", action="store_true", help="all tiles of the large volume")
+    sides = ("dense", "sliding", "tile", "whole")
+    parser.add_argument("--one", choices=sides, help=argparse.SUPPRESS)
     parser.add_argument("--answer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -102,11 +114,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         if arguments.large:
-            large = apart("tile", arguments, arguments.large, Path(folder) / "none.pt")
+            side = "whole" if arguments.whole else "tile"
+            large = apart(side, arguments, arguments.large, Path(folder) / "none.pt")
+            one, tiles = large["seconds"] / large["tiles"], large["tiles"]
             print(
-                f"{arguments.large}³: {large['tiles']} tiles of {large['tile']} (z, y, x), "
-                f"{large['seconds'] / large['tiles']:.0f} s each, so {large['seconds']:.0f} s "
-                f"in all, peak {large['memory']:.0f} MiB"
+                f"{arguments.large}³: {tiles} tiles of {large['tile']} (z, y, x), "
+                f"{one:.1f} s each ({large['cpu'] / tiles:.1f} of the CPU), so "
+                f"{large['seconds']:.0f} s in all ({large['cpu']:.0f} of the CPU), "
+                f"peak {large['memory']:.0f} MiB"
             )
             return
         answers = {side: Path(folder) / f"{side}.pt" for side in ("dense", "sliding")}

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from warpline.networks import winograd
+
 # torch leaves oneDNN, which is ten times as fast on a CPU, aside where batch × channels × z × y of
 # a batch of one is below this (`use_mkldnn` in its ATen/native/Convolution.cpp).
 UNAIDED = 20480
@@ -17,23 +19,33 @@ TINY = 256  # voxels; below, the layer itself costs less than asking for it anot
 
 
 class Conv3d(nn.Conv3d):
-    """`torch.nn.Conv3d`; on a CPU by oneDNN for small volumes too.
+    """`torch.nn.Conv3d`; on a CPU by oneDNN for small volumes too, and with fewer products.
 
     The same sum in another order. Weights, names and initialisation are those of the parent.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """As the parent's: (B, C, z, y, x)."""
-        if not self._aided(input):
+        if not self._single(input):
             return super().forward(input)
-        return _Aided.apply(input, self.weight, self.bias, self.stride, self.padding)
+        if _small(input):
+            return _Aided.apply(input, self.weight, self.bias, self.stride, self.padding)
+        if self._fewer(input):
+            return _Fewer.apply(input, self.weight, self.bias, self.padding[0])
+        return super().forward(input)
 
-    def _aided(self, input: torch.Tensor) -> bool:
+    def _fewer(self, input: torch.Tensor) -> bool:
+        return (
+            self.kernel_size == (3, 3, 3)
+            and self.stride == (1, 1, 1)
+            and self.padding in ((0, 0, 0), (1, 1, 1))
+            and winograd.pays(input, self.weight, winograd.WEIGHTS)
+        )
+
+    def _single(self, input: torch.Tensor) -> bool:
+        """Whether it is a plain convolution in single precision on a CPU."""
         return (
             input.device.type == "cpu"
-            and len(input) == 1
-            and input.shape[:4].numel() <= UNAIDED
-            and input.shape[2:].numel() > TINY
             and max(self.kernel_size) <= 3
             and self.kernel_size != (1, 1, 1)
             and self.groups == 1
@@ -45,6 +57,49 @@ class Conv3d(nn.Conv3d):
             and torch.backends.mkldnn.is_available()
             and torch.backends.mkldnn.enabled
         )
+
+
+def _small(input: torch.Tensor) -> bool:
+    """Whether it is a volume for which torch would leave oneDNN aside."""
+    shape = input.shape
+    return len(input) == 1 and shape[:4].numel() <= UNAIDED and shape[2:].numel() > TINY
+
+
+class _Fewer(torch.autograd.Function):
+    """A convolution of which at least the gradient by the weights takes fewer products."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        padding: int,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(input, weight)
+        ctx.padding = padding
+        if winograd.pays(input, weight):
+            return winograd.convolve(input, weight, bias, padding)
+        return F.conv3d(input, weight, bias, padding=padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        input, weight = ctx.saved_tensors
+        by_input = by_weight = by_bias = None
+        if ctx.needs_input_grad[0]:
+            # The convolution's transpose: kernels turned round, inputs for outputs.
+            turned = weight.flip(2, 3, 4).transpose(0, 1)
+            margin = 2 - ctx.padding
+            if winograd.pays(gradient, turned):
+                by_input = winograd.convolve(gradient, turned, None, margin)
+            else:
+                by_input = F.conv3d(gradient, turned, padding=margin)
+        if ctx.needs_input_grad[1]:
+            by_weight = winograd.weight_gradient(input, gradient, ctx.padding)
+        if ctx.needs_input_grad[2]:
+            by_bias = gradient.sum(dim=(0, 2, 3, 4))
+        return by_input, by_weight, by_bias, None
 
 
 class _Aided(torch.autograd.Function):

@@ -14,6 +14,7 @@ faster than dilated kernels over the whole lattice).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise, product
@@ -22,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from warpline.networks import Prediction, RegistrationNetwork
+from warpline.networks import Prediction, RegistrationNetwork, quick
 
 # Voxels of a patch relative to its centre, along each axis.
 FULL = range(-14, 15)
@@ -32,6 +33,8 @@ LOW = range(-26, 27, 2)
 FULL_MARGIN = (14, 13)
 LOW_MARGIN = (26, 26)
 LATTICES = 8
+SHORTER = 10  # voxels that the five layers of the full resolution take off each axis
+PLANES = 32  # of the full resolution worked on at a time; even
 
 
 @dataclass
@@ -92,15 +95,17 @@ class Unit(nn.Module):
         self.norm = nn.BatchNorm3d(outputs, eps=1e-4)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """In evaluation with channels of zeros at the end, as `quick.convolve` gives and takes."""
         if self.training:
             return F.relu(self.norm(self.convolution(features)))
-        # With fixed statistics the normalisation is part of the kernel.
+        return quick.convolve(features, *self.fixed())
+
+    def fixed(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and biases with the normalisation by fixed statistics in them."""
         norm = self.norm
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         weight = self.convolution.weight * scale[:, None, None, None, None]
-        bias = (self.convolution.bias - norm.running_mean) * scale + norm.bias
-        weight = weight.contiguous(memory_format=torch.channels_last_3d)
-        return F.relu_(F.conv3d(features, weight, bias))
+        return weight, (self.convolution.bias - norm.running_mean) * scale + norm.bias
 
 
 def _units(*channels: int) -> nn.Sequential:
@@ -119,15 +124,21 @@ class Resolution(nn.Module):
             self.alone = nn.ModuleList([_units(2, *(2 * width for width in alone))])
         else:
             self.alone = nn.ModuleList(_units(1, *alone) for _ in range(2))
-        self.together = _units(2 * alone[-1], *together)
+        self.met = 2 * alone[-1]
+        self.together = _units(self.met, *together)
         self.channels = together[-1]
+        self.width = self.channels + -self.channels % quick.EIGHT
+        widths = [width + -width % quick.EIGHT for width in (2 * max(alone), self.met, *together)]
+        # Channels alive at once, at worst.
+        self.alive = max(2 * widths[1], *(a + b for a, b in pairwise(widths)))
 
     def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
         """Features of both images, five layers or more, each smaller by two voxels."""
         images = [moving, fixed] if len(self.alone) == 2 else [torch.cat([moving, fixed], dim=1)]
         parts = zip(self.alone, images, strict=True)
+        width = self.met // len(self.alone)
         # No name for the parts: they are freed before the layers that follow.
-        return self.together(torch.cat([layers(image) for layers, image in parts], dim=1))
+        return self.together(torch.cat([layers(image)[:, :width] for layers, image in parts], 1))
 
 
 class Network(RegistrationNetwork):
@@ -189,12 +200,8 @@ class Network(RegistrationNetwork):
         self.last = nn.Conv3d(connected, 3, 1)
         self.air, self.span = air, span
         self.memory_mb = memory_mb
-        # Channels alive at once, at worst: a concatenation with what goes into it, and a layer's
-        # own reordering; later the pooled features, split, and one lattice of the layers on them.
-        self._wide = max(
-            4 * max(*alone, *together_full),
-            2 * self.full.channels + 4 * max(*joined, connected) / LATTICES,
-        )
+        widths = [width + -width % quick.EIGHT for width in (channels, *joined)]
+        self._alive = max(a + b for a, b in pairwise(widths))
         if self._bytes((2, 2, 2)) > memory_mb * 2**20:
             least = self._bytes((2, 2, 2)) / 2**20
             raise TypeError(f"'memory_mb' is below {least:.0f}, the need of the smallest tile")
@@ -238,24 +245,40 @@ class Network(RegistrationNetwork):
             ]
             return [self._normalised(_box(image, ranges)) for image in (moving, fixed)]
 
-        pooled = F.max_pool3d(self.full(*around(FULL_MARGIN)), 2, stride=1)
+        features = self._pooled(*around(FULL_MARGIN))
         # Batch statistics must see all lattices together; without them one at a time needs less.
         groups = 1 if self.training else LATTICES
-        features = _split(pooled).chunk(groups)
-        del pooled
         lows: Iterator = iter([None] * groups)
         if self.low is not None:
             lows = zip(*(_split(image).chunk(groups) for image in around(LOW_MARGIN)), strict=True)
-        parts = [self._join(part, low) for part, low in zip(features, lows, strict=True)]
-        return _merge(torch.cat(parts))
+        parts = zip(features.chunk(groups), lows, strict=True)
+        return _merge(torch.cat([self._join(part, low) for part, low in parts]))
+
+    def _pooled(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+        """Features of the full resolution, pooled and split, some planes at a time."""
+        if self.training:
+            return _split(F.max_pool3d(self.full(moving, fixed), 2, stride=1))
+        batch, _, *shape = moving.shape
+        z, y, x = (n - SHORTER - 1 for n in shape)
+        whole = moving.new_empty(2, 2, 2, batch, z // 2, y // 2, x // 2, self.full.width)
+        for first in range(0, z, PLANES):
+            end = min(first + PLANES, z)
+            seen = slice(first, end + SHORTER + 1)
+            features = quick.pool(self.full(moving[:, :, seen], fixed[:, :, seen]))
+            whole[:, :, :, :, first // 2 : end // 2] = _lattices(features)
+        return whole.flatten(0, 3).permute(0, 4, 1, 2, 3)
 
     def _join(
         self, features: torch.Tensor, low: tuple[torch.Tensor, torch.Tensor] | None
     ) -> torch.Tensor:
         """From the pooled features, and the low-resolution images, on one lattice to the answer."""
+        features = features[:, : self.full.channels]
         if low is not None:
-            features = torch.cat([features, self.low(*low)], dim=1)
-        return self.last(self.connected(self.joined(features)))
+            features = torch.cat([features, self.low(*low)[:, : self.low.channels]], dim=1)
+        features = self.joined(features)
+        if self.training:
+            return self.last(self.connected(features))
+        return quick.connect(features, self.connected.fixed(), (self.last.weight, self.last.bias))
 
     def _normalised(self, image: torch.Tensor) -> torch.Tensor:
         return (image - self.air) / self.span
@@ -272,10 +295,19 @@ class Network(RegistrationNetwork):
 
     def _bytes(self, tile: Sequence[int]) -> float:
         """Memory of a tile at its widest stage (measured: benchmarks/regnet_dense.py)."""
-        voxels = 1
-        for size in tile:
-            voxels *= size + sum(FULL_MARGIN)
-        return 4.0 * self._wide * voxels
+
+        def voxels(margin: int) -> int:
+            return math.prod(size + margin for size in tile)
+
+        lost = SHORTER + 1  # and one by pooling
+        around, pooled = sum(FULL_MARGIN), sum(FULL_MARGIN) - lost
+        slab = (min(PLANES, tile[0] + pooled) + lost) / (tile[0] + around)
+        full = (2 + slab * self.full.alive) * voxels(around)
+        joined = 2 * 3 * voxels(0) + self._alive * voxels(pooled) / LATTICES
+        if self.low is not None:
+            around = sum(LOW_MARGIN)
+            joined += (4 + self.low.alive / LATTICES) * voxels(around)
+        return 4.0 * (self.full.width * voxels(pooled) + max(full, joined))
 
 
 def _gather(volume: torch.Tensor, centres: torch.Tensor, offsets: range) -> torch.Tensor:
@@ -301,11 +333,14 @@ def _split(features: torch.Tensor) -> torch.Tensor:
 
     (B, C, 2z, 2y, 2x) → (8B, C, z, y, x), channels last in memory.
     """
+    return _lattices(features).flatten(0, 3).permute(0, 4, 1, 2, 3)
+
+
+def _lattices(features: torch.Tensor) -> torch.Tensor:
+    """The same as a view (2, 2, 2, B, z, y, x, C)."""
     batch, channels, *shape = features.shape
     z, y, x = (size // 2 for size in shape)
-    blocks = features.reshape(batch, channels, z, 2, y, 2, x, 2)
-    lattices = blocks.permute(3, 5, 7, 0, 2, 4, 6, 1).reshape(8 * batch, z, y, x, channels)
-    return lattices.permute(0, 4, 1, 2, 3)
+    return features.reshape(batch, channels, z, 2, y, 2, x, 2).permute(3, 5, 7, 0, 2, 4, 6, 1)
 
 
 def _merge(lattices: torch.Tensor) -> torch.Tensor:
