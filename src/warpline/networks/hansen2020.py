@@ -11,8 +11,21 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from warpline.networks.layers import Conv3d, convolution
+
+
+class _Layers(nn.Sequential):
+    """Convolutions, each with batch norm and an activation after it."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if self.training or torch.is_grad_enabled():
+            return super().forward(features)
+        # With fixed statistics the normalisation is part of the kernels.
+        for layer, norm, activation in zip(self[::3], self[1::3], self[2::3], strict=True):
+            features = activation(fuse_conv_bn_eval(layer, norm)(features))
+        return features
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -24,7 +37,7 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     for channels, step in ((inputs, stride), (outputs, 1)):
         layer, activation = convolution(channels, outputs, 0.1, step)
         layers += [layer, nn.BatchNorm3d(outputs), activation]
-    return nn.Sequential(*layers)
+    return _Layers(*layers)
 
 
 class Network(nn.Module):
@@ -82,8 +95,8 @@ class Network(nn.Module):
         image = ((image - self.low) / (self.high - self.low)).clamp(0, 1)
         first = self.first(_blocks(image))
         second = self.second(first)
-        out = self.up_second(torch.cat([_twice(self.third(second)), second], dim=1))
-        out = self.up_first(torch.cat([_twice(out), first], dim=1))
+        out = self.up_second(_merged(self.third(second), second))
+        out = self.up_first(_merged(out, first))
         out = torch.sigmoid(self.last(out))
         return out[:, :, : size[0], : size[1], : size[2]]
 
@@ -94,10 +107,21 @@ class Network(nn.Module):
 
 def _blocks(image: torch.Tensor) -> torch.Tensor:
     """Blocks of 2³ voxels as channels: (B, 1, z, y, x) → (B, 8, z/2, y/2, x/2)."""
-    parts = [image[:, :, a::2, b::2, c::2] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
-    return torch.cat(parts, dim=1)
+    batch, _, *shape = image.shape
+    z, y, x = (n // 2 for n in shape)
+    blocks = image.reshape(batch, z, 2, y, 2, x, 2).permute(0, 1, 3, 5, 2, 4, 6)
+    return blocks.reshape(batch, z, y, x, 8).permute(0, 4, 1, 2, 3)
 
 
-def _twice(features: torch.Tensor) -> torch.Tensor:
-    """Nearest-neighbour upsampling by two."""
-    return F.interpolate(features, scale_factor=2.0)
+def _merged(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+    """The channels of a grid, brought to twice its resolution by the nearest voxel, and others."""
+    if torch.is_grad_enabled():
+        return torch.cat([F.interpolate(coarse, scale_factor=2.0), fine], dim=1)
+    # Upsampled into its place.
+    channels, (batch, others, *shape) = coarse.shape[1], fine.shape
+    out = fine.new_empty(batch, *shape, channels + others)
+    z, y, x = (n // 2 for n in shape)
+    blocks = out[..., :channels].unflatten(1, (z, 2)).unflatten(3, (y, 2)).unflatten(5, (x, 2))
+    blocks.copy_(coarse.permute(0, 2, 3, 4, 1)[:, :, None, :, None, :, None])
+    out[..., channels:] = fine.permute(0, 2, 3, 4, 1)
+    return out.permute(0, 4, 1, 2, 3)

@@ -82,12 +82,12 @@ def convolve(
     spare = input.new_empty(4, IN, blocks.tiles, blocks.width, outputs)
     spare_rows = input.new_empty(4, *rows.shape[1:])
     beyond = input.new_empty(rows.shape[1:])
-    matrix = products.view(IN * IN, -1, outputs)[:, : blocks.length]
+    matrix = products.view(IN * IN, blocks.length, outputs)
     for number, z, y in blocks:
-        values = blocks.values(number, z, y)
-        torch.bmm(values[:, : blocks.length], matrices[0], out=matrix)
-        for shift in (1, 2):
-            matrix.baddbmm_(values[:, shift : shift + blocks.length], matrices[shift])
+        first, *further = blocks.values(number, z, y)
+        torch.bmm(first, matrices[0], out=matrix)
+        for values, kernels in zip(further, matrices[1:], strict=True):
+            matrix.baddbmm_(values, kernels)
         _four(products.unbind(1), [rows[:, k::OUT] for k in range(OUT)], spare)
         there = volumes[number, z : z + OUT, y : y + rows.shape[1]]
         inside = slice(there.shape[1]), slice(there.shape[2])
@@ -115,18 +115,18 @@ def weight_gradient(input: torch.Tensor, gradient: torch.Tensor, padding: int) -
     spare = input.new_empty(2, IN, blocks.tiles, blocks.width, outputs)
     spare_rows = input.new_empty(2, *rows.shape[1:])
     none = input.new_zeros(rows.shape[1:])
-    matrix = products.view(IN * IN, -1, outputs)[:, : blocks.length]
+    matrix = products.view(IN * IN, blocks.length, outputs)
     sums = input.new_zeros(3, IN * IN, inputs, outputs)
     for number, z, y in blocks:
-        values = blocks.values(number, z, y)
+        taps = blocks.values(number, z, y)
         there = given[number, z : z + OUT, y : y + rows.shape[1]]
         inside = slice(there.shape[1]), slice(there.shape[2])
         rows[:, there.shape[1] :] = 0
         planes = [*there, *[none[inside]] * (OUT - len(there))]
         _six(planes, [plane[inside] for plane in rows], [part[inside] for part in spare_rows])
         _six([rows[:, k::OUT] for k in range(OUT)], products.unbind(1), spare)
-        for shift, sum in enumerate(sums):
-            sum.baddbmm_(values[:, shift : shift + blocks.length].transpose(1, 2), matrix)
+        for sum, values in zip(sums, taps, strict=True):
+            sum.baddbmm_(values.transpose(1, 2), matrix)
     points = _points(input)
     sums = sums.view(3, IN, IN, inputs, outputs)
     return torch.einsum("pz,qy,xpqio->oizyx", points, points, sums)
@@ -135,9 +135,10 @@ def weight_gradient(input: torch.Tensor, gradient: torch.Tensor, padding: int) -
 class _Blocks:
     """The pieces in which a volume goes through, and the transform of what each piece sees.
 
-    A piece is four planes of the output and `tiles` times four rows of them. Its matrices have
-    a row for each of `tiles` · `width` voxels; from row 0 and from the next two on, `length` rows
-    are the inputs of the three taps along x. At the end of each line two of them mean nothing.
+    A piece is four planes of the output and `tiles` times four rows of them. Its matrices have a
+    row for each of `length` = `tiles` · `width` voxels. From the first, the second and the third
+    row on they are the inputs of the three taps along x; what two voxels at the end of each line
+    give means nothing.
     """
 
     def __init__(self, input: torch.Tensor, outputs: int, padding: int):
@@ -149,10 +150,12 @@ class _Blocks:
         all = -(-self.shape[1] // OUT)
         size = 4 * IN * IN * self.width * (inputs + outputs)
         self.tiles = -(-all // -(-all * size // BLOCK))
-        self.length = self.tiles * self.width - 2
+        self.length = self.tiles * self.width
         self._rows = input.new_zeros(IN, OUT * self.tiles + 2, self.width, inputs)
-        self._values = input.new_empty(IN, IN, self.tiles, self.width, inputs)
-        self._spare = input.new_empty(2, *self._values.shape[1:])
+        self._flat = input.new_zeros(IN * IN, self.length + 2, inputs)
+        lines = (IN, IN, self.tiles, self.width, inputs)
+        self._values = self._flat[:, : self.length].view(lines)
+        self._spare = input.new_empty(2, *lines[1:])
         self._spare_rows = input.new_empty(2, self._rows.shape[1], width, inputs)
         self._none = input.new_zeros(height, width, inputs)
 
@@ -163,8 +166,8 @@ class _Blocks:
                 for y in range(0, self.shape[1], OUT * self.tiles):
                     yield number, z, y
 
-    def values(self, number: int, z: int, y: int) -> torch.Tensor:
-        """The transformed input of a piece, (36, tiles · width, inputs)."""
+    def values(self, number: int, z: int, y: int) -> list[torch.Tensor]:
+        """The transformed input of a piece for each tap along x, (36, length, inputs)."""
         volume = self.volumes[number]
         z, y = z - self.padding, y - self.padding
         first, last = max(y, 0), min(y + self._rows.shape[1], volume.shape[1])
@@ -180,7 +183,7 @@ class _Blocks:
         reach = OUT * (self.tiles - 1) + 1
         windows = [rows[:, k : k + reach : OUT] for k in range(IN)]
         _values(windows, self._values.unbind(1), self._spare)
-        return self._values.view(IN * IN, -1, self._values.shape[-1])
+        return [self._flat[:, tap : tap + self.length] for tap in range(3)]
 
 
 def _matrices(weight: torch.Tensor) -> torch.Tensor:
