@@ -73,7 +73,9 @@ class Network(RegistrationNetwork):
         return self._one(moving, fixed), self._one(fixed, moving) if backward else None
 
     def _one(self, moving: torch.Tensor, fixed: torch.Tensor) -> Prediction:
-        features = [torch.cat([moving, fixed], dim=1)]
+        # In the layout of the features: otherwise what is put beside them is copied whole.
+        images = torch.cat([moving, fixed], dim=1)
+        features = [images.contiguous(memory_format=torch.channels_last_3d)]
         for level in self.encoder:
             features.append(level(features[-1]))
         out = features[-1]

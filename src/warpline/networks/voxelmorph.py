@@ -59,7 +59,9 @@ class Level(nn.Module):
 
     def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
         """(B, 3, z, y, x) of images (B, C, z, y, x); with `half_resolution` half of each axis."""
-        features = [torch.cat([moving, fixed], dim=1)]
+        # In the layout of the features: otherwise what is put beside them is copied whole.
+        images = torch.cat([moving, fixed], dim=1)
+        features = [images.contiguous(memory_format=torch.channels_last_3d)]
         for layer in self.encoder:
             features.append(layer(features[-1]))
         out = features[-1]
