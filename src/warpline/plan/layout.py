@@ -12,6 +12,7 @@ from warpline.plan.pairs import ATLAS
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 FIGURE_FORMATS = ("png", "svg")
 LEARNING_CURVES = "learning_curves"
+RATES = "rates.yaml"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Layout:
     def benchmark(self, job: str) -> str:
         """Seconds and memory of a job."""
         return f"{self.results}/benchmarks/{job}.tsv"
+
+    @property
+    def rates(self) -> str:
+        """What was measured of this machine, see `warpline.plan.rates`."""
+        return f"{self.results}/{RATES}"
 
     # Archives ---------------------------------------------------------------------------------
 

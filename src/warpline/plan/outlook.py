@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from warpline.plan.catalog import Catalog, remembered
-from warpline.plan.config import read_yaml
 from warpline.plan.duration import duration
 from warpline.plan.experiments import measured, networks_of
 from warpline.plan.inputs.acquire import (
@@ -18,6 +16,7 @@ from warpline.plan.inputs.acquire import (
     per_case_files,
     per_case_folder,
 )
+from warpline.plan.rates import known
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by
 
@@ -95,16 +94,11 @@ def _explored(paper: Mapping[str, Any]) -> list[str]:
     return [f["dataset"] for f in figures if f["kind"] == "exploration" and f.get("dataset")]
 
 
-@remembered
-def sizes(catalog: Catalog) -> dict[str, dict[str, float | None]]:
-    """GB of the downloads of every dataset that anybody has measured (config/budget.yaml)."""
-    return read_yaml(catalog.places.root / "config" / "budget.yaml")["downloads"]
-
-
 def download(run: Run, dataset: str) -> Download:
     """What a dataset still needs from elsewhere; nothing of a phantom."""
     data = run.catalog.dataset(dataset)
-    found = Download(dataset, gigabytes=sizes(run.catalog).get(dataset, {}).get("gigabytes"))
+    told = known(run.catalog)["downloads"].get(dataset, {})
+    found = Download(dataset, gigabytes=told.get("gigabytes"))
     if data.spec["phantom"]:
         return found
     if data.spec["folder"]:
@@ -159,7 +153,9 @@ def outlook(run: Run, targets: Iterable[str], origin: str, cores: int | None = N
     cores
         Of this machine that it may take; None where it does not run here.
     """
+    targets = list(targets)
     papers = papers_asked(run, targets)
+    named = bool(targets) and set(targets) <= set(run.catalog.papers)
     datasets = datasets_asked(run, papers)
     generated = [n for n in datasets if run.catalog.dataset(n).spec["phantom"]]
     real = [name for name in datasets if name not in generated]
@@ -177,7 +173,8 @@ def outlook(run: Run, targets: Iterable[str], origin: str, cores: int | None = N
     )
     missing = [need.dataset for need in needs if need.missing]
     first += f" Missing: {', '.join(missing)}, see below." * bool(missing)
-    first += f" {duration(run, papers, datasets).in_words(cores)}"
+    spent = duration(run, papers, datasets, forked=cores is not None, pages=not named)
+    first += f" {spent.in_words(cores)}"
     lines = [first]
     for need in needs:
         for name, ask in need.missing.items():
