@@ -10,13 +10,17 @@ from snakemake_logger_plugin_warpline.nodes import memory_of_nodes, most_allowed
 from snakemake_logger_plugin_warpline.rules import growing
 from warpline.errors import WarplineError
 from warpline.plan import run as run_of
+from warpline.plan.arena import pairs as pairs_of_cells
 from warpline.plan.config import read_yaml
 from warpline.plan.duration import Duration, duration, in_words
 from warpline.plan.experiments import Experiment, registration_batches, trainings_of
+from warpline.plan.inputs import models as models_of
 from warpline.plan.inputs import needs, seconds
 from warpline.plan.inputs.train import training_threads, training_workers
+from warpline.plan.rivals import missing
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
+from warpline.plan.wanted import Wanted, trainings_wanted, wanted
 from warpline.training.sampler import BlockSampler
 
 ROOT = Path(__file__).parents[2]
@@ -232,7 +236,7 @@ def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeyp
     of = run()
     scans = sum(map(len, of.catalog.dataset("luna16").batches().values()))
     batches = len(of.catalog.dataset("luna16").batches())
-    found = duration(of, ["bouabid2019"], ["luna16"])
+    found = duration(of, Wanted(["bouabid2019"]), ["luna16"])
     one = JOBS["prepare"]["seconds"] * 764 * 512 * 512 / 1e6
     beginning = JOBS["beginning"]
     assert found.cores["preparation"] == pytest.approx(scans * one + batches * beginning)
@@ -246,11 +250,48 @@ def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeyp
     weights = tmp_path / of.layout.weights(*trainings[0])
     weights.parent.mkdir(parents=True)
     weights.touch()
-    shorter = duration(of, ["bouabid2019"], ["luna16"]).cores["training"]
+    shorter = duration(of, Wanted(["bouabid2019"]), ["luna16"]).cores["training"]
     assert shorter == pytest.approx(counted - seconds.training(of, *trainings[0]) - beginning)
-    card = duration(run(device="cuda"), ["bouabid2019"], ["luna16"])
+    card = duration(run(device="cuda"), Wanted(["bouabid2019"]), ["luna16"])
     assert card.unknown == {"training": ["on a GPU"], "registration": ["on a GPU"]}
     assert "How long is not known: training on a GPU, registration on a GPU." in card.in_words(2)
+
+
+def lacks(of, method):
+    return missing(of.catalog.method(method))
+
+
+def test_how_long_models_and_the_arena_may_take_is_counted_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models = {"of-lungs": {"dataset": "luna16", "method": BOUABID[1], "split": "test", "about": ""}}
+    methods = ["affine", "demons", "fireants"]
+    arena = {"datasets": ["hippocampus"], "methods": methods, "strengths": False}
+    of = run(scale="demo", models=models, arena=arena)
+    asked = wanted(of, ["models"])
+    assert asked == Wanted(models=["of-lungs"])
+    assert wanted(of, [models_of.files(of, "of-lungs")[1]]) == asked
+    assert trainings_wanted(of, asked) == [BOUABID]
+    made = duration(of, asked, ["luna16"])
+    counted = seconds.training(of, *BOUABID) + JOBS["beginning"]
+    assert made.cores["training"] == pytest.approx(counted)
+    assert set(made.cores) == {"preparation", "training", "registration"}
+    compared = wanted(of, ["arena"])
+    assert [cell.method for cell in compared.cells] == ["identity", *methods]
+    assert compared.papers == compared.models == []
+    assert wanted(of, ["results/arena/records.csv"]) == compared
+    cells = duration(of, compared, []).cores["the arena"]
+    pairs = 2 * len(pairs_of_cells(of.catalog, "hippocampus", "val"))  # in both directions
+    each = [seconds.registering(of, "hippocampus", cell.method, pairs) for cell in compared.cells]
+    here = [s for s, c in zip(each, compared.cells, strict=True) if not lacks(of, c.method)]
+    assert len(here) >= 3  # FireANTs need not be there, and is skipped then
+    assert here[1] > 0  # of the affine map there is a rate
+    assert cells == pytest.approx(sum(s or 0 for s in here) + len(here) * JOBS["beginning"])
+    done = tmp_path / of.layout.arena_cell("hippocampus", "demons", "val")
+    done.parent.mkdir(parents=True)
+    done.touch()
+    left = duration(of, compared, []).cores["the arena"]
+    assert left == pytest.approx(cells - (here[2] or 0) - JOBS["beginning"])
+    assert wanted(of, ["models", "arena"]).in_words() == "1 model of the house, the arena (4 cells)"
 
 
 def test_a_duration_in_words():

@@ -12,6 +12,7 @@ from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import training_shape
+from warpline.plan.wanted import Wanted
 
 ROOT = Path(__file__).parents[2]
 GRIDS = read_yaml(ROOT / "config" / "budget.yaml")["grids"]
@@ -25,8 +26,8 @@ def test_a_rehearsal_is_the_published_scale_on_generated_images(paper):
         Run({"papers": [paper], "scale": "paper", "rehearse": rehearse}, ROOT)
         for rehearse in (False, True)
     )
-    names = datasets_asked(rehearsal, [paper])
-    assert {*names} <= {*datasets_asked(published, [paper])}
+    names = datasets_asked(rehearsal, Wanted([paper]))
+    assert {*names} <= {*datasets_asked(published, Wanted([paper]))}
     for name in names:
         data = rehearsal.catalog.dataset(name)
         assert data.spec["phantom"]

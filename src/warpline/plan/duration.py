@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from warpline.plan.experiments import measured, registration_batches, registrations, trainings_of
+from warpline.plan.arena import pairs as pairs_of_cells
+from warpline.plan.experiments import registration_batches
 from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import as_members, ready_stage
 from warpline.plan.inputs.described import described_batches
 from warpline.plan.inputs.register import method_gpus
+from warpline.plan.rivals import missing
 from warpline.plan.run import Run
+from warpline.plan.splits import split_and_suffix
+from warpline.plan.wanted import Wanted, experiments_wanted, trainings_wanted
 
 HOUR = 3600
 NAMED = 2  # of what is not known
@@ -69,8 +73,8 @@ class Duration:
         return said + (f". How long is not known: {unknown}." if unknown else ".")
 
 
-def duration(run: Run, papers: Iterable[str], datasets: Iterable[str]) -> Duration:
-    """How long it takes to make what papers ask for and nobody has made yet.
+def duration(run: Run, asked: Wanted, datasets: Iterable[str]) -> Duration:
+    """How long it takes to make what is asked for and nobody has made yet.
 
     Counted are preparations, trainings, registrations and the beginnings of their jobs and of
     measurements; not pictures, tables and the explorer, nor downloads.
@@ -78,7 +82,7 @@ def duration(run: Run, papers: Iterable[str], datasets: Iterable[str]) -> Durati
     Parameters
     ----------
     datasets
-        That the papers need files of.
+        That it needs files of.
     """
     found, beginning = Duration(), seconds.jobs(run)["beginning"]
     for dataset in datasets:
@@ -93,15 +97,14 @@ def duration(run: Run, papers: Iterable[str], datasets: Iterable[str]) -> Durati
         if waiting:
             spent = seconds.preparing(run, dataset, sum(map(len, waiting)))
             found.add("preparation", dataset, spent, len(waiting), beginning)
-    papers = list(papers)
-    _trainings(run, papers, found, beginning)
-    _registrations(run, papers, found, beginning)
+    _trainings(run, asked, found, beginning)
+    _registrations(run, asked, found, beginning)
+    _cells(run, asked, found, beginning)
     return found
 
 
-def _trainings(run: Run, papers: Sequence[str], found: Duration, beginning: float) -> None:
-    places = dict.fromkeys(place for paper in papers for place in trainings_of(run.catalog, paper))
-    for dataset, method in places:
+def _trainings(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    for dataset, method in trainings_wanted(run, asked):
         if Path(run.layout.weights(dataset, method)).exists():
             continue
         spent = seconds.training(run, dataset, method)
@@ -113,15 +116,13 @@ def _trainings(run: Run, papers: Sequence[str], found: Duration, beginning: floa
             found.add("training", method, spent, 1, beginning)
 
 
-def _registrations(run: Run, papers: Sequence[str], found: Duration, beginning: float) -> None:
-    registered = {e for paper in papers for e in registrations(run.catalog, paper)}
-    asked = dict.fromkeys(e for paper in papers for e in measured(run.catalog, paper))
-    for experiment in asked:
+def _registrations(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    for experiment in experiments_wanted(run, asked):
         dataset, method, split = experiment.dataset, experiment.method, experiment.split
         records = (run.layout.records, run.layout.whole_records)
         if any(Path(path(dataset, method, split)).exists() for path in records):
             continue
-        if experiment not in registered:
+        if split_and_suffix(split)[1]:
             found.add("evaluation", method, 0.0, 1, beginning)
             continue
         batches = registration_batches(run.catalog, experiment)
@@ -130,6 +131,22 @@ def _registrations(run: Run, papers: Sequence[str], found: Duration, beginning: 
             continue
         spent = seconds.registering(run, dataset, method, sum(map(len, batches.values())))
         found.add("registration", method, spent, len(batches) + 1, beginning)
+
+
+def _cells(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    both = 1 + run.catalog.config["arena"]["both_directions"]
+    for cell in asked.cells:
+        dataset, method = cell.dataset, cell.method
+        if Path(run.layout.arena_cell(dataset, method, cell.split)).exists():
+            continue
+        if method_gpus(run, method):
+            found.unknown.setdefault("the arena", ["on a GPU"])
+            continue
+        if missing(run.catalog.method(method)):
+            continue  # it says so, and that is all
+        pairs = len(pairs_of_cells(run.catalog, dataset, cell.split)) * both
+        spent = seconds.registering(run, dataset, method, pairs)
+        found.add("the arena", method, spent, 1, beginning)
 
 
 def in_words(spent: float) -> str:
