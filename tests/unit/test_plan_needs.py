@@ -10,15 +10,19 @@ from snakemake_logger_plugin_warpline.nodes import memory_of_nodes, most_allowed
 from snakemake_logger_plugin_warpline.rules import growing
 from warpline.errors import WarplineError
 from warpline.plan import run as run_of
+from warpline.plan.arena import pairs as pairs_of_cells
 from warpline.plan.config import read_yaml
 from warpline.plan.duration import Duration, duration, in_words
 from warpline.plan.experiments import Experiment, registration_batches, trainings_of
+from warpline.plan.inputs import models as models_of
 from warpline.plan.inputs import needs, seconds
 from warpline.plan.inputs.train import training_threads, training_workers
+from warpline.plan.rivals import missing
 from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import voxels_after
+from warpline.plan.wanted import Wanted, trainings_wanted, wanted
 from warpline.training.sampler import BlockSampler
 
 ROOT = Path(__file__).parents[2]
@@ -195,8 +199,9 @@ def test_regnet_s_training_takes_its_patches_and_its_pairs(monkeypatch):
     own = recipe(regnet.catalog, *place)["training"]
     assert seconds.training(regnet, *place) is None  # nobody knows how large its scans are
     monkeypatch.setattr(seconds, "training_shape", lambda *arguments: (100, 100, 100))
-    cases = len(training_cases(regnet.catalog, *place)[0])
-    pairs = cases * own["sampling"]["fields"] * JOBS["pairs"]["seconds"]
+    cases, validation = training_cases(regnet.catalog, *place)
+    cases, watched = len(cases), {case for pair in validation for case in pair}
+    pairs = (cases + len(watched)) * own["sampling"]["fields"] * JOBS["pairs"]["seconds"]
     assert seconds.synthetic_pairs(regnet, *place) == pytest.approx(pairs)
     steps = own["epochs"] * seconds.steps_an_epoch(regnet, *place, cases)
     work = JOBS["steps"]["sokooti2017"]["work"]["paper"] * own["batch_size"]
@@ -236,7 +241,7 @@ def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeyp
     of = run()
     scans = sum(map(len, of.catalog.dataset("luna16").batches().values()))
     batches = len(of.catalog.dataset("luna16").batches())
-    found = duration(of, ["bouabid2019"], ["luna16"])
+    found = duration(of, Wanted(["bouabid2019"]), ["luna16"])
     one = JOBS["prepare"]["seconds"] * 228 * 512 * 512 / 1e6
     beginning = JOBS["fork"]
     assert found.cores["preparation"] == pytest.approx(scans * one + batches * beginning)
@@ -250,12 +255,12 @@ def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeyp
     weights = tmp_path / of.layout.weights(*trainings[0])
     weights.parent.mkdir(parents=True)
     weights.touch()
-    shorter = duration(of, ["bouabid2019"], ["luna16"]).cores["training"]
+    shorter = duration(of, Wanted(["bouabid2019"]), ["luna16"]).cores["training"]
     assert shorter == pytest.approx(counted - seconds.training(of, *trainings[0]) - beginning)
-    elsewhere = duration(of, ["bouabid2019"], ["luna16"], forked=False).cores
+    elsewhere = duration(of, Wanted(["bouabid2019"]), ["luna16"], forked=False).cores
     more = batches * (JOBS["beginning"] - beginning)
     assert elsewhere["preparation"] == pytest.approx(found.cores["preparation"] + more)
-    card = duration(run(device="cuda"), ["bouabid2019"], ["luna16"])
+    card = duration(run(device="cuda"), Wanted(["bouabid2019"]), ["luna16"])
     assert card.unknown == {"training": ["on a GPU"], "registration": ["on a GPU"]}
     assert "How long is not known: training on a GPU, registration on a GPU." in card.in_words(2)
 
@@ -295,7 +300,7 @@ def test_a_network_registers_on_its_own_grid():
 def test_measurements_pictures_and_pages_are_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     of = run(papers=["hu2020"], scale="demo")
-    found = duration(of, ["hu2020"], ["chest"]).cores
+    found = duration(of, Wanted(["hu2020"], pages=True), ["chest"]).cores
     spec = of.catalog.paper("hu2020")
     rows = {row["method"] for row in table_rows(spec)}  # all of one split, four pairs
     voxels = math.prod((48, 32, 48)) / 1e6
@@ -306,18 +311,58 @@ def test_measurements_pictures_and_pages_are_counted(tmp_path, monkeypatch):
     drawn = (len(spec["figures"]) + 1) * rates["figure"] + rates["tables"] + 2 * one
     pages = len(rows) * 4 * (each["pair"] + each["seconds"] * voxels) + rates["report"] + 3 * one
     assert found["pictures"] == pytest.approx(drawn + pages)  # of four pairs none is left out
-    without = duration(of, ["hu2020"], ["chest"], pages=False).cores
+    without = duration(of, Wanted(["hu2020"]), ["chest"]).cores
     assert without["pictures"] == pytest.approx(drawn)
     few = run(papers=["hu2020"], scale="demo", explorer={"pairs": "worst"})
-    fewer = duration(few, ["hu2020"], ["chest"]).cores["pictures"]
+    fewer = duration(few, Wanted(["hu2020"], pages=True), ["chest"]).cores["pictures"]
     assert found["pictures"] - fewer == pytest.approx(
         len(rows) * 3 * (each["pair"] + each["seconds"] * voxels)
     )
     claims = tmp_path / of.layout.claims("hu2020")
     claims.parent.mkdir(parents=True)
     claims.touch()
-    without = duration(of, ["hu2020"], ["chest"], pages=False).cores
+    without = duration(of, Wanted(["hu2020"]), ["chest"]).cores
     assert without["pictures"] == pytest.approx(drawn - rates["tables"] - one)
+
+
+def lacks(of, method):
+    return missing(of.catalog.method(method))
+
+
+def test_how_long_models_and_the_arena_may_take_is_counted_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models = {"of-lungs": {"dataset": "luna16", "method": BOUABID[1], "split": "test", "about": ""}}
+    methods = ["affine", "demons", "fireants"]
+    arena = {"datasets": ["hippocampus"], "methods": methods, "strengths": False}
+    of = run(scale="demo", models=models, arena=arena)
+    asked = wanted(of, ["models"])
+    assert asked == Wanted(models=["of-lungs"])
+    assert wanted(of, [models_of.files(of, "of-lungs")[1]]) == asked
+    assert trainings_wanted(of, asked) == [BOUABID]
+    made = duration(of, asked, ["luna16"])
+    counted = seconds.training(of, *BOUABID) + JOBS["fork"]
+    assert made.cores["training"] == pytest.approx(counted)
+    assert set(made.cores) == {"preparation", "training", "registration", "measurement"}
+    compared = wanted(of, ["arena"])
+    assert [cell.method for cell in compared.cells] == ["identity", *methods]
+    assert compared.papers == compared.models == []
+    assert wanted(of, ["results/arena/records.csv"]) == compared
+    cells = duration(of, compared, []).cores["the arena"]
+    pairs = 2 * len(pairs_of_cells(of.catalog, "hippocampus", "val"))  # in both directions
+    each = [seconds.registering(of, "hippocampus", cell.method, pairs) for cell in compared.cells]
+    here = [s for s, c in zip(each, compared.cells, strict=True) if not lacks(of, c.method)]
+    assert len(here) >= 3  # FireANTs need not be there, and is skipped then
+    assert here[1] > 0  # of the affine map there is a rate
+    own = JOBS["beginning"] + seconds.measuring(of, "hippocampus", pairs)
+    assert cells == pytest.approx(sum(s or 0 for s in here) + len(here) * own)
+    done = tmp_path / of.layout.arena_cell("hippocampus", "demons", "val")
+    done.parent.mkdir(parents=True)
+    done.touch()
+    left = duration(of, compared, []).cores["the arena"]
+    assert left == pytest.approx(cells - (here[2] or 0) - own)
+    pages = [wanted(of, t).pages for t in ([], ["all"], ["results/report.html"], ["tables"])]
+    assert pages == [True, True, True, False]
+    assert wanted(of, ["models", "arena"]).in_words() == "1 model of the house, the arena (4 cells)"
 
 
 def test_a_duration_in_words():

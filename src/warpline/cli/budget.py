@@ -27,6 +27,7 @@ from warpline.plan.rates import known as what_is_known
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, recipe, training_cases
 from warpline.plan.volumes import prepared_shape, training_shape
+from warpline.plan.wanted import Wanted
 
 if TYPE_CHECKING:
     from warpline.training.budget import StepCost
@@ -209,7 +210,7 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
     this folder, by the mean of those.
     """
     found = {}
-    for dataset in datasets_asked(run, [paper]):
+    for dataset in datasets_asked(run, Wanted([paper])):
         sizes = known["downloads"].get(dataset, {})
         phantom = run.catalog.dataset(dataset).spec["phantom"]
         shape = prepared_shape(run, dataset, known["grids"])

@@ -186,11 +186,6 @@ class Layout:
         return f"{self.results}/state/{paper}/{kind}.json"
 
     @property
-    def versions(self) -> str:
-        """The fingerprints of code as they were at the last start, see `warpline.plan.versions`."""
-        return f"{self.results}/state/versions.json"
-
-    @property
     def report(self) -> str:
         """The page of all tables and figures."""
         return f"{self.results}/report.html"

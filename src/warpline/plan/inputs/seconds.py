@@ -130,10 +130,35 @@ def synthetic_pairs(run: Run, dataset: str, method: str) -> float | None:
         count = typical_case(run, dataset, known(run.catalog))
     if count is None:
         return None
-    cases, _ = training_cases(run.catalog, dataset, method)
-    times = own["epochs"] if own["sampling"]["fresh"] else 1
-    pairs = times * len(cases) * own["sampling"]["fields"]
+    pairs = pairs_made(run, dataset, method)
     return pairs * jobs(run)["pairs"]["seconds"] * count / 1e6
+
+
+def pairs_made(run: Run, dataset: str, method: str) -> int:
+    """Synthetic pairs that a training makes: of the blocks that it gets to, and for validation."""
+    own = recipe(run.catalog, dataset, method)["training"]
+    sampling, size = own["sampling"], own["batch_size"]
+    cases, validation = training_cases(run.catalog, dataset, method)
+    blocks = block_sizes(len(cases) * sampling["fields"], sampling["in_memory"])
+    steps, made = own["steps_per_epoch"] or math.inf, 0
+    for pairs, more in zip(
+        blocks, block_steps(blocks, _patches(sampling), size, True), strict=True
+    ):
+        made += pairs * (steps > 0)
+        steps -= more
+    watched = len({case for pair in validation for case in pair})
+    return made * (own["epochs"] if sampling["fresh"] else 1) + watched * sampling["fields"]
+
+
+def _patches(sampling: Mapping[str, Any]) -> int:
+    """Examples of a synthetic pair, each of its versions."""
+    return sampling["patches"] * (4 if sampling["flips"] else 1)
+
+
+def on_synthetic_pairs(run: Run, dataset: str, method: str, cases: int) -> float | None:
+    """Seconds of a core for the evaluation of a recipe's network on synthetic pairs of cases."""
+    fields = run.catalog.method(method)["training"]["sampling"]["fields"]
+    return _of_pairs(run, dataset, jobs(run)["pairs"], cases * fields)
 
 
 def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
@@ -149,7 +174,7 @@ def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
         members, examples = cases, sampling.get("crops")
         if synthetic:
             members = cases * sampling["fields"]
-            examples = sampling["patches"] * (4 if sampling["flips"] else 1)
+            examples = _patches(sampling)
         blocks = block_sizes(members, sampling["in_memory"])
         steps = sum(block_steps(blocks, examples, size, whole=synthetic))
     return min(steps, own["steps_per_epoch"] or steps)
