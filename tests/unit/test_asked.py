@@ -172,7 +172,7 @@ def test_only_papers_that_are_targets_count(tmp_path):
     both = run(tmp_path, "cpu")
     assert wanted(both, ["bouabid2019"]) == Wanted(["bouabid2019"])
     assert wanted(both, ["bouabid2019", "tables"]) == Wanted(["hu2020", "bouabid2019"])
-    assert wanted(both, []) == Wanted(["hu2020", "bouabid2019"])
+    assert wanted(both, []) == Wanted(["hu2020", "bouabid2019"], pages=True)
     assert datasets_asked(both, Wanted(["bouabid2019"])) == ["luna16"]
 
 
