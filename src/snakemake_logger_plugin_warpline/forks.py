@@ -24,7 +24,7 @@ from typing import Any
 from snakemake.benchmark import benchmarked
 from snakemake.script import PythonScript
 
-from snakemake_logger_plugin_warpline.lighter import without_pandas
+from snakemake_logger_plugin_warpline.lighter import end_quickly, without_pandas
 
 FRESH = "WARPLINE_FRESH"
 SERVER = Path(__file__).with_name("fork_server.py")
@@ -92,8 +92,9 @@ class Forks:
 
 
 def start_quickly(workflow: Any, folder: Path) -> None:
-    """Let a run, and its jobs, load less; see `fork_scripts`."""
+    """Let a run, and its jobs, load less, and the run end sooner; see `fork_scripts`."""
     without_pandas()
+    end_quickly()
     fork_scripts(workflow, folder)
 
 

@@ -1,7 +1,9 @@
-"""Snakemake without what it loads for nothing."""
+"""Snakemake without what it does for nothing."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from typing import Any
 
@@ -21,3 +23,9 @@ def without_pandas() -> None:
 
     serialize.whole = whole
     PersistenceBase._serialize_param_pandas = serialize
+
+
+def end_quickly() -> None:
+    """Let Python, when it ends, not look through all that is loaded for what it could free."""
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)

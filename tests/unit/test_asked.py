@@ -15,8 +15,9 @@ from snakemake.utils import update_config
 from snakemake_logger_plugin_warpline.asked import settle
 from warpline.errors import WarplineError
 from warpline.plan.inputs.acquire import archive_spec, archive_to_fetch
-from warpline.plan.outlook import datasets_asked, download, outlook, papers_asked
+from warpline.plan.outlook import datasets_asked, download, outlook
 from warpline.plan.run import Run
+from warpline.plan.wanted import Wanted, wanted
 
 ROOT = Path(__file__).parents[2]
 PROFILE, FILE = ("--workflow-profile", "profiles/site"), ("--configfile", "study.yaml")
@@ -169,10 +170,10 @@ def run(folder: Path, scale: str, **config: object) -> Run:
 
 def test_only_papers_that_are_targets_count(tmp_path):
     both = run(tmp_path, "cpu")
-    assert papers_asked(both, ["bouabid2019"]) == ["bouabid2019"]
-    assert papers_asked(both, ["bouabid2019", "tables"]) == ["hu2020", "bouabid2019"]
-    assert papers_asked(both, []) == ["hu2020", "bouabid2019"]
-    assert datasets_asked(both, ["bouabid2019"]) == ["luna16"]
+    assert wanted(both, ["bouabid2019"]) == Wanted(["bouabid2019"])
+    assert wanted(both, ["bouabid2019", "tables"]) == Wanted(["hu2020", "bouabid2019"])
+    assert wanted(both, []) == Wanted(["hu2020", "bouabid2019"], pages=True)
+    assert datasets_asked(both, Wanted(["bouabid2019"])) == ["luna16"]
 
 
 def test_a_run_on_generated_images_downloads_nothing(tmp_path):
@@ -181,6 +182,21 @@ def test_a_run_on_generated_images_downloads_nothing(tmp_path):
     assert "generated images" in said
     assert "hu2020." in said
     assert "Nothing to download." in said
+
+
+def test_models_and_the_arena_are_told_with_their_images(tmp_path):
+    entry = {"dataset": "luna16", "method": "bouabid2019-alpha-1e-4", "split": None, "about": ""}
+    arena = {"datasets": ["hippocampus"], "methods": ["affine"]}
+    of = run(tmp_path, "demo", papers=[], models={"of-lungs": entry}, arena=arena)
+    said = outlook(of, ["models"], "a file")
+    assert "generated images, device cpu: 1 model of the house. Nothing to download." in said
+    assert "training" in said
+    said = outlook(of, ["arena"], "a file")
+    assert "generated images, device cpu: the arena (2 cells). Nothing to download." in said
+    real = run(tmp_path, "cpu", papers=[], arena=arena)
+    assert "real images, device cpu: the arena (2 cells). To download: " in outlook(
+        real, ["arena"], "a file"
+    )
 
 
 def test_an_archive_of_generated_images_is_not_fetched(tmp_path):

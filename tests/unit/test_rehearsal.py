@@ -8,10 +8,12 @@ import pytest
 
 from warpline.plan.config import read_yaml
 from warpline.plan.experiments import measured, networks_of
+from warpline.plan.inputs import seconds
 from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import training_shape
+from warpline.plan.wanted import Wanted
 
 ROOT = Path(__file__).parents[2]
 GRIDS = read_yaml(ROOT / "config" / "budget.yaml")["grids"]
@@ -25,8 +27,8 @@ def test_a_rehearsal_is_the_published_scale_on_generated_images(paper):
         Run({"papers": [paper], "scale": "paper", "rehearse": rehearse}, ROOT)
         for rehearse in (False, True)
     )
-    names = datasets_asked(rehearsal, [paper])
-    assert {*names} <= {*datasets_asked(published, [paper])}
+    names = datasets_asked(rehearsal, Wanted([paper]))
+    assert {*names} <= {*datasets_asked(published, Wanted([paper]))}
     for name in names:
         data = rehearsal.catalog.dataset(name)
         assert data.spec["phantom"]
@@ -44,7 +46,25 @@ def test_a_rehearsal_is_the_published_scale_on_generated_images(paper):
         assert {key: of["training"][key] for key in changed} == changed
         # Of a cross-validation there are two folds.
         alike = changed | {"validation": None, "splits": None}
+        if of["training"]["objective"] == "synthetic":
+            pair = {"fields": 1, "in_memory": 1}
+            alike["sampling"] = as_published["training"]["sampling"] | pair
+            assert of["training"]["sampling"] == alike["sampling"]
         rest = [r["training"] | alike for r in (of, as_published)]
         assert rest[0] == rest[1]
         shapes = [training_shape(run, dataset, of, GRIDS) for run in (rehearsal, published)]
         assert shapes[0] == shapes[1]
+
+
+def test_one_synthetic_pair_has_the_patches_of_two_published_batches():
+    of = Run({"papers": ["sokooti2017"], "scale": "paper", "rehearse": True, "device": "cpu"}, ROOT)
+    spec = recipe(of.catalog, "followup", "sokooti2017-regnet")["training"]
+    assert spec["sampling"]["patches"] * 4 >= 2 * spec["batch_size"]  # each in four versions
+    published = Run({"papers": ["sokooti2017"], "scale": "paper"}, ROOT)
+    before = recipe(published.catalog, "followup", "sokooti2017-regnet")["training"]
+    assert spec["batch_size"] == before["batch_size"]
+    # One to learn from and one of each of the two scans that validation looks at, no more.
+    cases, validation = training_cases(of.catalog, "followup", "sokooti2017-regnet")
+    assert len(cases) > 1
+    assert len(validation) == 2  # each scan by itself
+    assert seconds.pairs_made(of, "followup", "sokooti2017-regnet") == 1 + 2

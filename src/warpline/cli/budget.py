@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from warpline.cli import options
-from warpline.plan.config import SCALES
+from warpline.plan.config import SCALES, read_yaml
 from warpline.plan.experiments import networks_of, registration_batches, registrations
 from warpline.plan.inputs.cases import ready_stage
 from warpline.plan.inputs.described import described_batches
 from warpline.plan.inputs.disk import VECTOR, VOXEL
-from warpline.plan.inputs.disk import known as what_is_known
 from warpline.plan.inputs.needs import CONVOLVING, READING, training_bytes
 from warpline.plan.inputs.seconds import steps_an_epoch
 from warpline.plan.outlook import datasets_asked, download
 from warpline.plan.places import Places, project_folder
+from warpline.plan.rates import known as what_is_known
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, recipe, training_cases
 from warpline.plan.volumes import prepared_shape, training_shape
+from warpline.plan.wanted import Wanted
 
 if TYPE_CHECKING:
     from warpline.training.budget import StepCost
@@ -89,7 +90,11 @@ class Need:
 @click.option("--gpu", help="A card of config/budget.yaml: will everything fit on it?")
 @click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="Of the host.")
 @click.option("--memory", type=float, help="GB of the host: will everything fit into it?")
-@click.option("--measure", is_flag=True, help="First measure what a core of this machine does.")
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="First measure what a core of this machine does, and take what finished jobs took.",
+)
 @options.json_option
 @options.in_words
 def budget(
@@ -105,19 +110,20 @@ def budget(
 
     Memory of a device is counted: two steps of the recipe's own network and loss, run on tensors
     without contents. Hours follow from the operations of a step and what a core or card was
-    measured to do; where nobody has measured one, they are left out.
+    measured to do; where nobody has measured one, they are left out. What is measured is kept in
+    rates.yaml with the results of this folder, which runs read, too. With --gpu, finished trainings
+    on a GPU say what that card does.
     """
     places = Places.here(project_folder())
-    known = what_is_known(places.root)
+    results = read_yaml(places.config_file).get("results", "results")
+    run = Run({"papers": [paper], "scale": scale, "results": results}, places)
+    known = what_is_known(run.catalog)
     if gpu and gpu not in known["cards"]:
         raise click.BadParameter(f"'{gpu}' is none of {', '.join(known['cards'])}.")
-    run = Run({"papers": [paper], "scale": scale}, places)
-    rates = dict(known["rates"])
     if measure:
-        from warpline.cli.rates import core_rate
-
-        rates["core"] = core_rate()
-        click.echo(f"one core: {rates['core']:.1f} GFLOP/s in a training step\n", err=True)
+        run = _measured(run, paper, gpu)
+        known = what_is_known(run.catalog)
+    rates = known["rates"]
     needs = [
         need
         for place in networks_of(run.catalog, paper)
@@ -134,6 +140,23 @@ def budget(
     click.echo(f"{paper} at scale {scale}\n\n{options.as_table(rows)}\n")
     for line in [*_disk_in_words(disk), *_misfits(needs, gpu, known["cards"], memory)]:
         click.echo(line)
+
+
+def _measured(run: Run, paper: str, gpu: str | None) -> Run:
+    """The run by what this machine was measured to do, which is kept and told."""
+    from warpline.cli.rates import core_rate, keep, of_finished_jobs
+
+    rates = of_finished_jobs(run, paper, gpu)
+    told = [f"{name} {rate} GFLOP/s" for name, rate in rates.get("rates", {}).items()]
+    told += list(rates.get("jobs", {}).get("register", {}))
+    click.echo(f"by finished jobs: {', '.join(told) or 'nothing'}", err=True)
+    if "core" not in rates.get("rates", {}):
+        core = round(core_rate(), 1)
+        rates["rates"] = {"core": core, **rates.get("rates", {})}
+        click.echo(f"one core: {core} GFLOP/s in a training step", err=True)
+    path = keep(run.catalog, rates)
+    click.echo(f"kept in {path}; runs in this folder read it\n", err=True)
+    return Run(run.catalog.config, run.places)
 
 
 def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[int]]) -> Need | None:
@@ -187,7 +210,7 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
     this folder, by the mean of those.
     """
     found = {}
-    for dataset in datasets_asked(run, [paper]):
+    for dataset in datasets_asked(run, Wanted([paper])):
         sizes = known["downloads"].get(dataset, {})
         phantom = run.catalog.dataset(dataset).spec["phantom"]
         shape = prepared_shape(run, dataset, known["grids"])

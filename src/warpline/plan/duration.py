@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from warpline.plan.experiments import measured, registration_batches, registrations, trainings_of
+from warpline.plan.arena import pairs as pairs_of_cells
+from warpline.plan.experiments import WHOLE, networks_of, registration_batches
 from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import as_members, ready_stage
 from warpline.plan.inputs.described import described_batches
 from warpline.plan.inputs.register import method_gpus
+from warpline.plan.layout import LEARNING_CURVES
+from warpline.plan.rivals import missing
+from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
+from warpline.plan.splits import SYNTHETIC, split_and_suffix
+from warpline.plan.wanted import Wanted, experiments_wanted, trainings_wanted
 
 HOUR = 3600
 NAMED = 2  # of what is not known
@@ -44,8 +51,7 @@ class Duration:
             names = self.unknown.setdefault(kind, [])
             names += [name] * (name not in names)
         self.cores[kind] = self.cores.get(kind, 0.0) + (spent or 0.0) + jobs * beginning
-        if jobs:
-            self.longest = max(self.longest, (spent or 0.0) / jobs + beginning)
+        self.longest = max(self.longest, (spent or 0.0) / max(jobs, 1) + beginning)
 
     def in_words(self, cores: int | None) -> str:
         """As sentences.
@@ -69,18 +75,20 @@ class Duration:
         return said + (f". How long is not known: {unknown}." if unknown else ".")
 
 
-def duration(run: Run, papers: Iterable[str], datasets: Iterable[str]) -> Duration:
-    """How long it takes to make what papers ask for and nobody has made yet.
+def duration(run: Run, asked: Wanted, datasets: Iterable[str], *, forked: bool = True) -> Duration:
+    """How long it takes to make what is asked for and nobody has made yet.
 
-    Counted are preparations, trainings, registrations and the beginnings of their jobs and of
-    measurements; not pictures, tables and the explorer, nor downloads.
+    Counted are cases, trainings, registrations, measurements, pictures and the beginnings of their
+    jobs; not downloads, embeddings, noisy labels and the arena's figures.
 
     Parameters
     ----------
     datasets
-        That the papers need files of.
+        That it needs files of.
+    forked
+        Whether jobs are begun on this machine, as forks, or elsewhere with a Python of their own.
     """
-    found, beginning = Duration(), seconds.jobs(run)["beginning"]
+    found, beginning = Duration(), seconds.jobs(run)["fork" if forked else "beginning"]
     for dataset in datasets:
         if as_members(run, dataset):
             continue
@@ -93,15 +101,15 @@ def duration(run: Run, papers: Iterable[str], datasets: Iterable[str]) -> Durati
         if waiting:
             spent = seconds.preparing(run, dataset, sum(map(len, waiting)))
             found.add("preparation", dataset, spent, len(waiting), beginning)
-    papers = list(papers)
-    _trainings(run, papers, found, beginning)
-    _registrations(run, papers, found, beginning)
+    _trainings(run, asked, found, beginning)
+    _registrations(run, asked, found, beginning)
+    _cells(run, asked, found, seconds.jobs(run)["beginning"])
+    _pictures(run, asked, found, beginning)
     return found
 
 
-def _trainings(run: Run, papers: Sequence[str], found: Duration, beginning: float) -> None:
-    places = dict.fromkeys(place for paper in papers for place in trainings_of(run.catalog, paper))
-    for dataset, method in places:
+def _trainings(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    for dataset, method in trainings_wanted(run, asked):
         if Path(run.layout.weights(dataset, method)).exists():
             continue
         spent = seconds.training(run, dataset, method)
@@ -113,23 +121,84 @@ def _trainings(run: Run, papers: Sequence[str], found: Duration, beginning: floa
             found.add("training", method, spent, 1, beginning)
 
 
-def _registrations(run: Run, papers: Sequence[str], found: Duration, beginning: float) -> None:
-    registered = {e for paper in papers for e in registrations(run.catalog, paper)}
-    asked = dict.fromkeys(e for paper in papers for e in measured(run.catalog, paper))
-    for experiment in asked:
+def _registrations(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    for experiment in experiments_wanted(run, asked):
         dataset, method, split = experiment.dataset, experiment.method, experiment.split
         records = (run.layout.records, run.layout.whole_records)
         if any(Path(path(dataset, method, split)).exists() for path in records):
             continue
-        if experiment not in registered:
-            found.add("evaluation", method, 0.0, 1, beginning)
+        name, suffix = split_and_suffix(split)
+        if suffix:
+            cases = len(run.catalog.dataset(dataset).split(name))
+            spent = seconds.measuring(run, dataset, cases)
+            if suffix == SYNTHETIC:
+                spent = seconds.on_synthetic_pairs(run, dataset, method, cases)
+            found.add("measurement", dataset, spent, 1, beginning)
             continue
         batches = registration_batches(run.catalog, experiment)
+        pairs = sum(map(len, batches.values()))
+        spent = seconds.measuring(run, dataset, pairs)
+        found.add("measurement", dataset, spent, int(WHOLE not in batches), beginning)
         if method_gpus(run, method):
             found.unknown.setdefault("registration", ["on a GPU"])
             continue
-        spent = seconds.registering(run, dataset, method, sum(map(len, batches.values())))
-        found.add("registration", method, spent, len(batches) + 1, beginning)
+        spent = seconds.registering(run, dataset, method, pairs)
+        found.add("registration", method, spent, len(batches), beginning)
+
+
+def _cells(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    both = 1 + run.catalog.config["arena"]["both_directions"]
+    for cell in asked.cells:
+        dataset, method = cell.dataset, cell.method
+        if Path(run.layout.arena_cell(dataset, method, cell.split)).exists():
+            continue
+        if method_gpus(run, method):
+            found.unknown.setdefault("the arena", ["on a GPU"])
+            continue
+        if missing(run.catalog.method(method)):
+            continue  # it says so, and that is all
+        pairs = len(pairs_of_cells(run.catalog, dataset, cell.split)) * both
+        found.add("the arena", dataset, seconds.measuring(run, dataset, pairs), 0, beginning)
+        spent = seconds.registering(run, dataset, method, pairs)
+        found.add("the arena", method, spent, 1, beginning)
+
+
+def _pictures(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    """Tables and figures; and the report and the explorer, where these are asked for."""
+    rates = seconds.jobs(run)["pictures"]
+    for paper in asked.papers:
+        figures = [*run.catalog.paper(paper)["figures"]]
+        figures += [LEARNING_CURVES] * bool(networks_of(run.catalog, paper))
+        missing = sum(not Path(run.layout.figure(paper, f, "png")).exists() for f in figures)
+        if missing:
+            found.add("pictures", paper, missing * rates["figure"], 1, beginning)
+        if not Path(run.layout.claims(paper)).exists():
+            found.add("pictures", paper, rates["tables"], 1, beginning)
+        if asked.pages and not Path(run.layout.explored_paper(paper)).exists():
+            found.add("pictures", paper, _explored(run, paper), 1, beginning)
+    if asked.pages and asked.papers and not Path(run.layout.report).exists():
+        found.add("pictures", "report", len(asked.papers) * rates["report"], 2, beginning)
+
+
+def _explored(run: Run, paper: str) -> float | None:
+    """Seconds of a core for a paper's pages of the explorer."""
+    kept, spent = _kept(run.catalog.config["explorer"]["pairs"]), 0.0
+    rows = table_rows(run.catalog.paper(paper))
+    for dataset, _, split in {(row["dataset"], row["method"], row["split"]) for row in rows}:
+        if split_and_suffix(split)[1]:
+            continue
+        pairs = min(kept, len(run.catalog.dataset(dataset).pairs(split)))
+        one = seconds.exploring(run, dataset, pairs)
+        if one is None:
+            return None
+        spent += one
+    return spent
+
+
+def _kept(rule: str) -> float:
+    """How many pairs of a method the explorer keeps: of ``worst 3, median, best`` five."""
+    parts = [part.split() for part in rule.split(",")]
+    return math.inf if ["all"] in parts else sum(int(n) for _, n in ([*p, "1"][:2] for p in parts))
 
 
 def in_words(spent: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,8 +173,13 @@ def networks_of(catalog: Catalog, paper: str) -> list[tuple[str, str]]:
 
     It is trained in this run, or a model of the house.
     """
+    return networks_behind(catalog, [(e.dataset, e.method) for e in measured(catalog, paper)])
+
+
+def networks_behind(catalog: Catalog, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same of methods, each on the dataset that its network is trained on."""
     found: list[tuple[str, str]] = []
-    waiting = [(e.dataset, e.method) for e in measured(catalog, paper)]
+    waiting = list(places)
     while waiting:
         dataset, method = waiting.pop(0)
         network = network_method(catalog, method)

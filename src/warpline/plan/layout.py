@@ -12,6 +12,7 @@ from warpline.plan.pairs import ATLAS
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 FIGURE_FORMATS = ("png", "svg")
 LEARNING_CURVES = "learning_curves"
+RATES = "rates.yaml"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Layout:
     def benchmark(self, job: str) -> str:
         """Seconds and memory of a job."""
         return f"{self.results}/benchmarks/{job}.tsv"
+
+    @property
+    def rates(self) -> str:
+        """What was measured of this machine, see `warpline.plan.rates`."""
+        return f"{self.results}/{RATES}"
 
     # Archives ---------------------------------------------------------------------------------
 
@@ -178,11 +184,6 @@ class Layout:
     def memory(self, paper: str, kind: str) -> str:
         """What a paper's tables or figures were made from, so that only what changed is redone."""
         return f"{self.results}/state/{paper}/{kind}.json"
-
-    @property
-    def versions(self) -> str:
-        """The fingerprints of code as they were at the last start, see `warpline.plan.versions`."""
-        return f"{self.results}/state/versions.json"
 
     @property
     def report(self) -> str:

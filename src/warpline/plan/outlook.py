@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from warpline.plan.catalog import Catalog, remembered
-from warpline.plan.config import read_yaml
 from warpline.plan.duration import duration
-from warpline.plan.experiments import measured, networks_of
 from warpline.plan.inputs.acquire import (
     archive_folder,
     archive_spec,
     per_case_files,
     per_case_folder,
 )
+from warpline.plan.rates import known
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by
+from warpline.plan.wanted import Wanted, experiments_wanted, networks_wanted, wanted
 
 SCALES_IN_WORDS = {
     "demo": "small networks, minutes",
@@ -58,24 +57,13 @@ class Download:
         return f"{self.dataset} ({self.files} file{'s' * (self.files != 1)}, {size})"
 
 
-def papers_asked(run: Run, targets: Iterable[str]) -> list[str]:
-    """The papers and studies that targets name; all of the run if another target is among them."""
-    targets = list(targets)
-    if targets and all(target in run.catalog.papers for target in targets):
-        return [paper for paper in run.catalog.papers if paper in targets]
-    return run.catalog.papers
-
-
-def datasets_asked(run: Run, papers: Iterable[str]) -> list[str]:
-    """The datasets whose files papers need; with those that others are made of or aligned to."""
+def datasets_asked(run: Run, asked: Wanted) -> list[str]:
+    """The datasets whose files are needed; with those that others are made of or aligned to."""
     waiting = [
-        name
-        for paper in papers
-        for name in [
-            *(experiment.dataset for experiment in measured(run.catalog, paper)),
-            *(dataset for dataset, _ in networks_of(run.catalog, paper)),
-            *_explored(run.catalog.paper(paper)),
-        ]
+        *(experiment.dataset for experiment in experiments_wanted(run, asked)),
+        *(dataset for dataset, _ in networks_wanted(run, asked)),
+        *(cell.dataset for cell in asked.cells),
+        *(name for paper in asked.papers for name in _explored(run.catalog.paper(paper))),
     ]
     found: list[str] = []
     while waiting:
@@ -95,16 +83,11 @@ def _explored(paper: Mapping[str, Any]) -> list[str]:
     return [f["dataset"] for f in figures if f["kind"] == "exploration" and f.get("dataset")]
 
 
-@remembered
-def sizes(catalog: Catalog) -> dict[str, dict[str, float | None]]:
-    """GB of the downloads of every dataset that anybody has measured (config/budget.yaml)."""
-    return read_yaml(catalog.places.root / "config" / "budget.yaml")["downloads"]
-
-
 def download(run: Run, dataset: str) -> Download:
     """What a dataset still needs from elsewhere; nothing of a phantom."""
     data = run.catalog.dataset(dataset)
-    found = Download(dataset, gigabytes=sizes(run.catalog).get(dataset, {}).get("gigabytes"))
+    told = known(run.catalog)["downloads"].get(dataset, {})
+    found = Download(dataset, gigabytes=told.get("gigabytes"))
     if data.spec["phantom"]:
         return found
     if data.spec["folder"]:
@@ -159,8 +142,8 @@ def outlook(run: Run, targets: Iterable[str], origin: str, cores: int | None = N
     cores
         Of this machine that it may take; None where it does not run here.
     """
-    papers = papers_asked(run, targets)
-    datasets = datasets_asked(run, papers)
+    asked = wanted(run, targets)
+    datasets = datasets_asked(run, asked)
     generated = [n for n in datasets if run.catalog.dataset(n).spec["phantom"]]
     real = [name for name in datasets if name not in generated]
     scale = run.catalog.scale
@@ -172,12 +155,13 @@ def outlook(run: Run, targets: Iterable[str], origin: str, cores: int | None = N
     first = (
         f"{'Rehearsal of scale' if run.catalog.config['rehearse'] else 'Scale'} {scale} "
         f"({SCALES_IN_WORDS[scale]}; from {origin}), {images}, "
-        f"device {run.catalog.device}: {', '.join(papers) or 'nothing'}. "
+        f"device {run.catalog.device}: {asked.in_words()}. "
         + (f"To download: {_total(needs)}{', '.join(parts)}." if parts else "Nothing to download.")
     )
     missing = [need.dataset for need in needs if need.missing]
     first += f" Missing: {', '.join(missing)}, see below." * bool(missing)
-    first += f" {duration(run, papers, datasets).in_words(cores)}"
+    spent = duration(run, asked, datasets, forked=cores is not None)
+    first += f" {spent.in_words(cores)}"
     lines = [first]
     for need in needs:
         for name, ask in need.missing.items():

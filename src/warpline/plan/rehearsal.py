@@ -11,6 +11,9 @@ from typing import Any
 # Of a dataset at scale demo, what says that its files are generated, and which.
 GENERATED = ("phantom", "folder", "archives", "per_case", "scans", "pairs")
 CASES, STEPS = 3, 2
+# A synthetic pair takes as long as a step, and one has the patches of two steps: more would be made
+# for nothing. It is one whose moving image is deformed, too.
+ONE_PAIR = {"fields": 1, "in_memory": 1}
 # Pairs that go by patients need both scans of each.
 WHOLE_PATIENTS = 4
 
@@ -43,4 +46,6 @@ def rehearsed(kind: str, own: Mapping[str, Any], demo: Mapping[str, Any]) -> dic
             "steps_per_epoch": STEPS,
             "validation": validation,
         }
+        if value["training"].get("objective") == "synthetic":
+            value["training"]["sampling"] = {**value["training"]["sampling"], **ONE_PAIR}
     return value

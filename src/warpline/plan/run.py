@@ -46,7 +46,7 @@ class Run:
         self.catalog = Catalog(config, root, sources)
         self.places, self.root = self.catalog.places, self.catalog.places.root
         self.layout = Layout(self.catalog.config["results"])
-        self._versions = Versions(self.root / "scripts", self.layout.versions)
+        self._versions = Versions(self.root / "scripts")
         self._folders: dict[str, OwnFolder] = {}
         self._node_mb = node_mb or (lambda: this_machine_mb())
         for paper in self.catalog.papers:

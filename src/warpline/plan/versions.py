@@ -14,6 +14,9 @@ from warpline.files import write_json
 from warpline.plan import fingerprint
 from warpline.registry import network_folders
 
+# With what the workflow keeps of the folder that is worked in, so for all results made there.
+MEMORY = ".snakemake/versions-of-code.json"
+
 
 class Versions:
     """What `code_version` says, asked of it only where a source has changed since.
@@ -27,7 +30,7 @@ class Versions:
         would do makes none. Where it cannot be written, or read, everything is asked anew.
     """
 
-    def __init__(self, scripts: Path, memory: str | os.PathLike):
+    def __init__(self, scripts: Path, memory: str | os.PathLike = MEMORY):
         self.scripts, self.memory = scripts, Path(memory)
 
     def of(self, script: str | None, *definitions: str) -> str:

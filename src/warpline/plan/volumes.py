@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,3 +54,62 @@ def training_shape(
     """(z, y, x) voxels of a case as a recipe's own preparation leaves it."""
     own = recipe.get("prepare") or []
     return shape_after(own) if own else prepared_shape(run, dataset, grids)
+
+
+def typical_scan(run: Run, dataset: str, known: Mapping[str, Any]) -> float | None:
+    """Voxels of a dataset's scan as it is offered, on average; None where nobody has said it.
+
+    By the dataset's file where it says each scan's size, else by what is `known` of it.
+    """
+    scans = _scans(run, dataset, known)
+    return sum(voxels for voxels, _ in scans) / len(scans) if scans else None
+
+
+def typical_case(run: Run, dataset: str, known: Mapping[str, Any]) -> float | None:
+    """Voxels of a prepared case, on average: of scans of different sizes, too."""
+    shape = prepared_shape(run, dataset, known["grids"])
+    if shape:
+        return math.prod(shape)
+    spec = run.catalog.dataset(dataset).spec
+    if "members" in spec:
+        return None
+    found = [voxels_after(spec["prepare"], *scan) for scan in _scans(run, dataset, known)]
+    return sum(found) / len(found) if found and None not in found else None
+
+
+def voxels_after(
+    steps: Sequence[Mapping[str, Any]], voxels: float, volume: float | None
+) -> float | None:
+    """Voxels that steps of a preparation leave of a scan; None where its content decides.
+
+    Parameters
+    ----------
+    volume
+        Of a voxel, mm³; None if it is not known.
+    """
+    for name, parameters in (item for step in steps for item in step.items()):
+        if name in SHAPING:
+            voxels, volume = math.prod(parameters["shape"]), None
+        elif name == "resample" and volume is not None:
+            own = math.prod(parameters["spacing"])
+            voxels, volume = voxels * volume / own, own
+        elif name in ("resample", "crop_to_mask"):
+            return None
+    return voxels
+
+
+def _scans(run: Run, dataset: str, known: Mapping[str, Any]) -> list[tuple[float, float | None]]:
+    """Voxels, and mm³ of one, of each scan whose size is known; or of a typical one."""
+    data = run.catalog.dataset(dataset)
+    patients = {row["patient"] for row in data.cases}
+    listed = data.spec["scans"]
+    found = [scan for name, scan in listed.items() if name in patients] or list(listed.values())
+    if not found and data.spec["phantom"]:
+        found = [known["generated"].get(data.spec["phantom"]["kind"])]
+    elif not found and dataset in known["scans"]:
+        found = [{"size": known["scans"][dataset]["typical"]}]
+    return [
+        (math.prod(scan["size"]), math.prod(scan["spacing"]) if "spacing" in scan else None)
+        for scan in found
+        if scan
+    ]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-from warpline.plan.config import read_yaml
 from warpline.plan.inputs.cases import batch_cases
 from warpline.plan.inputs.register import pairs_in_batch
+from warpline.plan.rates import known
 from warpline.plan.run import Run
 from warpline.plan.volumes import prepared_shape
 
@@ -30,13 +27,7 @@ def cases_mb(run: Run, dataset: str, batch: str) -> int:
 
 
 def _mb(run: Run, dataset: str, volumes: int, size: int) -> int:
-    shape = prepared_shape(run, dataset, known(run.places.root)["grids"])
+    shape = prepared_shape(run, dataset, known(run.catalog)["grids"])
     return (
         NOT_KNOWN if shape is None else LEAST + math.ceil(volumes * math.prod(shape) * size / 1e6)
     )
-
-
-@lru_cache(maxsize=4)
-def known(root: Path) -> dict[str, Any]:
-    """What is known of sizes beside the files of datasets."""
-    return read_yaml(root / "config" / "budget.yaml")

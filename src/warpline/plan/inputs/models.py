@@ -16,7 +16,12 @@ SUFFIXES = ("safetensors", "json", "csv")
 
 def all_files(run: Run) -> list[str]:
     """The files of all models that this run makes."""
-    return [new_model_file(run, name, suffix) for name in _named(run) for suffix in SUFFIXES]
+    return [file for name in _named(run) for file in files(run, name)]
+
+
+def files(run: Run, model: str) -> list[str]:
+    """The files of one of them."""
+    return [new_model_file(run, model, suffix) for suffix in SUFFIXES]
 
 
 def trained(run: Run, model: str) -> str:
@@ -49,11 +54,16 @@ def sidecar(run: Run, model: str) -> str:
 
 def held_out_records(run: Run, model: str) -> list[str]:
     """The records of the cases that the model is scored on, if it names any: one file or none."""
+    experiment = scored(run, model)
+    return [] if experiment is None else [records_of_experiment(run, experiment)]
+
+
+def scored(run: Run, model: str) -> Experiment | None:
+    """What the model is scored by, if it names any held-out cases."""
     entry = _named(run)[model]
     if entry["split"] is None:
-        return []
-    scored = Experiment(entry["dataset"], entry["scored"] or entry["method"], entry["split"])
-    return [records_of_experiment(run, scored)]
+        return None
+    return Experiment(entry["dataset"], entry["scored"] or entry["method"], entry["split"])
 
 
 def about(run: Run, model: str) -> dict[str, Any]:

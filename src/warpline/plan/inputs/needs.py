@@ -12,9 +12,10 @@ from typing import Any
 
 from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import batch_cases
-from warpline.plan.inputs.disk import VOXEL, known
+from warpline.plan.inputs.disk import VOXEL
 from warpline.plan.inputs.register import method_gpus, pairs_in_batch
 from warpline.plan.inputs.train import training_workers
+from warpline.plan.rates import known
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import Shape, training_shape
@@ -43,22 +44,26 @@ def memory_mb(run: Run) -> int:
 def registration_mb(run: Run, dataset: str, method: str) -> int:
     """MB of a job that registers pairs, one after the other, and measures them."""
     rate, voxels = seconds.registration_rate(run, method), seconds.voxels(run, dataset)
-    if run.catalog.config["memory_mb"] or rate is None or voxels is None:
+    counted = rate is not None and "start" in rate and voxels is not None
+    if run.catalog.config["memory_mb"] or not counted:
         return memory_mb(run)
     asked = _asked(rate["start"] + rate["bytes"] * voxels / 1e6)
     return asked + CUDA * method_gpus(run, method)
 
 
 def registration_minutes(run: Run, dataset: str, method: str, split: str, batch: str) -> int:
-    """Minutes of a job that registers pairs."""
+    """Minutes of a job that registers pairs, and may measure them."""
     pairs = len(pairs_in_batch(run, dataset, method, split, batch))
     spent = seconds.registering(run, dataset, method, pairs)
-    return 4 * SHORTEST if spent is None else _minutes(spent)
+    measured = seconds.measuring(run, dataset, pairs)
+    if spent is None or measured is None:
+        return 4 * SHORTEST
+    return _minutes(spent + measured)
 
 
 def preparation_mb(run: Run, dataset: str) -> int:
     """MB of a job that prepares cases, one after the other."""
-    rate, voxels = seconds.jobs(run)["prepare"], seconds.scan_voxels(run, dataset)
+    rate, voxels = seconds.jobs(run)["prepare"], seconds.largest_scan(run, dataset)
     if run.catalog.config["memory_mb"] or voxels is None:
         return memory_mb(run)
     return _asked(rate["start"] + rate["bytes"] * voxels / 1e6)
@@ -73,7 +78,7 @@ def preparation_minutes(run: Run, dataset: str, batch: str) -> int:
 def training_mb(run: Run, dataset: str, method: str) -> int:
     """MB of a training: its data, its share of them at the least, and on a CPU its step."""
     spec = recipe(run.catalog, dataset, method)
-    shape = training_shape(run, dataset, spec, known(run.places.root)["grids"])
+    shape = training_shape(run, dataset, spec, known(run.catalog)["grids"])
     data = training_bytes(run, dataset, method, spec, shape)
     if run.catalog.config["memory_mb"]:
         return memory_mb(run)

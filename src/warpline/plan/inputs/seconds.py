@@ -11,24 +11,57 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.blocks import block_sizes, block_steps
-from warpline.plan.inputs.disk import known
 from warpline.plan.inputs.register import network_recipe
+from warpline.plan.rates import known
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases, training_pairs
-from warpline.plan.volumes import prepared_shape, training_shape
+from warpline.plan.volumes import (
+    prepared_shape,
+    shape_after,
+    training_shape,
+    typical_case,
+    typical_scan,
+)
 from warpline.registry import suggestion
 
 
 def registering(run: Run, dataset: str, method: str, pairs: int) -> float | None:
-    """Seconds of a core for the registration of so many pairs."""
-    rate, count = registration_rate(run, method), voxels(run, dataset)
-    return None if rate is None or count is None else pairs * rate["seconds"] * count / 1e6
+    """Seconds of a core for the registration of so many pairs, by a network on its own grid."""
+    rate, network = registration_rate(run, method), network_recipe(run, method)
+    if rate is None:
+        return None
+    own = shape_after(network.get("prepare") or ()) if network else None
+    return _of_pairs(run, dataset, rate, pairs, math.prod(own) if own else None)
+
+
+def measuring(run: Run, dataset: str, pairs: int) -> float | None:
+    """Seconds of a core for the evaluation of so many registered pairs."""
+    return _of_pairs(run, dataset, jobs(run)["measure"], pairs)
+
+
+def exploring(run: Run, dataset: str, pairs: int) -> float | None:
+    """Seconds of a core for so many pairs of the explorer's pages."""
+    return _of_pairs(run, dataset, jobs(run)["explorer"], pairs)
+
+
+def _of_pairs(
+    run: Run, dataset: str, rate: Mapping[str, float], pairs: int, count: float | None = None
+) -> float | None:
+    """`count`: the voxels of a pair, those of a prepared case by itself."""
+    count = count or typical_case(run, dataset, known(run.catalog))
+    return None if count is None else pairs * (rate.get("pair", 0) + rate["seconds"] * count / 1e6)
 
 
 def preparing(run: Run, dataset: str, cases: int) -> float | None:
-    """Seconds of a core for the preparation of so many scans."""
-    count = scan_voxels(run, dataset)
-    return None if count is None else cases * jobs(run)["prepare"]["seconds"] * count / 1e6
+    """Seconds of a core for the preparation of so many scans; generated ones are made first."""
+    rates, typical = jobs(run), known(run.catalog)
+    prepared = typical_case(run, dataset, typical) or 0
+    if run.catalog.dataset(dataset).spec["phantom"]:
+        return cases * (rates["generated"] + rates["prepare"]["seconds"] * prepared / 1e6)
+    scan = typical_scan(run, dataset, typical)
+    if scan is None:
+        return None
+    return cases * rates["prepare"]["seconds"] * max(scan, prepared) / 1e6
 
 
 def training(run: Run, dataset: str, method: str) -> float | None:
@@ -53,15 +86,15 @@ def training_rate(run: Run) -> float | None:
     Raises
     ------
     WarplineError
-        If the configuration names a card that config/budget.yaml does not have.
+        If the configuration names a card that nobody knows (`warpline.plan.rates`).
     """
-    rates, card = known(run.places.root)["rates"], run.catalog.config["card"]
-    if card is not None and card not in known(run.places.root)["cards"]:
+    rates, card = known(run.catalog)["rates"], run.catalog.config["card"]
+    if card is not None and card not in known(run.catalog)["cards"]:
         raise WarplineError(
             f"There is no card '{card}'.",
             where="config key 'card'",
-            do=suggestion(card, known(run.places.root)["cards"])
-            + " Others can be added to config/budget.yaml.",
+            do=suggestion(card, known(run.catalog)["cards"])
+            + " Others can be added in a budget.yaml of your own folder.",
         )
     if run.catalog.device == "cpu":
         return rates["core"]
@@ -76,7 +109,7 @@ def step_work(run: Run, dataset: str, method: str) -> float | None:
     own = spec["training"]
     shape: Any = (own.get("sampling") or {}).get("crop")
     shape = (shape,) * 3 if shape else own.get("crop")
-    shape = shape or training_shape(run, dataset, spec, known(run.places.root)["grids"])
+    shape = shape or training_shape(run, dataset, spec, known(run.catalog)["grids"])
     examples = own["batch_size"]
     if own["objective"] != "synthetic":
         if shape is None:
@@ -91,13 +124,41 @@ def synthetic_pairs(run: Run, dataset: str, method: str) -> float | None:
     own = spec["training"]
     if own["objective"] != "synthetic" or run.catalog.device != "cpu":
         return 0.0
-    shape = training_shape(run, dataset, spec, known(run.places.root)["grids"])
-    if shape is None:
+    shape = training_shape(run, dataset, spec, known(run.catalog)["grids"])
+    count = math.prod(shape) if shape else None
+    if count is None and not spec.get("prepare"):
+        count = typical_case(run, dataset, known(run.catalog))
+    if count is None:
         return None
-    cases, _ = training_cases(run.catalog, dataset, method)
-    times = own["epochs"] if own["sampling"]["fresh"] else 1
-    pairs = times * len(cases) * own["sampling"]["fields"]
-    return pairs * jobs(run)["pairs"]["seconds"] * math.prod(shape) / 1e6
+    pairs = pairs_made(run, dataset, method)
+    return pairs * jobs(run)["pairs"]["seconds"] * count / 1e6
+
+
+def pairs_made(run: Run, dataset: str, method: str) -> int:
+    """Synthetic pairs that a training makes: of the blocks that it gets to, and for validation."""
+    own = recipe(run.catalog, dataset, method)["training"]
+    sampling, size = own["sampling"], own["batch_size"]
+    cases, validation = training_cases(run.catalog, dataset, method)
+    blocks = block_sizes(len(cases) * sampling["fields"], sampling["in_memory"])
+    steps, made = own["steps_per_epoch"] or math.inf, 0
+    for pairs, more in zip(
+        blocks, block_steps(blocks, _patches(sampling), size, True), strict=True
+    ):
+        made += pairs * (steps > 0)
+        steps -= more
+    watched = len({case for pair in validation for case in pair})
+    return made * (own["epochs"] if sampling["fresh"] else 1) + watched * sampling["fields"]
+
+
+def _patches(sampling: Mapping[str, Any]) -> int:
+    """Examples of a synthetic pair, each of its versions."""
+    return sampling["patches"] * (4 if sampling["flips"] else 1)
+
+
+def on_synthetic_pairs(run: Run, dataset: str, method: str, cases: int) -> float | None:
+    """Seconds of a core for the evaluation of a recipe's network on synthetic pairs of cases."""
+    fields = run.catalog.method(method)["training"]["sampling"]["fields"]
+    return _of_pairs(run, dataset, jobs(run)["pairs"], cases * fields)
 
 
 def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
@@ -113,7 +174,7 @@ def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
         members, examples = cases, sampling.get("crops")
         if synthetic:
             members = cases * sampling["fields"]
-            examples = sampling["patches"] * (4 if sampling["flips"] else 1)
+            examples = _patches(sampling)
         blocks = block_sizes(members, sampling["in_memory"])
         steps = sum(block_steps(blocks, examples, size, whole=synthetic))
     return min(steps, own["steps_per_epoch"] or steps)
@@ -124,7 +185,7 @@ def steps_an_epoch(run: Run, dataset: str, method: str, cases: int) -> int:
 
 def jobs(run: Run) -> Mapping[str, Any]:
     """Rates of jobs (config/budget.yaml)."""
-    return known(run.places.root)["jobs"]
+    return known(run.catalog)["jobs"]
 
 
 def registration_rate(run: Run, method: str) -> Mapping[str, float] | None:
@@ -135,14 +196,14 @@ def registration_rate(run: Run, method: str) -> Mapping[str, float] | None:
 
 
 def voxels(run: Run, dataset: str) -> int | None:
-    """Voxels of a prepared case."""
-    shape = prepared_shape(run, dataset, known(run.places.root)["grids"])
+    """Voxels of every prepared case; None where they differ, or nobody knows."""
+    shape = prepared_shape(run, dataset, known(run.catalog)["grids"])
     return math.prod(shape) if shape else None
 
 
-def scan_voxels(run: Run, dataset: str) -> int | None:
+def largest_scan(run: Run, dataset: str) -> int | None:
     """Voxels of the largest scan of a dataset, or of what is made of it."""
-    scan = known(run.places.root)["scans"].get(dataset)
+    scan = known(run.catalog)["scans"].get(dataset, {}).get("largest")
     if scan is None or run.catalog.dataset(dataset).spec["phantom"]:
         return None
     return max(math.prod(scan), voxels(run, dataset) or 0)
