@@ -76,6 +76,38 @@ def run(kind: str, pair, parameters=None, seed=0) -> DisplacementField:
     return baselines.get(kind)(*pair, parameters or QUICK[kind], threads=2, seed=seed)
 
 
+@pytest.mark.parametrize("kind", ["affine", "syn"])
+@pytest.mark.parametrize("zero", [-1000.0, None])
+def test_ants_begins_at_the_bodies_whatever_number_air_has(kind, zero):
+    """Of z-scores (None), whose sum is 0, a centre of mass would lie nowhere."""
+    image = blob()
+    away = np.array([30.0, -20.0, 15.0])
+    first = GRID.origin + away + GRID.index_to_physical(np.array([0, 0, 5])) - GRID.origin
+    part = replace(GRID, shape=(26, 32, 27), origin=tuple(map(float, first)))
+    values = image.array + (-image.array.mean() if zero is None else zero)
+    fixed = Case("fixed", Image(values, GRID))
+    moving = Case("moving", Image(np.ascontiguousarray(values[:, :, 5:]), part))
+    options = {"affine": QUICK["affine"], "syn": {"reg_iterations": [5, 0]}}[kind]
+    inside = image.array > 1
+    found = run(kind, (fixed, moving), options).vectors[inside]
+    np.testing.assert_allclose(found.mean(axis=0), away, atol=0.5)
+
+
+def test_elastix_takes_a_pair_of_two_types(pair):
+    fixed, moving = pair
+    counts = [np.round(case.image.array * 100) for case in pair]
+    whole, mixed = (
+        run(
+            "elastix", (replace(fixed, image=Image(a, GRID)), replace(moving, image=Image(b, GRID)))
+        )
+        for a, b in (
+            [values.astype(np.float32) for values in counts],
+            [counts[0].astype(np.int16), counts[1].astype(np.float32)],
+        )
+    )
+    np.testing.assert_array_equal(whole.vectors, mixed.vectors)
+
+
 def mismatch(field: DisplacementField, pair) -> float:
     fixed, moving = pair
     difference = field.warp_image(moving.image).array - fixed.image.array

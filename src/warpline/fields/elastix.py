@@ -45,7 +45,7 @@ def run_elastix(
     Parameters
     ----------
     fixed, moving
-        Images of one type of voxels.
+        The images; of two types of voxels, both are taken as float32.
     parameters
         A parameter map a stage.
     threads
@@ -68,8 +68,9 @@ def run_elastix(
     # elastix' own `number_of_threads` crashes the interpreter.
     itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(threads)
     kind = _kind(fixed)
-    if _kind(moving) != kind:
-        raise TypeError(f"voxels of two types: {fixed.array.dtype} and {moving.array.dtype}")
+    if _kind(moving) != kind:  # one of them has been resampled, say
+        fixed, moving = (Image(i.array.astype(np.float32), i.grid) for i in (fixed, moving))
+        kind = _kind(fixed)
     for name, mask in (("fixed_mask", fixed_mask), ("moving_mask", moving_mask)):
         if mask is not None:
             options[name] = to_itk(mask)

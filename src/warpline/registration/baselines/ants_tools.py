@@ -51,7 +51,9 @@ def run(
         Of ANTs' random sampling; 0 is taken as any other seed.
     start
         The file of a transform to begin with, or ``Identity``; None: the shift between the centres
-        of mass, which ANTs takes of intensities as they are, be they below zero.
+        of mass, for which the least intensity of each image counts as 0. ANTs takes intensities
+        for masses as they are: of Hounsfield units those of air would count, and of z-scores, whose
+        sum is 0, the centre lies nowhere.
 
     Raises
     ------
@@ -81,15 +83,24 @@ def run(
     with tool_run("ANTs", fixed.id, moving.id) as folder:
         # ITK takes seed 0 for the clock.
         ants.config.set_ants_deterministic(True, seed + 1)
+        images = [fixed.image, moving.image]
+        if start is None:
+            images = [_from_zero(image) for image in images]
         result = ants.registration(
-            ants_image(fixed.image),
-            ants_image(moving.image),
+            *map(ants_image, images),
             outprefix=f"{folder}/ants_",
             initial_transform=start,
             verbose=True,
             **options,
         )
         return use(result["fwdtransforms"])
+
+
+def _from_zero(image: Image) -> Image:
+    """The image with its least value moved to 0, if that is below: no metric here notices."""
+    values = image.array.astype(np.float32)
+    least = values.min()
+    return Image(values - least, image.grid) if least < 0 else image
 
 
 def ants_image(image: Image):
