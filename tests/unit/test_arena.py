@@ -23,6 +23,7 @@ from warpline.evaluation.contest import Contest
 from warpline.evaluation.records import read_records, records, row, write_records
 from warpline.fields.io import read_field, write_field
 from warpline.fields.physical import DisplacementField
+from warpline.figures import arena as figures
 from warpline.images.grid import Grid
 from warpline.plan import arena, kinds
 from warpline.plan.catalog import Catalog
@@ -461,6 +462,36 @@ def test_the_tables_of_the_whole(whole):
     assert deep.to_dict() == pytest.approx({"[2.5, 5.0)": 2.0, "[5.0, 10.0)": 2.35})
     assert parts["brains", "good", "depth", "0-1 mm"] == pytest.approx(0.196)
     assert parts["brains", "good", "label", "a"] == pytest.approx(0.804)
+
+
+def test_a_method_that_is_far_off_does_not_push_the_others_together(monkeypatch, tmp_path):
+    rows = [("identity", 0.0, 15.0), ("good", 2.0, 1.0), ("fair", 9.0, 5.0), ("lost", 0.3, 180.0)]
+    table = pd.DataFrame(rows, columns=["method", "seconds", "value"])
+    table = table.assign(dataset="lungs", metric="tre", front=False)
+    table = table.assign(low=table["value"] - 3, high=table["value"] + 3)
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, stem: drawn.append(figure) or [])
+    known = figures.looks({name: name for name, *_ in rows}, {r[0]: k for k, r in enumerate(rows)})
+    panel = figures.Panel("Lungs", "TRE (mm)")
+    figures.draw_time(table, "seconds", known, {"lungs": panel}, tmp_path / "time")
+    (place,) = drawn[0].axes
+    # From 1 mm to 22, half of what the best gains beyond 15; and a margin, but none below 0.
+    assert place.get_ylim() == pytest.approx((0, 22 + 0.15 * 21))
+    shown = {
+        line.get_xdata()[0]: line.get_ydata()[0]
+        for line in place.lines
+        if line.get_marker() in figures.MARKERS
+    }
+    assert shown == pytest.approx({2.0: 1.0, 9.0: 5.0, 0.3: 22 + 0.15 * 21})
+
+
+def test_methods_that_share_a_title_are_told_apart():
+    catalog = Catalog({"scale": "demo"}, ROOT)
+    names = arena.names(catalog)
+    assert set(names) == set(arena.methods(catalog))
+    assert len(set(names.values())) == len(names)
+    assert names["estienne2020-task3-sym"] == "Baseline + sym. (abdomen)"
+    assert names["syn"] == "SyN (ANTs)"
 
 
 def test_trainings_of_several_seeds_are_one_row(tmp_path):

@@ -53,6 +53,7 @@ def test_an_area_is_the_mean_of_the_steps():
 def test_the_pareto_front():
     cost, gain = [1, 2, 3, 4, 2, 1], [5, 6, 6, 8, 4, 5]
     assert list(pareto(cost, gain)) == [True, True, False, True, False, True]
+    assert list(pareto([1, np.nan, 2], [5, 9, np.nan])) == [True, False, False]  # never finished
     rng = np.random.default_rng(0)
     cost, gain = rng.random((2, 40))
     points = list(zip(cost, gain, strict=True))

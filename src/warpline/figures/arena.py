@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from warpline.figures.style import FRAME, legend_columns, new_figure, save, shades, style
+from warpline.plan.arena import HIGHER
 from warpline.plan.kinds import UNREGISTERED
 
 # One more than colours, so that methods whose places differ by their number look different.
@@ -25,6 +26,7 @@ WIDTH, HEIGHT = 4.6, 3.6
 HEADING = 32  # letters of a line above a panel
 FAR = 4  # times the range of the areas, beyond which irregularity is shown on a log scale
 ROW, ROWS = 0.19, 4  # inches of a legend's row, and rows that a panel has room for
+BEYOND, MARGIN = 0.5, 0.15  # parts of what the best gains, shown beyond unregistered and around
 CLOSE = 10  # numbers of ranks that stand side by side
 LETTER = 0.0095  # a small letter's part of the width of a diagram
 
@@ -121,7 +123,7 @@ def draw_time(
     """The metric, with its interval, against the time of a pair, log scale; the front as a line.
 
     `table` is from `warpline.tables.arena.overview`, `time` its column that is shown. Unregistered
-    pairs are a dotted line.
+    pairs are a dotted line. What is much worse than these stands at the edge.
     """
     with style():
         figure, axes = _panels(len(panels))
@@ -130,14 +132,16 @@ def draw_time(
             before = here.loc[here["method"] == UNREGISTERED, "value"]
             for value in before:
                 place.axhline(value, color=FRAME, linewidth=0.8, linestyle=":")
+            low, high = _worth_showing(here)
             here = here[(here["method"] != UNREGISTERED) & (here[time] > 0)]
             for row in here.itertuples():
-                look = known[row.method]
-                error = [[max(row.value - row.low, 0)], [max(row.high - row.value, 0)]]
-                error = None if np.isnan(error).any() else error
+                look, x, y = known[row.method], getattr(row, time), np.clip(row.value, low, high)
                 drawn = {"fmt": look.marker, "color": look.shade, "markersize": 6}
                 drawn |= {"markeredgewidth": 0, "elinewidth": 0.8}
-                place.errorbar(getattr(row, time), row.value, yerr=error, **drawn)
+                error = [[max(row.value - row.low, 0)], [max(row.high - row.value, 0)]]
+                error = None if y != row.value or np.isnan(error).any() else error
+                place.errorbar(x, y, yerr=error, clip_on=y == row.value, **drawn)
+            place.set_ylim(low, high)
             front = here[here["front"]].sort_values(time)
             line = {"color": "#888888", "linewidth": 1, "zorder": 1}
             place.step(front[time], front["value"], where="post", **line)
@@ -147,6 +151,16 @@ def draw_time(
             place.set_ylabel(panel.axis)
         _legend(figure, known, set(table["method"]) - {UNREGISTERED})
         return save(figure, stem)
+
+
+def _worth_showing(table: pd.DataFrame) -> tuple[float, float]:
+    """From the best value to somewhat worse than that of unregistered pairs, and a margin."""
+    values = table["value"].dropna()
+    better = values.max() if HIGHER[table["metric"].iloc[0]] == "higher" else values.min()
+    (worse,) = table.loc[table["method"] == UNREGISTERED, "value"]
+    least, most = sorted([better, worse + BEYOND * (worse - better)])
+    margin = MARGIN * max(most - least, 1e-9)
+    return max(least - margin, 0), most + margin
 
 
 def draw_depths(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,3 +137,18 @@ def title(catalog: Catalog, cell: Cell) -> str:
     if other != cell.dataset:
         found += f" (trained on {other})"
     return found
+
+
+def names(catalog: Catalog) -> dict[str, str]:
+    """The methods' titles, as they stand where datasets are together.
+
+    Those that share theirs are told apart by the dataset that they learned from.
+    """
+    titles = {name: catalog.method(name)["title"] for name in methods(catalog)}
+    often = Counter(titles.values())
+    return {
+        name: f"{title} ({part['trained_on']})"
+        if often[title] > 1 and "trained_on" in part
+        else title
+        for (name, title), part in zip(titles.items(), methods(catalog).values(), strict=True)
+    }

@@ -52,8 +52,11 @@ def area(irregularity: Sequence[float], alignment: Sequence[float], most: float)
 
 
 def pareto(cost: Sequence[float], gain: Sequence[float]) -> np.ndarray:
-    """(n,) bool: the points that no other one beats in cost or gain, and equals in the other."""
+    """(n,) bool: the points that no other one beats in cost or gain, and equals in the other.
+
+    What has no cost, or no gain, is none of them.
+    """
     cost, gain = np.asarray(cost, float), np.asarray(gain, float)
     at_least = (cost[None] <= cost[:, None]) & (gain[None] >= gain[:, None])
     better = (cost[None] < cost[:, None]) | (gain[None] > gain[:, None])
-    return ~(at_least & better).any(axis=1)
+    return ~(at_least & better).any(axis=1) & np.isfinite(cost) & np.isfinite(gain)

@@ -79,7 +79,7 @@ def all_records(run: Run) -> list[str]:
 def contest(run: Run) -> dict[str, Any]:
     """What is told of the cells where they are compared."""
     catalog, settings = run.catalog, run.catalog.config["arena"]
-    found = arena.cells(catalog)
+    found, names = arena.cells(catalog), arena.names(catalog)
     return {
         "datasets": {
             name: {**part, "title": catalog.dataset(name).spec["title"]}
@@ -103,7 +103,7 @@ def contest(run: Run) -> dict[str, Any]:
         "seeds": [cell.seed for cell in found],
         "methods": {
             name: {
-                "title": catalog.method(name)["title"],
+                "title": names[name],
                 "cite": part["cite"],
                 "colour": arena_colours(catalog)[name],
             }
