@@ -467,12 +467,12 @@ def test_the_tables_of_the_whole(whole):
 def test_a_method_that_is_far_off_does_not_push_the_others_together(monkeypatch, tmp_path):
     rows = [("identity", 0.0, 15.0), ("good", 2.0, 1.0), ("fair", 9.0, 5.0), ("lost", 0.3, 180.0)]
     table = pd.DataFrame(rows, columns=["method", "seconds", "value"])
-    table = table.assign(dataset="lungs", metric="tre", front=False)
+    table = table.assign(dataset="lungs", front=False)
     table = table.assign(low=table["value"] - 3, high=table["value"] + 3)
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, stem: drawn.append(figure) or [])
     known = figures.looks({name: name for name, *_ in rows}, {r[0]: k for k, r in enumerate(rows)})
-    panel = figures.Panel("Lungs", "TRE (mm)")
+    panel = figures.Panel("Lungs", "TRE (mm)", "lower")
     figures.draw_time(table, "seconds", known, {"lungs": panel}, tmp_path / "time")
     (place,) = drawn[0].axes
     # From 1 mm to 22, half of what the best gains beyond 15; and a margin, but none below 0.

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from warpline.figures.style import FRAME, legend_columns, new_figure, save, shades, style
-from warpline.plan.arena import HIGHER
 from warpline.plan.kinds import UNREGISTERED
 
 # One more than colours, so that methods whose places differ by their number look different.
@@ -33,10 +32,11 @@ LETTER = 0.0095  # a small letter's part of the width of a diagram
 
 @dataclass(frozen=True)
 class Panel:
-    """A dataset in a figure: its `title`, and the `axis` of what methods are judged by."""
+    """A dataset in a figure: its `title`, the `axis` of what is shown, and which is `better`."""
 
     title: str
     axis: str
+    better: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def draw_time(
             before = here.loc[here["method"] == UNREGISTERED, "value"]
             for value in before:
                 place.axhline(value, color=FRAME, linewidth=0.8, linestyle=":")
-            low, high = _worth_showing(here)
+            low, high = _worth_showing(here, panel.better)
             here = here[(here["method"] != UNREGISTERED) & (here[time] > 0)]
             for row in here.itertuples():
                 look, x, y = known[row.method], getattr(row, time), np.clip(row.value, low, high)
@@ -153,12 +153,12 @@ def draw_time(
         return save(figure, stem)
 
 
-def _worth_showing(table: pd.DataFrame) -> tuple[float, float]:
+def _worth_showing(table: pd.DataFrame, better: str) -> tuple[float, float]:
     """From the best value to somewhat worse than that of unregistered pairs, and a margin."""
     values = table["value"].dropna()
-    better = values.max() if HIGHER[table["metric"].iloc[0]] == "higher" else values.min()
-    (worse,) = table.loc[table["method"] == UNREGISTERED, "value"]
-    least, most = sorted([better, worse + BEYOND * (worse - better)])
+    best = values.max() if better == "higher" else values.min()
+    (before,) = table.loc[table["method"] == UNREGISTERED, "value"]
+    least, most = sorted([best, before + BEYOND * (before - best)])
     margin = MARGIN * max(most - least, 1e-9)
     return max(least - margin, 0), most + margin
 

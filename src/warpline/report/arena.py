@@ -121,7 +121,8 @@ class Comparison:
         panels = {}
         for ring in self.rings:
             axis, _, unit = NAMES[ring.metric]
-            panels[ring.dataset] = figures.Panel(ring.title, f"{axis} ({unit})" if unit else axis)
+            axis = f"{axis} ({unit})" if unit else axis
+            panels[ring.dataset] = figures.Panel(ring.title, axis, ring.better)
         points, most = tables["curves"], self.contest["regularity"]["most"]
         lines = arena.curve_lines(points, self.rings)
         figures.draw_curves(points, lines, looks, panels, most, folder / "curves")
@@ -131,7 +132,9 @@ class Comparison:
         if deep:
             errors = {
                 ring.dataset: figures.Panel(
-                    ring.title, "TRE (mm)" if ring.metric == "tre" else "share of wrong labels"
+                    ring.title,
+                    "TRE (mm)" if ring.metric == "tre" else "share of wrong labels",
+                    "lower",
                 )
                 for ring in self.rings
                 if ring.dataset in deep
