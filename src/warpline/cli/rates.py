@@ -17,14 +17,14 @@ from warpline.files import write_text
 from warpline.images.files import read_grid
 from warpline.networks import build
 from warpline.plan.catalog import Catalog
-from warpline.plan.config import read_yaml
+from warpline.plan.config import merge, read_yaml
 from warpline.plan.experiments import networks_of, registrations
 from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import case_folders
 from warpline.plan.inputs.evaluate import records_of_experiment
 from warpline.plan.inputs.register import network_recipe
 from warpline.plan.places import project_folder
-from warpline.plan.rates import known, laid_over, measured_file
+from warpline.plan.rates import check, known, measured_file
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, recipe
 from warpline.plan.volumes import prepared_shape
@@ -34,6 +34,7 @@ from warpline.training.registration_loss import Batch, RegistrationLoss
 
 # Seconds of finished jobs that say something, beside those of their beginnings.
 ENOUGH = 30
+SECONDS = ("pair", "seconds")  # of a rate, what takes time
 HEAD = """\
 # What this machine does, by warpline budget --measure; over config/budget.yaml. The first line of a
 # run, warpline budget and what jobs ask for read it. It may be edited, and deleted.
@@ -68,11 +69,8 @@ def keep(catalog: Catalog, rates: Mapping[str, Any]) -> Path:
     """Write rates to the file of this machine's, over those that it has; where that is."""
     path = measured_file(catalog)
     before = read_yaml(path) if path.is_file() else {}
-    whole = dict(before)
-    laid_over(known(catalog), rates, path)  # of the form that will be read
-    for name, values in rates.items():
-        whole[name] = laid_over(before.get(name, {}), values, path, (name,))
-    write_text(path, HEAD + yaml.safe_dump(whole, sort_keys=False))
+    check(rates, known(catalog), path)  # of the form that will be read
+    write_text(path, HEAD + yaml.safe_dump(merge(before, rates), sort_keys=False))
     return path
 
 
@@ -97,9 +95,6 @@ def of_finished_jobs(run: Run, paper: str, card: str | None) -> dict[str, Any]:
         scaled = {k: round(v * used / counted, 3) for k, v in rate.items() if k in SECONDS}
         found.setdefault("jobs", {}).setdefault("register", {})[name] = scaled
     return found
-
-
-SECONDS = ("pair", "seconds")  # of a rate, what takes time
 
 
 def _spent(jobs: Iterator[tuple[str, float, float]]) -> dict[str, tuple[float, float]]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from warpline.fields.integration import integrate_gradients
 from warpline.networks import Prediction, RegistrationNetwork
-from warpline.networks.layers import Conv3d, convolution
+from warpline.networks.layers import Conv3d, convolution, side_by_side
 
 
 class Network(RegistrationNetwork):
@@ -73,9 +73,7 @@ class Network(RegistrationNetwork):
         return self._one(moving, fixed), self._one(fixed, moving) if backward else None
 
     def _one(self, moving: torch.Tensor, fixed: torch.Tensor) -> Prediction:
-        # In the layout of the features: otherwise what is put beside them is copied whole.
-        images = torch.cat([moving, fixed], dim=1)
-        features = [images.contiguous(memory_format=torch.channels_last_3d)]
+        features = [side_by_side(moving, fixed)]
         for level in self.encoder:
             features.append(level(features[-1]))
         out = features[-1]

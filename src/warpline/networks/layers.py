@@ -159,6 +159,15 @@ def convolution(inputs: int, outputs: int, slope: float, stride: int = 1) -> nn.
     return nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True))
 
 
+def side_by_side(moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+    """Both images as channels, (B, 2 · C, z, y, x).
+
+    In the layout of features: otherwise what is put beside them is copied whole.
+    """
+    both = torch.cat([moving, fixed], dim=1)
+    return both.contiguous(memory_format=torch.channels_last_3d)
+
+
 def window_pairs(windows: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     """CT windows of a recipe as pairs (centre, width), HU.
 

@@ -16,6 +16,11 @@ FEW = 2  # input channels up to which the 27 shifted copies are made
 ROWS = 4096  # voxels at a time through layers of one voxel's kernel
 
 
+def filled(channels: int) -> int:
+    """As many channels as fill up eights."""
+    return channels + -channels % EIGHT
+
+
 def convolve(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """A convolution without padding, and ReLU.
 
@@ -35,9 +40,9 @@ def convolve(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -
     outputs, inputs = weight.shape[:2]
     if inputs <= FEW:
         features = features[:, :inputs]
-    spare = features.shape[1] - inputs
-    weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, spare, 0, -outputs % EIGHT))
-    bias = F.pad(bias, (0, -outputs % EIGHT))
+    spare, more = features.shape[1] - inputs, filled(outputs) - outputs
+    weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, spare, 0, more))
+    bias = F.pad(bias, (0, more))
     if _cpu(features, weight) and inputs <= FEW:
         return _by_copies(features, weight, bias)
     if _cpu(features, weight) and winograd.pays(features, weight):

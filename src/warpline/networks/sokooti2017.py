@@ -127,8 +127,8 @@ class Resolution(nn.Module):
         self.met = 2 * alone[-1]
         self.together = _units(self.met, *together)
         self.channels = together[-1]
-        self.width = self.channels + -self.channels % quick.EIGHT
-        widths = [width + -width % quick.EIGHT for width in (2 * max(alone), self.met, *together)]
+        self.width = quick.filled(self.channels)
+        widths = [quick.filled(width) for width in (2 * max(alone), self.met, *together)]
         # Channels alive at once, at worst.
         self.alive = max(2 * widths[1], *(a + b for a, b in pairwise(widths)))
 
@@ -200,7 +200,7 @@ class Network(RegistrationNetwork):
         self.last = nn.Conv3d(connected, 3, 1)
         self.air, self.span = air, span
         self.memory_mb = memory_mb
-        widths = [width + -width % quick.EIGHT for width in (channels, *joined)]
+        widths = [quick.filled(width) for width in (channels, *joined)]
         self._alive = max(a + b for a, b in pairwise(widths))
         if self._bytes((2, 2, 2)) > memory_mb * 2**20:
             least = self._bytes((2, 2, 2)) / 2**20

@@ -16,7 +16,7 @@ from torch import nn
 from warpline.fields.algebra import compose, exponentiate
 from warpline.fields.sampling import warp
 from warpline.networks import Prediction, RegistrationNetwork
-from warpline.networks.layers import Conv3d, convolution
+from warpline.networks.layers import Conv3d, convolution, side_by_side
 
 
 class Level(nn.Module):
@@ -59,9 +59,7 @@ class Level(nn.Module):
 
     def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
         """(B, 3, z, y, x) of images (B, C, z, y, x); with `half_resolution` half of each axis."""
-        # In the layout of the features: otherwise what is put beside them is copied whole.
-        images = torch.cat([moving, fixed], dim=1)
-        features = [images.contiguous(memory_format=torch.channels_last_3d)]
+        features = [side_by_side(moving, fixed)]
         for layer in self.encoder:
             features.append(layer(features[-1]))
         out = features[-1]

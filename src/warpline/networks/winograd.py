@@ -77,10 +77,7 @@ def convolve(
         memory_format=torch.channels_last_3d,
     )
     volumes = result.permute(0, 2, 3, 4, 1)
-    products = input.new_empty(IN, IN, blocks.tiles, blocks.width, outputs)
-    rows = input.new_empty(IN, OUT * blocks.tiles, blocks.width, outputs)
-    spare = input.new_empty(4, IN, blocks.tiles, blocks.width, outputs)
-    spare_rows = input.new_empty(4, *rows.shape[1:])
+    products, rows, spare, spare_rows = blocks.room(outputs, 4)
     beyond = input.new_empty(rows.shape[1:])
     matrix = products.view(IN * IN, blocks.length, outputs)
     for number, z, y in blocks:
@@ -110,10 +107,7 @@ def weight_gradient(input: torch.Tensor, gradient: torch.Tensor, padding: int) -
     gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
     blocks = _Blocks(input, outputs, padding)
     given = gradient.permute(0, 2, 3, 4, 1)
-    products = input.new_empty(IN, IN, blocks.tiles, blocks.width, outputs)
-    rows = input.new_zeros(IN, OUT * blocks.tiles, blocks.width, outputs)
-    spare = input.new_empty(2, IN, blocks.tiles, blocks.width, outputs)
-    spare_rows = input.new_empty(2, *rows.shape[1:])
+    products, rows, spare, spare_rows = blocks.room(outputs, 2)
     none = input.new_zeros(rows.shape[1:])
     matrix = products.view(IN * IN, blocks.length, outputs)
     sums = input.new_zeros(3, IN * IN, inputs, outputs)
@@ -165,6 +159,17 @@ class _Blocks:
             for z in range(0, self.shape[0], OUT):
                 for y in range(0, self.shape[1], OUT * self.tiles):
                     yield number, z, y
+
+    def room(self, outputs: int, spare: int) -> tuple[torch.Tensor, ...]:
+        """For the output of a piece: its products, its rows, of zeros, and what both are made with.
+
+        (6, 6, tiles, width, outputs) and (6, 4 · tiles, width, outputs); then `spare` of each less
+        the first axis.
+        """
+        new = self.volumes.new_empty
+        products = new(IN, IN, self.tiles, self.width, outputs)
+        rows = self.volumes.new_zeros(IN, OUT * self.tiles, self.width, outputs)
+        return products, rows, new(spare, *products.shape[1:]), new(spare, *rows.shape[1:])
 
     def values(self, number: int, z: int, y: int) -> list[torch.Tensor]:
         """The transformed input of a piece for each tap along x, (36, length, inputs)."""

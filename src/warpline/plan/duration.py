@@ -169,9 +169,9 @@ def _pictures(run: Run, asked: Wanted, found: Duration, beginning: float) -> Non
     for paper in asked.papers:
         figures = [*run.catalog.paper(paper)["figures"]]
         figures += [LEARNING_CURVES] * bool(networks_of(run.catalog, paper))
-        missing = sum(not Path(run.layout.figure(paper, f, "png")).exists() for f in figures)
-        if missing:
-            found.add("pictures", paper, missing * rates["figure"], 1, beginning)
+        waiting = sum(not Path(run.layout.figure(paper, f, "png")).exists() for f in figures)
+        if waiting:
+            found.add("pictures", paper, waiting * rates["figure"], 1, beginning)
         if not Path(run.layout.claims(paper)).exists():
             found.add("pictures", paper, rates["tables"], 1, beginning)
         if asked.pages and not Path(run.layout.explored_paper(paper)).exists():

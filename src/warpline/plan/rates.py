@@ -11,7 +11,7 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.catalog import Catalog, remembered
-from warpline.plan.config import read_yaml
+from warpline.plan.config import merge, read_yaml
 from warpline.plan.layout import Layout
 from warpline.registry import suggestion
 
@@ -31,7 +31,9 @@ def known(catalog: Catalog) -> dict[str, Any]:
     found = read_yaml(catalog.places.root / "config" / NAME)
     for path in (*(folder / NAME for folder in catalog.places.owns), measured_file(catalog)):
         if path.is_file():
-            found = laid_over(found, read_yaml(path), path)
+            over = read_yaml(path)
+            check(over, found, path)
+            found = merge(found, over)
     return found
 
 
@@ -40,10 +42,10 @@ def measured_file(catalog: Catalog) -> Path:
     return Path(Layout(catalog.config["results"]).rates)
 
 
-def laid_over(
-    found: Mapping[str, Any], over: Mapping[str, Any], path: Path, within: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """A mapping of numbers, key by key that of another one where this has it.
+def check(
+    over: Mapping[str, Any], found: Mapping[str, Any], path: Path, within: tuple[str, ...] = ()
+) -> None:
+    """Refuse what cannot be laid over what is found: other keys, and what is no number.
 
     Parameters
     ----------
@@ -52,7 +54,6 @@ def laid_over(
     within
         The keys that lead to it.
     """
-    result = dict(found)
     for key, value in over.items():
         place = (*within, str(key))
         if key not in found and len(within) < OPEN:
@@ -61,16 +62,13 @@ def laid_over(
             )
         before = found.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping | None):
-            result[key] = laid_over(before or {}, value, path, place)
+            check(value, before or {}, path, place)
         elif isinstance(before, Mapping) or not _is_number(value):
             raise WarplineError(
                 f"'{'.'.join(place)}' is {value!r}.",
                 where=path,
                 do="Write it as config/budget.yaml of the project has it: numbers, or null.",
             )
-        else:
-            result[key] = value
-    return result
 
 
 def _is_number(value: Any) -> bool:

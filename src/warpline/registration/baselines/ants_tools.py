@@ -98,9 +98,8 @@ def run(
 
 def _from_zero(image: Image) -> Image:
     """The image with its least value moved to 0, if that is below: no metric here notices."""
-    values = image.array.astype(np.float32)
-    least = values.min()
-    return Image(values - least, image.grid) if least < 0 else image
+    least = np.float32(image.array.min())
+    return Image(image.array.astype(np.float32) - least, image.grid) if least < 0 else image
 
 
 def ants_image(image: Image):
