@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from warpline.devices.abreast import abreast, workers
 from warpline.networks import Prediction, RegistrationNetwork, quick
 
 # Voxels of a patch relative to its centre, along each axis.
@@ -252,7 +253,7 @@ class Network(RegistrationNetwork):
         if self.low is not None:
             lows = zip(*(_split(image).chunk(groups) for image in around(LOW_MARGIN)), strict=True)
         parts = zip(features.chunk(groups), lows, strict=True)
-        return _merge(torch.cat([self._join(part, low) for part, low in parts]))
+        return _merge(torch.cat(abreast(lambda part: self._join(*part), parts, features.device)))
 
     def _pooled(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
         """Features of the full resolution, pooled and split, some planes at a time."""
@@ -261,11 +262,15 @@ class Network(RegistrationNetwork):
         batch, _, *shape = moving.shape
         z, y, x = (n - SHORTER - 1 for n in shape)
         whole = moving.new_empty(2, 2, 2, batch, z // 2, y // 2, x // 2, self.full.width)
-        for first in range(0, z, PLANES):
-            end = min(first + PLANES, z)
+
+        def fill(first: int) -> None:
+            end = min(first + planes, z)
             seen = slice(first, end + SHORTER + 1)
             features = quick.pool(self.full(moving[:, :, seen], fixed[:, :, seen]))
             whole[:, :, :, :, first // 2 : end // 2] = _lattices(features)
+
+        planes = _slab(z, workers(LATTICES, moving.device))
+        abreast(fill, range(0, z, planes), moving.device)
         return whole.flatten(0, 3).permute(0, 4, 1, 2, 3)
 
     def _join(
@@ -284,16 +289,20 @@ class Network(RegistrationNetwork):
         return (image - self.air) / self.span
 
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The even-sized tile (z, y, x) in which a volume is worked off within the memory limit."""
+        """The even-sized tile (z, y, x) in which a volume is worked off within the memory limit.
+
+        Of more threads each has a piece of the tile to itself, so that it must be smaller.
+        """
+        threads = workers(LATTICES, self.last.weight.device)
         pieces = [1, 1, 1]
         while True:
             tile = tuple(-(-n // k) + -(-n // k) % 2 for n, k in zip(shape, pieces, strict=True))
-            if self._bytes(tile) <= self.memory_mb * 2**20:
+            if tile == (2, 2, 2) or self._bytes(tile, threads) <= self.memory_mb * 2**20:
                 return tile
             longest = max(range(3), key=tile.__getitem__)
             pieces[longest] += 1
 
-    def _bytes(self, tile: Sequence[int]) -> float:
+    def _bytes(self, tile: Sequence[int], threads: int = 1) -> float:
         """Memory of a tile at its widest stage (measured: benchmarks/regnet_dense.py)."""
 
         def voxels(margin: int) -> int:
@@ -301,13 +310,20 @@ class Network(RegistrationNetwork):
 
         lost = SHORTER + 1  # and one by pooling
         around, pooled = sum(FULL_MARGIN), sum(FULL_MARGIN) - lost
-        slab = (min(PLANES, tile[0] + pooled) + lost) / (tile[0] + around)
-        full = (2 + slab * self.full.alive) * voxels(around)
-        joined = 2 * 3 * voxels(0) + self._alive * voxels(pooled) / LATTICES
+        slab = (_slab(tile[0] + pooled, threads) + lost) / (tile[0] + around)
+        full = (2 + threads * slab * self.full.alive) * voxels(around)
+        share = threads / LATTICES
+        joined = 2 * 3 * voxels(0) + share * self._alive * voxels(pooled)
         if self.low is not None:
             around = sum(LOW_MARGIN)
-            joined += (4 + self.low.alive / LATTICES) * voxels(around)
+            joined += (4 + share * self.low.alive) * voxels(around)
         return 4.0 * (self.full.width * voxels(pooled) + max(full, joined))
+
+
+def _slab(planes: int, threads: int) -> int:
+    """An even number of planes, at most `PLANES`, by which so many threads have equal work."""
+    rounds = math.ceil(planes / (PLANES * threads))
+    return 2 * math.ceil(planes / (2 * rounds * threads))
 
 
 def _gather(volume: torch.Tensor, centres: torch.Tensor, offsets: range) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from warpline.devices.abreast import abreast
 from warpline.errors import WarplineError
 
 # Fourth-order central difference, as a correlation: the derivative per voxel.
@@ -17,6 +18,7 @@ SIGMA = 1.4  # voxels
 # A point whose structure is that of a line or a plane scores nothing but rounding errors.
 LEAST = 1e-5
 WIDEST = 64  # voxels: no two keypoints need be further apart
+PLANES = 40  # of an image worked on at a time
 
 
 def foerstner(image: torch.Tensor, sigma: float = SIGMA) -> torch.Tensor:
@@ -97,7 +99,7 @@ def keypoints(
             where="mask of the fixed image",
             do="Look at the mask beside the image: it must be that of the lungs, on the same grid.",
         )
-    score = foerstner(image, sigma)
+    score = _in_slabs(image, sigma)
     peaks = torch.where((score == _maximum(score, 1)) & inside, score, torch.zeros_like(score))
     if not (peaks > 0).any():
         raise WarplineError(
@@ -116,6 +118,18 @@ def keypoints(
     index = kept[0, 0].nonzero()
     strength = kept[0, 0][tuple(index.T)]
     return index[strength.argsort(descending=True, stable=True)[:number]]
+
+
+def _in_slabs(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """`foerstner`, some planes at a time: what lies between stays near the processor."""
+    reach, depth = len(TAPS) // 2 + _reach(sigma), image.shape[2]
+
+    def slab(first: int) -> torch.Tensor:
+        low, end = max(first - reach, 0), min(first + PLANES, depth)
+        score = foerstner(image[:, :, low : end + reach], sigma)
+        return score[:, :, first - low : end - low]
+
+    return torch.cat(abreast(slab, range(0, depth, PLANES), image.device), dim=2)
 
 
 def _eroded(mask: torch.Tensor, width: int) -> torch.Tensor:
@@ -150,8 +164,12 @@ def _along(volume: torch.Tensor, taps: torch.Tensor, axis: int) -> torch.Tensor:
     return out
 
 
+def _reach(sigma: float) -> int:
+    return max(1, round(3 * sigma))
+
+
 def _gaussian(sigma: float, like: torch.Tensor) -> torch.Tensor:
-    reach = max(1, round(3 * sigma))
+    reach = _reach(sigma)
     x = torch.arange(-reach, reach + 1, dtype=like.dtype, device=like.device)
     weights = torch.exp(-0.5 * (x / sigma) ** 2)
     return weights / weights.sum()

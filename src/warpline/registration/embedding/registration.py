@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from warpline.cases.case import Case
+from warpline.devices.abreast import abreast
 from warpline.errors import WarplineError
 from warpline.fields.physical import DisplacementField
 from warpline.images.grid import Grid
@@ -148,11 +149,12 @@ def _read(
     embedded: torch.Tensor, pca: Pca | None, moves: torch.Tensor, settings: Settings
 ) -> torch.Tensor:
     """The displacements (n, 3) that embeddings tell, some keypoints at a time."""
-    parts = []
-    for part in embedded.split(KEYPOINTS):
+
+    def read(part: torch.Tensor) -> torch.Tensor:
         maps = to_one_depth(part if pca is None else pca.decode(part))
-        parts.append(soft_argmin(maps, moves, settings.temperature))
-    return torch.cat(parts)
+        return soft_argmin(maps, moves, settings.temperature)
+
+    return torch.cat(abreast(read, embedded.split(KEYPOINTS), embedded.device))
 
 
 def _checked(pca: Pca | None, settings: Settings) -> Pca:

@@ -10,7 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from warpline.devices.abreast import abreast
 from warpline.errors import WarplineError
+
+MAPS = 64  # at a time through what a cache holds
 
 
 def displacements(
@@ -94,7 +97,8 @@ def displacement_maps(
     chunk = max(1, int(memory_mb * 2**20 / each))
     maps = fixed.new_empty(len(points), count**3)
     centres = points if centres is None else centres
-    for start in range(0, len(points), chunk):
+
+    def fill(start: int) -> None:
         part = centres[start : start + chunk]
         m = _windows(padded, part * finer, side)
         products = _products(weights[start : start + chunk], m)
@@ -105,6 +109,8 @@ def displacement_maps(
         taken = slice(0, stride * (count - 1) + 1, stride)
         found = maps[start : start + chunk].unflatten(1, (count, count, count))
         found.copy_(lattice[:, taken, taken, taken])
+
+    abreast(fill, range(0, len(points), chunk), maps.device)
     # Rounding may leave equal patches a little below 0.
     return maps.clamp_min_(0)
 
@@ -128,12 +134,16 @@ def equalise(maps: torch.Tensor, share: float) -> torch.Tensor:
         (n, D), from −1 at the least entry, over −1/e at ``d_share``, towards 0; −1 everywhere of a
         map that does not vary.
     """
-    least = maps.amin(dim=1, keepdim=True)
     place = max(2, round(share * maps.shape[1]))
-    unit = _smallest(maps, place) - least
-    # Of a map that has its least value so often, anything above that is far.
-    unit = unit.clamp_min(torch.finfo(maps.dtype).tiny)
-    return maps.sub(least).div_(unit).neg_().exp_().neg_()
+
+    def of_one_scale(maps: torch.Tensor) -> torch.Tensor:
+        least = maps.amin(dim=1, keepdim=True)
+        unit = _smallest(maps, place) - least
+        # Of a map that has its least value so often, anything above that is far.
+        unit = unit.clamp_min(torch.finfo(maps.dtype).tiny)
+        return maps.sub(least).div_(unit).neg_().exp_().neg_()
+
+    return torch.cat(abreast(of_one_scale, maps.split(MAPS), maps.device))
 
 
 def _smallest(maps: torch.Tensor, place: int) -> torch.Tensor:
