@@ -93,6 +93,7 @@ class Slope:
 def course(**changes) -> Settings:
     """The settings of a test's training, where it says nothing else."""
     chosen = {
+        "optimiser": "adam",
         "learning_rate": 1e-4,
         "weight_decay": 0.0,
         "decay": 0.0,

@@ -31,7 +31,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 }
 # Step, epoch, seconds, split, name and value.
 ROW = (int, int, (int, float), str, str, (int, float))
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam; Muon has the first
 
 
 class StateFolder:
@@ -161,12 +161,16 @@ def _fits_optimiser(state: State, optimiser: torch.optim.Optimizer) -> bool:
         # The learning rate is set at each step.
         if not _is_plain(group) or group | {"lr": 0} != mine | {"lr": 0}:
             return False
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    parameters = [
+        (parameter, MOMENTS[:1] if group.get("turned") else MOMENTS)
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+    ]
     return set(kept) <= set(range(len(parameters))) and all(
         isinstance(values, dict)
-        and values.keys() == {"step", *MOMENTS}
+        and values.keys() == {"step", *parameters[i][1]}
         and _is_like(values["step"], torch.zeros(()))
-        and all(_is_like(values[name], parameters[i]) for name in MOMENTS)
+        and all(_is_like(values[name], parameters[i][0]) for name in parameters[i][1])
         for i, values in kept.items()
     )
 

@@ -31,6 +31,7 @@ from warpline.training.card import compiled, tuned
 from warpline.training.checkpoints import StateFolder, unfit
 from warpline.training.determinism import deterministic
 from warpline.training.distributed import ALONE, Group
+from warpline.training.muon import Muon
 from warpline.training.precision import autocast, precision_on
 from warpline.training.settings import Settings, out_of_patience, set_learning_rate
 
@@ -113,12 +114,7 @@ def train(
     settings = replace(settings, precision=precision_on(device, settings.precision))
     state = StateFolder(state_folder)
     network.to(device).train()
-    optimiser = torch.optim.Adam(
-        network.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=device.type == "cuda" or None,  # one kernel for all weights, not one for each
-    )
+    optimiser = _optimiser(network, settings, device)
     scaler = torch.amp.GradScaler(
         device.type, enabled=settings.precision == "float16" and device.type == "cuda"
     )
@@ -231,6 +227,16 @@ def train(
     bar.close()
     network.eval()
     return Result(step, time.monotonic() - started, history, best_epoch)
+
+
+def _optimiser(
+    network: nn.Module, settings: Settings, device: torch.device
+) -> torch.optim.Optimizer:
+    how = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.optimiser == "muon":
+        return Muon(network.parameters(), **how)
+    # On a card one kernel for all weights, not one for each.
+    return torch.optim.Adam(network.parameters(), **how, fused=device.type == "cuda" or None)
 
 
 def _told(means: Mapping[str, float]) -> dict[str, float]:

@@ -19,8 +19,10 @@ class Settings:
     ----------
     epochs
         Passes over the training cases.
+    optimiser
+        ``adam`` or ``muon``, see `warpline.training.muon`.
     learning_rate, weight_decay
-        Of Adam.
+        Of it.
     decay
         The learning rate is divided by ``1 + decay · steps done``.
     schedule, factor
@@ -46,6 +48,7 @@ class Settings:
     """
 
     epochs: int
+    optimiser: str
     learning_rate: float
     weight_decay: float
     decay: float
@@ -67,6 +70,7 @@ class Settings:
         """Settings from a recipe's ``training`` mapping, as the schema leaves it."""
         return cls(
             epochs=training["epochs"],
+            optimiser=training["optimiser"]["name"],
             learning_rate=training["optimiser"]["learning_rate"],
             weight_decay=training["optimiser"]["weight_decay"],
             decay=training["optimiser"]["decay"],
