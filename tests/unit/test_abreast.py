@@ -4,8 +4,8 @@ import threading
 
 import pytest
 import torch
-
 from test_network_sokooti2017 import DESIGNS, shrink, used_network
+
 from warpline.devices.abreast import abreast, workers
 from warpline.registration.embedding.keypoints import PLANES, foerstner, keypoints
 from warpline.registration.embedding.search import displacement_maps

@@ -25,6 +25,7 @@ from torch import nn
 
 from warpline.devices.abreast import abreast, workers
 from warpline.networks import Prediction, RegistrationNetwork, quick
+from warpline.networks.lattices import LATTICES, lattices, merge, split
 
 # Voxels of a patch relative to its centre, along each axis.
 FULL = range(-14, 15)
@@ -33,7 +34,6 @@ LOW = range(-26, 27, 2)
 # leaves the last out, so the high-resolution side sees one voxel less behind than ahead.
 FULL_MARGIN = (14, 13)
 LOW_MARGIN = (26, 26)
-LATTICES = 8
 SHORTER = 10  # voxels that the five layers of the full resolution take off each axis
 PLANES = 32  # of the full resolution worked on at a time; even
 
@@ -251,14 +251,14 @@ class Network(RegistrationNetwork):
         groups = 1 if self.training else LATTICES
         lows: Iterator = iter([None] * groups)
         if self.low is not None:
-            lows = zip(*(_split(image).chunk(groups) for image in around(LOW_MARGIN)), strict=True)
+            lows = zip(*(split(image).chunk(groups) for image in around(LOW_MARGIN)), strict=True)
         parts = zip(features.chunk(groups), lows, strict=True)
-        return _merge(torch.cat(abreast(lambda part: self._join(*part), parts, features.device)))
+        return merge(torch.cat(abreast(lambda part: self._join(*part), parts, features.device)))
 
     def _pooled(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
         """Features of the full resolution, pooled and split, some planes at a time."""
         if self.training:
-            return _split(F.max_pool3d(self.full(moving, fixed), 2, stride=1))
+            return split(F.max_pool3d(self.full(moving, fixed), 2, stride=1))
         batch, _, *shape = moving.shape
         z, y, x = (n - SHORTER - 1 for n in shape)
         whole = moving.new_empty(2, 2, 2, batch, z // 2, y // 2, x // 2, self.full.width)
@@ -267,7 +267,7 @@ class Network(RegistrationNetwork):
             end = min(first + planes, z)
             seen = slice(first, end + SHORTER + 1)
             features = quick.pool(self.full(moving[:, :, seen], fixed[:, :, seen]))
-            whole[:, :, :, :, first // 2 : end // 2] = _lattices(features)
+            whole[:, :, :, :, first // 2 : end // 2] = lattices(features)
 
         planes = _slab(z, workers(LATTICES, moving.device))
         abreast(fill, range(0, z, planes), moving.device)
@@ -342,25 +342,3 @@ def _box(image: torch.Tensor, ranges: Sequence[range]) -> torch.Tensor:
         index = torch.tensor(list(wanted), device=image.device)
         image = image.index_select(axis, index.clamp(0, image.shape[axis] - 1))
     return image
-
-
-def _split(features: torch.Tensor) -> torch.Tensor:
-    """The eight lattices of even and odd voxels, one after the other along the batch.
-
-    (B, C, 2z, 2y, 2x) → (8B, C, z, y, x), channels last in memory.
-    """
-    return _lattices(features).flatten(0, 3).permute(0, 4, 1, 2, 3)
-
-
-def _lattices(features: torch.Tensor) -> torch.Tensor:
-    """The same as a view (2, 2, 2, B, z, y, x, C)."""
-    batch, channels, *shape = features.shape
-    z, y, x = (size // 2 for size in shape)
-    return features.reshape(batch, channels, z, 2, y, 2, x, 2).permute(3, 5, 7, 0, 2, 4, 6, 1)
-
-
-def _merge(lattices: torch.Tensor) -> torch.Tensor:
-    """The inverse of `_split`."""
-    total, channels, z, y, x = lattices.shape
-    blocks = lattices.reshape(2, 2, 2, total // 8, channels, z, y, x)
-    return blocks.permute(3, 4, 5, 0, 6, 1, 7, 2).reshape(total // 8, channels, 2 * z, 2 * y, 2 * x)
