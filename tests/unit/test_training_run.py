@@ -38,7 +38,7 @@ RECIPE = {
         "masked": False,
         "pairing": "random",
         "augmentation": augmentation_of(),
-        "optimiser": {"learning_rate": 1e-2, "weight_decay": 0, "decay": 0},
+        "optimiser": {"name": "adam", "learning_rate": 1e-2, "weight_decay": 0, "decay": 0},
         "schedule": "constant",
         "factor": 1.25,
         "precision": "single",
