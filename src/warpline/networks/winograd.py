@@ -22,9 +22,10 @@ FAR = 1 / NEAR
 OUT, IN = 4, 6  # voxels of a tile along z and along y: of the output, and of the input
 BLOCK = 8 * 2**20  # bytes that a block's transforms may take
 # Voxels of a plane × inputs × outputs, and channels, from which fewer products pay for the
-# transforms; oneDNN's gradient of the weights is half as fast as its other two products.
+# transforms; oneDNN's gradient of the weights is half as fast as its other two products, but not on
+# AVX-512.
 FORTH = (2_000_000, 32)
-WEIGHTS = (500_000, 16)
+WEIGHTS = FORTH if torch.backends.cpu.get_cpu_capability() == "AVX512" else (500_000, 16)
 
 
 def pays(input: torch.Tensor, weight: torch.Tensor, least: tuple[int, int] = FORTH) -> bool:
