@@ -18,7 +18,7 @@ SIGMA = 1.4  # voxels
 # A point whose structure is that of a line or a plane scores nothing but rounding errors.
 LEAST = 1e-5
 WIDEST = 64  # voxels: no two keypoints need be further apart
-PLANES = 40  # of an image worked on at a time
+PLANES = 32  # of an image worked on at a time
 
 
 def foerstner(image: torch.Tensor, sigma: float = SIGMA) -> torch.Tensor:
