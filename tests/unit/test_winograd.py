@@ -46,10 +46,13 @@ def test_all_three_products_are_torch_s(batch, inputs, outputs, padding, shape, 
         close(rectified, out.clamp_min(0))
 
 
+@pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("forth", [True, False])
-def test_a_layer_takes_it_where_it_pays(monkeypatch, forth):
+def test_a_layer_takes_it_where_it_pays(monkeypatch, forth, wide):
     """A layer large enough for the rule, in a batch of two: answer and gradients as torch's."""
     taken = []
+    # The rules of a processor with AVX-512 and of one without, whichever this one is.
+    monkeypatch.setattr(winograd, "WEIGHTS", winograd.FORTH if wide else (500_000, 16))
     for name in ("convolve", "weight_gradient"):
         own = getattr(winograd, name)
         monkeypatch.setattr(
@@ -61,7 +64,8 @@ def test_a_layer_takes_it_where_it_pays(monkeypatch, forth):
     source = image.clone().requires_grad_()
     out = layer(source)
     out.backward(gradient)
-    assert taken == (["convolve"] * 2 if forth else []) + ["weight_gradient"]
+    by_weight = ["weight_gradient"] if forth or not wide else []
+    assert taken == (["convolve"] * 2 if forth else []) + by_weight
     expected = exact(image, layer.weight.detach(), layer.bias.detach(), gradient, 1)
     for a, b in zip([out, source.grad, layer.weight.grad, layer.bias.grad], expected, strict=True):
         close(a, b)
