@@ -66,6 +66,8 @@ def test_a_layer_takes_it_where_it_pays(monkeypatch, forth, wide):
     out.backward(gradient)
     by_weight = ["weight_gradient"] if forth or not wide else []
     assert taken == (["convolve"] * 2 if forth else []) + by_weight
+    if not taken:
+        return  # all of it was torch's own
     expected = exact(image, layer.weight.detach(), layer.bias.detach(), gradient, 1)
     for a, b in zip([out, source.grad, layer.weight.grad, layer.bias.grad], expected, strict=True):
         close(a, b)
