@@ -18,6 +18,7 @@ from warpline.registration.embedding.graph import diffuse, laplacian
 from warpline.registration.embedding.pair_search import STRIDE, Search, search_pair, timed
 from warpline.registration.embedding.pca import Pca
 from warpline.registration.embedding.search import (
+    MAPS,
     clipped,
     displacements,
     soft_argmin,
@@ -25,7 +26,6 @@ from warpline.registration.embedding.search import (
 )
 from warpline.registration.embedding.settings import Settings
 
-KEYPOINTS = 64  # whose maps are read at a time: what a processor's cache holds
 SHOWN = 0  # the keypoint whose maps the diagnostics keep: the most distinctive
 
 
@@ -154,7 +154,7 @@ def _read(
         maps = to_one_depth(part if pca is None else pca.decode(part))
         return soft_argmin(maps, moves, settings.temperature)
 
-    return torch.cat(abreast(read, embedded.split(KEYPOINTS), embedded.device))
+    return torch.cat(abreast(read, embedded.split(MAPS), embedded.device))
 
 
 def _checked(pca: Pca | None, settings: Settings) -> Pca:
