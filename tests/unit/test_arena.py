@@ -456,10 +456,10 @@ def test_the_tables_of_the_whole(whole):
     assert set(ranks["dataset"]) == {"", "brains", "lungs"}
     assert frames["stability"].set_index("method").loc["good", "all"] == 1
     parts = frames["parts"].set_index(["dataset", "method", "by", "part"])["mean"]
-    assert parts["lungs", "good", "displacement", "[10.0, 20.0)"] == pytest.approx(6.7 / 3)
+    assert parts["lungs", "good", "displacement", "10-20 mm"] == pytest.approx(6.7 / 3)
     # Landmarks 3, 6 and 9 mm under the surface.
     deep = parts.sort_index()["lungs", "good", "depth"]
-    assert deep.to_dict() == pytest.approx({"[2.5, 5.0)": 2.0, "[5.0, 10.0)": 2.35})
+    assert deep.to_dict() == pytest.approx({"2.5-5 mm": 2.0, "5-10 mm": 2.35})
     assert parts["brains", "good", "depth", "0-1 mm"] == pytest.approx(0.196)
     assert parts["brains", "good", "label", "a"] == pytest.approx(0.804)
 

@@ -90,6 +90,16 @@ def test_mixed_precision_and_recomputing_take_less(small):
     assert half < 0.9 * plain
 
 
+def test_muon_keeps_one_moment_of_a_kernel_and_adam_two(small):
+    adam = {**small["training"], "precision": "single", "batch_size": 1}
+    muon = {**adam, "optimiser": {**adam["optimiser"], "name": "muon"}}
+    # Of images so large that most is alive in the backward pass, not while Muon turns a kernel.
+    wide = {"channels": [64, 128], "convolutions": [1]}
+    recipe = {**small, "network": {"name": "estienne2020", "parameters": wide}}
+    one, two = (step_cost({**recipe, "training": t}, (16, 16, 16), 2) for t in (muon, adam))
+    assert two.bytes - one.bytes == pytest.approx(4 * one.parameters, rel=0.01)
+
+
 def test_a_segmenters_step_is_that_of_its_objective():
     """Also on whole images, without crops."""
     run = Run({"scale": "cpu"}, ROOT)

@@ -138,9 +138,12 @@ class Contest:
             nonlocal warm, start_up
             fixed, moving = (read_case(folders[case]) for case in pair)
             if not warm and not reason:
-                # What a network's first run takes longer is its start.
+                # What a network's first run takes longer is its start. The way back is not timed.
                 with stopwatch() as cost:
-                    _register(chosen, first, fixed, moving)
+                    if self.settings["both_directions"]:
+                        self._backward(chosen, first, fixed, moving)
+                    else:
+                        _register(chosen, first, fixed, moving)
                 start_up, warm = start_up + cost["seconds"], True
             field, rows = self._attempt(chosen, first, fixed, moving, reason, timed)
             if not any(entry["metric"] == "start_up" for entry in rows):
@@ -200,13 +203,16 @@ class Contest:
     def _backward(
         self, chosen: Registrar, first: Registrar | None, fixed: Case, moving: Case
     ) -> None:
-        """Keep the field of the way back; where it fails, there is none."""
+        """Keep the field of the way back, if it is not there; where it fails, there is none."""
+        file = self._field((fixed.id, moving.id), BACK)
+        if file.exists():
+            return
         try:
             back, _ = _register(chosen, first, moving, fixed)
         except Exception:
             print(traceback.format_exc(), flush=True)
             return
-        write_field(self._field((fixed.id, moving.id), BACK), back)
+        write_field(file, back)
 
 
 def _register(

@@ -169,19 +169,25 @@ def draw_depths(
     panels: Mapping[str, Panel],
     stem: str | os.PathLike,
 ) -> list[Path]:
-    """Errors by distance from a boundary: a line a method; `parts` as by `by_part`."""
+    """Errors by distance from a boundary: a line a method; `parts` as by `by_part`.
+
+    What is much worse than unregistered pairs stands at the upper edge.
+    """
     with style():
         figure, axes = _panels(len(panels))
         for place, (dataset, panel) in zip(axes, panels.items(), strict=True):
             here = parts[(parts["dataset"] == dataset) & (parts["by"] == "depth")]
             bands = list(dict.fromkeys(here["part"]))
+            before = here.loc[here["method"] == UNREGISTERED, "mean"].max()
+            most = min(here["mean"].max(), (1 + BEYOND) * before)
             for name, own in here.groupby("method", sort=False):
                 look = known[name]
                 x = [bands.index(part) for part in own["part"]]
                 drawn = {"marker": look.marker, "markersize": 5, "markeredgewidth": 0}
-                place.plot(x, own["mean"], color=look.shade, linewidth=1, **drawn)
+                shown = own["mean"].clip(upper=most)
+                place.plot(x, shown, color=look.shade, linewidth=1, clip_on=False, **drawn)
             place.set_xticks(range(len(bands)), bands)
-            place.set_ylim(bottom=0)
+            place.set_ylim(0, most)
             place.set_title(panel.title, loc="left")
             place.set_xlabel("distance from the nearest boundary")
             place.set_ylabel(panel.axis)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from warpline.evaluation.attempts import REASONS
+from warpline.evaluation.metrics.depth import band
 from warpline.evaluation.records import FAILED, SEED, SKIPPED
 from warpline.plan.kinds import UNREGISTERED
 from warpline.tables.build import LABEL, build, pair_values
@@ -295,7 +297,9 @@ def by_part(records: pd.DataFrame, found: Sequence[Ring]) -> pd.DataFrame:
                 parts = ("displacement", before, DISTANCES), ("depth", depth, DEPTHS)
                 for by, of, edges in parts:
                     of_values = of.reindex(values.index).to_numpy()
-                    add(ring, each, by, values, pd.cut(of_values, edges, right=False))
+                    bands = [band(*ends) for ends in pairwise(edges)]
+                    cut = pd.cut(of_values, edges, right=False, labels=bands)
+                    add(ring, each, by, values, cut)
             else:
                 add(ring, each, "label", values, names(values))
                 wrong = ring.values(here, each, "error_by_depth")

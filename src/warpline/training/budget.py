@@ -25,6 +25,7 @@ from warpline.networks.sokooti2017 import FULL, LOW, Patches
 from warpline.segmentation.windows import organ_numbers
 from warpline.training import descriptors, registration_loss, segmentation
 from warpline.training.augmentation import Augmentation
+from warpline.training.optimisers import optimiser_of
 
 # Of a recipe that weighs landmarks: how many a pair has changes nothing that counts.
 LANDMARKS = 100
@@ -89,9 +90,10 @@ def step_cost(recipe: Mapping[str, Any], shape: Sequence[int], labels: int) -> S
         with alive:
             for weight in network.parameters():
                 alive.count(weight)
-            optimiser = torch.optim.Adam(network.parameters(), foreach=False)
+            name = recipe["training"]["optimiser"]["name"]
+            optimiser = optimiser_of(name, network.parameters(), torch.device("cpu"), 0.0)
             loss_of = losses(recipe, network, shape, labels)
-            for counting in (nullcontext(), flops):  # Adam's moments are there in the second
+            for counting in (nullcontext(), flops):  # the moments are there in the second
                 with counting:
                     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
                         loss = loss_of()

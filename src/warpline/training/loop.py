@@ -31,7 +31,7 @@ from warpline.training.card import compiled, tuned
 from warpline.training.checkpoints import StateFolder, unfit
 from warpline.training.determinism import deterministic
 from warpline.training.distributed import ALONE, Group
-from warpline.training.muon import Muon
+from warpline.training.optimisers import optimiser_of
 from warpline.training.precision import autocast, precision_on
 from warpline.training.settings import Settings, out_of_patience, set_learning_rate
 
@@ -114,7 +114,13 @@ def train(
     settings = replace(settings, precision=precision_on(device, settings.precision))
     state = StateFolder(state_folder)
     network.to(device).train()
-    optimiser = _optimiser(network, settings, device)
+    optimiser = optimiser_of(
+        settings.optimiser,
+        network.parameters(),
+        device,
+        settings.learning_rate,
+        settings.weight_decay,
+    )
     scaler = torch.amp.GradScaler(
         device.type, enabled=settings.precision == "float16" and device.type == "cuda"
     )
@@ -227,16 +233,6 @@ def train(
     bar.close()
     network.eval()
     return Result(step, time.monotonic() - started, history, best_epoch)
-
-
-def _optimiser(
-    network: nn.Module, settings: Settings, device: torch.device
-) -> torch.optim.Optimizer:
-    how = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    if settings.optimiser == "muon":
-        return Muon(network.parameters(), **how)
-    # On a card one kernel for all weights, not one for each.
-    return torch.optim.Adam(network.parameters(), **how, fused=device.type == "cuda" or None)
 
 
 def _told(means: Mapping[str, float]) -> dict[str, float]:

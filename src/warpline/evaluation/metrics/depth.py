@@ -11,6 +11,11 @@ from scipy import ndimage
 BANDS = (0.0, 1.0, 2.0, 4.0, 8.0, np.inf)  # mm
 
 
+def band(low: float, high: float) -> str:
+    """The name of what lies from `low` to below `high`, mm."""
+    return f"{low:g}-{high:g} mm" if np.isfinite(high) else f"from {low:g} mm"
+
+
 def distance_to_boundary(labels: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     """How far each voxel's centre is from the nearest boundary between labels, mm.
 
@@ -72,6 +77,5 @@ def error_by_depth(
     for low, high in pairwise(BANDS):
         inside = (distance >= low) & (distance < high)
         if inside.any():
-            name = f"{low:g}-{high:g} mm" if np.isfinite(high) else f"from {low:g} mm"
-            found[name] = float(wrong[inside].mean())
+            found[band(low, high)] = float(wrong[inside].mean())
     return found
