@@ -25,6 +25,19 @@ def by_hand(points: np.ndarray, neighbours: int) -> np.ndarray:
     return matrix - np.diag(matrix.sum(axis=1))
 
 
+@pytest.mark.parametrize("side", [4, 60])
+def test_of_neighbours_as_far_away_the_first_count(side):
+    """Points on a lattice, where few distances differ, are tied as by a stable sort."""
+    points = np.unique(np.random.default_rng(side).integers(0, side, (300, 3)), axis=0)
+    distance = np.linalg.norm((points[:, None] - points).astype(float), axis=2)
+    np.fill_diagonal(distance, np.inf)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, :10]
+    edges = np.zeros_like(distance)
+    np.put_along_axis(edges, nearest, 1.0, axis=1)
+    found = laplacian(torch.from_numpy(points), 10).numpy()
+    np.testing.assert_array_equal(-found * (1 - np.eye(len(points))), np.maximum(edges, edges.T))
+
+
 @pytest.mark.parametrize("neighbours", [1, 5, 12])
 def test_the_laplacian_is_that_of_the_symmetrised_graph(neighbours):
     points = cloud(60)

@@ -10,6 +10,8 @@ import torch
 
 from warpline.errors import WarplineError
 
+SPARE = 32  # points as far away as the last neighbour that have room
+
 
 def laplacian(points: torch.Tensor, neighbours: int = 10) -> torch.Tensor:
     """The Laplacian D − W of the symmetrised graph of nearest neighbours.
@@ -32,10 +34,24 @@ def laplacian(points: torch.Tensor, neighbours: int = 10) -> torch.Tensor:
     points = points.double()
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distance.fill_diagonal_(torch.inf)
-    nearest = distance.argsort(dim=1, stable=True)[:, : min(neighbours, len(points) - 1)]
+    nearest = _least(distance, min(neighbours, len(points) - 1))
     weights = torch.zeros_like(distance).scatter_(1, nearest, 1.0)
     weights = torch.maximum(weights, weights.T)
     return torch.diag(weights.sum(dim=1)) - weights
+
+
+def _least(rows: torch.Tensor, count: int) -> torch.Tensor:
+    """Where the least entries of each row are, of equal ones the first: as by a stable sort."""
+    size = rows.shape[1]
+    if count + SPARE < size:
+        values, place = rows.topk(count + SPARE, dim=1, largest=False)
+        if bool(
+            (values[:, count - 1] < values[:, -1]).all()
+        ):  # so all that equal the last are here
+            place = place.sort(dim=1).values
+            order = rows.gather(1, place).argsort(dim=1, stable=True)
+            return place.gather(1, order)[:, :count]
+    return rows.argsort(dim=1, stable=True)[:, :count]
 
 
 def diffuse(values: torch.Tensor, laplacian: torch.Tensor, strength: float) -> torch.Tensor:
