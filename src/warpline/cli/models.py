@@ -12,8 +12,8 @@ from warpline.cli import options
 from warpline.plan.models import Models
 from warpline.plan.places import Places, project_folder
 
-# The scores that are told of a model, the first of them that it has.
-TOLD = ("dice", "tre", "mae", "cc_squared")
+# The first of these scores that a model has is told. Where there are landmarks, labels say little.
+TOLD = ("tre", "dice", "mae", "cc_squared")
 
 
 @click.command()
