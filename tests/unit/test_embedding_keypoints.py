@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from warpline.errors import WarplineError
-from warpline.registration.embedding.keypoints import foerstner, keypoints, to_stronger
+from warpline.registration.embedding.keypoints import foerstner, keypoints
 
 torch.set_num_threads(1)
 
@@ -15,17 +15,6 @@ def textured(shape=(30, 34, 28), seed=0) -> torch.Tensor:
     noise = np.random.default_rng(seed).standard_normal(shape)
     image = ndimage.gaussian_filter(noise, 1.2)
     return torch.from_numpy(image / image.std()).float()[None, None]
-
-
-@pytest.mark.parametrize("levels", [3, 10_000])
-def test_the_distance_to_the_nearest_stronger_point_is_that_of_all_pairs(levels):
-    """Also where many points are equally strong, and none is stronger nearby."""
-    random = np.random.default_rng(levels)
-    points = np.unique(random.integers(0, 30, (400, 3)), axis=0)
-    strengths = random.integers(0, levels, len(points))
-    apart = np.abs(points[:, None] - points).max(axis=2).astype(float)
-    apart[strengths[:, None] >= strengths] = np.inf
-    np.testing.assert_array_equal(to_stronger(points, strengths), apart.min(axis=1))
 
 
 def test_the_score_is_that_of_numpy_and_scipy():

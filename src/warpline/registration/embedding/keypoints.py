@@ -6,10 +6,8 @@ Hansen & Heinrich 2020, section 2; operator and constants as in Rühaak et al. 2
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.spatial import cKDTree
 
 from warpline.devices.abreast import abreast
 from warpline.errors import WarplineError
@@ -20,7 +18,6 @@ SIGMA = 1.4  # voxels
 # A point whose structure is that of a line or a plane scores nothing but rounding errors.
 LEAST = 1e-5
 WIDEST = 64  # voxels: no two keypoints need be further apart
-NEAR = 8  # times as many neighbours are looked at each time none is stronger
 PLANES = 32  # of an image worked on at a time
 
 
@@ -110,40 +107,17 @@ def keypoints(
             where="fixed image",
             do="Look at the image, and at what 'prepare' makes of its intensities.",
         )
-    index = peaks[0, 0].nonzero()
-    strength = peaks[0, 0][tuple(index.T)]
-    free = torch.from_numpy(_free(index.cpu().numpy(), strength.cpu().numpy(), number))
-    index, strength = (values[free.to(values.device)] for values in (index, strength))
+    kept, widest = peaks, peaks
+    for _ in range(WIDEST):
+        # A maximum within r + 1 is one of maxima within r.
+        widest = _maximum(widest, 1)
+        fewer = torch.where(peaks == widest, peaks, torch.zeros_like(peaks))
+        if int((fewer > 0).sum()) < number:
+            break
+        kept = fewer
+    index = kept[0, 0].nonzero()
+    strength = kept[0, 0][tuple(index.T)]
     return index[strength.argsort(descending=True, stable=True)[:number]]
-
-
-def _free(points: np.ndarray, strengths: np.ndarray, number: int) -> np.ndarray:
-    """Which of points (n, 3) stay at the largest distance that leaves `number` of them, (n,) bool.
-
-    A point stays at a distance r if none within it, along each axis, is stronger.
-    """
-    if len(points) < number:
-        return np.ones(len(points), bool)
-    apart = to_stronger(points, strengths)
-    last = np.sort(apart)[-number]
-    return apart > min(last - 1, WIDEST)
-
-
-def to_stronger(points: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """How far each of points (n, 3) is from the nearest that is stronger, the largest of the axes.
-
-    Infinite of the strongest.
-    """
-    tree, left = cKDTree(points), np.arange(len(points))
-    apart, near = np.full(len(points), np.inf), 1
-    while len(left) and near < len(points):
-        near = min(NEAR * near, len(points))
-        distance, index = tree.query(points[left], near, p=np.inf, workers=torch.get_num_threads())
-        stronger = strengths[index] > strengths[left, None]
-        some, first = stronger.any(axis=1), stronger.argmax(axis=1)
-        apart[left[some]] = distance[some, first[some]]
-        left = left[~some]
-    return apart
 
 
 def _in_slabs(image: torch.Tensor, sigma: float) -> torch.Tensor:

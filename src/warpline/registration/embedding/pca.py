@@ -14,10 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from scipy.linalg import eigh
 
-from warpline.devices.abreast import abreast
 from warpline.errors import WarplineError
 from warpline.files import atomic_path
-from warpline.registration.embedding.search import MAPS
 
 # A direction with less than this share of the largest variance is a rounding error.
 LEAST = 1e-12
@@ -44,11 +42,7 @@ class Pca:
 
     def encode(self, maps: torch.Tensor) -> torch.Tensor:
         """The embeddings (n, k) of maps (n, D)."""
-
-        def part(maps: torch.Tensor) -> torch.Tensor:
-            return (maps - self.mean) @ self.components.T
-
-        return torch.cat(abreast(part, maps.split(MAPS), maps.device))
+        return (maps - self.mean) @ self.components.T
 
     def decode(self, embeddings: torch.Tensor) -> torch.Tensor:
         """The maps (n, D) of embeddings (n, k)."""
