@@ -19,6 +19,7 @@ from warpline.fields.physical import DisplacementField
 from warpline.figures import learning
 from warpline.figures.boxplots import metric_boxplots
 from warpline.figures.learning import Training, learning_curves
+from warpline.figures.pair import draw_row
 from warpline.figures.pairs import OfPairs
 from warpline.figures.panels import draw_grid
 from warpline.figures.registration import registration_figure
@@ -137,6 +138,17 @@ def test_registration_figure(case, tmp_path):
     paths = registration_figure(case, case, fields, {1: "head", 2: "tail"}, tmp_path / "figure2")
     assert_picture(paths)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_row_of_pictures_shows_images_in_grey_and_the_determinant_in_colours(case, tmp_path):
+    image, field = case.image, field_of(case.grid, 2.0)
+    determinant = np.pad(field.jacobian_determinant(), 1, mode="edge")
+    draw_row(image, image, field.warp_image(image), field, determinant, tmp_path / "row.png")
+    shown = matplotlib.image.imread(tmp_path / "row.png")[..., :3]
+    coloured = np.ptp(shown, axis=2).max(axis=0) > 0.02
+    width = len(coloured)
+    assert not coloured[: 3 * width // 4].any()
+    assert coloured[3 * width // 4 :].any()
 
 
 def test_registration_figure_of_bare_images(case, tmp_path):

@@ -120,13 +120,15 @@ def draw_row(
     from matplotlib.image import imread
 
     shown = {"fixed": "fixed", "before": "moving, before", "after": "moving, after"}
-    shown["jacobian"] = "Jacobian determinant"
+    shown["jacobian"] = "Jacobian determinant, ½ to 2"
     figure = Figure(figsize=(2.4 * len(shown), 2.4 * len(PLANES)), layout="constrained")
     axes = figure.subplots(len(PLANES), len(shown), squeeze=False)
     for panel in panels(fixed, before, after, field, determinant, list(shown)):
         axis = axes[PLANES.index(panel.plane), [*shown].index(panel.kind)]
         picture = imread(io.BytesIO(panel.png))
-        axis.imshow(picture, aspect=picture.shape[1] / picture.shape[0] / panel.aspect)
+        aspect = picture.shape[1] / picture.shape[0] / panel.aspect
+        # Of one channel, or of three, which take no heed of the shades.
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect=aspect)
         axis.set_axis_off()
         if panel.plane == PLANES[0]:
             axis.set_title(shown[panel.kind], fontsize=9)
