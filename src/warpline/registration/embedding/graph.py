@@ -45,9 +45,8 @@ def _least(rows: torch.Tensor, count: int) -> torch.Tensor:
     size = rows.shape[1]
     if count + SPARE < size:
         values, place = rows.topk(count + SPARE, dim=1, largest=False)
-        if bool(
-            (values[:, count - 1] < values[:, -1]).all()
-        ):  # so all that equal the last are here
+        # All that are as far away as the last that counts are among these.
+        if bool((values[:, count - 1] < values[:, -1]).all()):
             place = place.sort(dim=1).values
             order = rows.gather(1, place).argsort(dim=1, stable=True)
             return place.gather(1, order)[:, :count]
