@@ -22,7 +22,6 @@ from warpline.plan.experiments import networks_of, registrations
 from warpline.plan.inputs import seconds
 from warpline.plan.inputs.cases import case_folders
 from warpline.plan.inputs.evaluate import records_of_experiment
-from warpline.plan.inputs.register import network_recipe
 from warpline.plan.places import project_folder
 from warpline.plan.rates import check, known, measured_file
 from warpline.plan.run import Run
@@ -34,7 +33,7 @@ from warpline.training.registration_loss import Batch, RegistrationLoss
 
 # Seconds of finished jobs that say something, beside those of their beginnings.
 ENOUGH = 30
-SECONDS = ("pair", "seconds")  # of a rate, what takes time
+DIGITS = 6  # of a rate, in seconds: iterations take thousandths
 HEAD = """\
 # What this machine does, by warpline budget --measure; over config/budget.yaml. The first line of a
 # run, warpline budget and what jobs ask for read it. It may be edited, and deleted.
@@ -92,7 +91,9 @@ def of_finished_jobs(run: Run, paper: str, card: str | None) -> dict[str, Any]:
         found.setdefault("rates", {})[device] = round(work / used, 1)
     for name, (used, counted) in _spent(_registrations(run, paper)).items():
         rate = rates["jobs"]["register"][name]
-        scaled = {k: round(v * used / counted, 3) for k, v in rate.items() if k in SECONDS}
+        scaled = {
+            k: round(v * used / counted, DIGITS) for k, v in rate.items() if k not in seconds.MEMORY
+        }
         found.setdefault("jobs", {}).setdefault("register", {})[name] = scaled
     return found
 
@@ -139,8 +140,7 @@ def _registrations(run: Run, paper: str) -> Iterator[tuple[str, float, float]]:
         counted = seconds.registering(run, dataset, method, len(own))
         if not len(own) or not counted or not _on_its_grid(run, dataset):
             continue
-        network = network_recipe(run, method)
-        name = network["network"]["name"] if network else run.catalog.method(method)["kind"]
+        name = seconds.registration_name(run, method)
         yield name, float(own.sum()) * _threads(run, path), counted
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.blocks import block_sizes, block_steps
+from warpline.plan.inputs.iterations import iterations
 from warpline.plan.inputs.register import network_recipe
 from warpline.plan.rates import known
 from warpline.plan.run import Run
@@ -23,6 +24,8 @@ from warpline.plan.volumes import (
     typical_scan,
 )
 from warpline.registry import suggestion
+
+MEMORY = ("start", "bytes")  # of a rate; everything else in it is time
 
 
 def registering(run: Run, dataset: str, method: str, pairs: int) -> float | None:
@@ -189,10 +192,22 @@ def jobs(run: Run) -> Mapping[str, Any]:
 
 
 def registration_rate(run: Run, method: str) -> Mapping[str, float] | None:
-    """What a method's registration takes: that of its network, or of its kind."""
-    rates = jobs(run)["register"]
+    """What a method's registration takes: that of its network, or of its kind and iterations."""
+    rate = jobs(run)["register"].get(registration_name(run, method))
+    if rate is None:
+        return None
+    of_pair, of_voxels = iterations(run, method).seconds(rate)
+    return {
+        **{key: rate[key] for key in MEMORY if key in rate},
+        "pair": rate.get("pair", 0) + of_pair,
+        "seconds": rate["seconds"] + of_voxels,
+    }
+
+
+def registration_name(run: Run, method: str) -> str:
+    """Where the rate of a method stands: its network's name, or its kind."""
     network = network_recipe(run, method)
-    return rates.get(network["network"]["name"] if network else run.catalog.method(method)["kind"])
+    return network["network"]["name"] if network else run.catalog.method(method)["kind"]
 
 
 def voxels(run: Run, dataset: str) -> int | None:
