@@ -161,6 +161,16 @@ def test_the_disk_of_luna16(bouabid):
     assert disk["fields"] > 1000 * 256**3 * 12 / 1e9
 
 
+def test_the_disk_of_scans_of_different_sizes():
+    run = Run({"papers": ["hansen2020"], "scale": "paper"}, ROOT)
+    slices = [(256, 94 + 112 + 104 + 99 + 106), (512, 128 + 136 + 128 + 128 + 120)]
+    voxels = sum(side**2 * n for side, n in slices)
+    # Both phases of ten patients, 4 bytes a voxel, without label maps.
+    disk = disk_of(run, "hansen2020", KNOWN)["dirlab-4dct"]
+    assert disk["prepared"] == pytest.approx(2 * voxels * 4 / 1e9)
+    assert disk["fields"] / disk["prepared"] == pytest.approx(12 / 4 * 50 / 20)
+
+
 def test_a_cpu_s_memory_holds_data_and_a_step_with_its_buffers():
     run = Run({"papers": ["estienne2020"], "scale": "cpu"}, ROOT)
     need = need_of(run, "hippocampus", "estienne2020-task4-sym", KNOWN["grids"])

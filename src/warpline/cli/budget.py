@@ -26,7 +26,7 @@ from warpline.plan.places import Places, project_folder
 from warpline.plan.rates import known as what_is_known
 from warpline.plan.run import Run
 from warpline.plan.trainings import given, recipe, training_cases
-from warpline.plan.volumes import prepared_shape, training_shape
+from warpline.plan.volumes import training_shape, typical_case
 from warpline.plan.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -213,8 +213,7 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
     for dataset in datasets_asked(run, Wanted([paper])):
         sizes = known["downloads"].get(dataset, {})
         phantom = run.catalog.dataset(dataset).spec["phantom"]
-        shape = prepared_shape(run, dataset, known["grids"])
-        voxels = math.prod(shape) if shape else None
+        voxels = typical_case(run, dataset, known)
         labels = bool(run.catalog.dataset(dataset).spec["labels"])
         data = run.catalog.dataset(dataset)
         only_described = described_batches(run.catalog, dataset)
