@@ -2,8 +2,8 @@
 
     python benchmarks/budgets.py [--cards v100-16 rtx4090 h100] [--papers bouabid2019 …]
 
-As `warpline budget` counts it. Of a card are told the most that one of the paper's trainings takes of
-it, the most that one keeps with the host, and the trainings of which not even a step fits.
+As `warpline budget` counts it. Of a card are told the most that one of the paper's trainings takes
+of it, the most that one keeps with the host, and the trainings of which not even a step fits.
 """
 
 from __future__ import annotations
