@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import temp
 
 from warpline.errors import WarplineError
 from warpline.plan.run import Run
@@ -28,6 +29,11 @@ def asking(run: Run) -> Callable[..., Callable[[Any], Any]]:
         return answer
 
     return ask
+
+
+def passing(output: Any, *, stays: bool) -> Any:
+    """An output that goes when all that asked for it is made, if it does not stay."""
+    return output if stays else temp(output)
 
 
 def growing(

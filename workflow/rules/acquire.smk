@@ -29,7 +29,10 @@ rule phantom:
 
 rule fetch:
     output:
-        directory(layout.unpacked("{dataset}", "{archive}")),
+        passing(
+            directory(layout.unpacked("{dataset}", "{archive}")),
+            stays=settings["keep_downloads"] in ("all", "unpacked"),
+        ),
     log:
         layout.log("fetch/{dataset}/{archive}"),
     benchmark:
@@ -44,6 +47,8 @@ rule fetch:
     params:
         archive=ask(acquire.archive_to_fetch),
         folder=ask(acquire.archive_folder),
+        format=ask(acquire.source_format),
+        cases=ask(acquire.cases_to_unpack),
         code=run.code("fetch.py"),
     script:
         "../../scripts/fetch.py"

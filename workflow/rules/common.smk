@@ -15,7 +15,7 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
 from snakemake_logger_plugin_warpline import command, forks, take_the_terminal
 from snakemake_logger_plugin_warpline.asked import settle
 from snakemake_logger_plugin_warpline.nodes import memory_of_nodes
-from snakemake_logger_plugin_warpline.rules import asking, growing
+from snakemake_logger_plugin_warpline.rules import asking, growing, passing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment

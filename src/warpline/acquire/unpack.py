@@ -9,6 +9,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -50,6 +51,7 @@ def unpack(
     *,
     sha256: str | None = None,
     limit: int | None = None,
+    wanted: Callable[[str], bool] = lambda name: True,
 ) -> Path:
     """Unpack a zip or tar (plain or compressed) archive; `folder` is complete or absent.
 
@@ -63,6 +65,8 @@ def unpack(
     limit
         Refuse archives whose files together have more bytes than this; ``None``: than are free
         on the disk.
+    wanted
+        Says of a file's name in the archive whether to write it.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def unpack(
             hashed = Hashed(opened)
             stream = io.BufferedReader(hashed, 1 << 16)
             is_zip = stream.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06")
-            admission = _Admission(archive, limit, shutil.disk_usage(temporary).free)
+            admission = _Admission(archive, limit, shutil.disk_usage(temporary).free, wanted)
             if archive.name.lower().endswith(PLAIN):
                 admission.admit(archive.name, os.fstat(opened.fileno()).st_size, "file")
                 with (temporary / archive.name).open("wb") as sink:
@@ -122,8 +126,8 @@ def unpack(
 class _Admission:
     """Decides on every member of one archive."""
 
-    def __init__(self, archive: Path, limit: int | None, free: int):
-        self.archive, self.limit, self.free = archive, limit, free
+    def __init__(self, archive: Path, limit: int | None, free: int, wanted: Callable[[str], bool]):
+        self.archive, self.limit, self.free, self.wanted = archive, limit, free, wanted
         self.members, self.bytes = 0, 0
 
     def admit(self, name: str, size: int, kind: str) -> bool:
@@ -148,6 +152,8 @@ class _Admission:
             self._refuse(f"nests more than {DEEPEST} folders")
         if "\0" in name or (kind == "file" and not parts):
             self._refuse(f"holds a file without a name: '{_shown(name)}'")
+        if kind == "file" and not self.wanted(name):
+            return False
         self.bytes += size
         if self.limit is not None and self.bytes > self.limit:
             self._refuse(f"unpacks to more than the allowed {self.limit} bytes")

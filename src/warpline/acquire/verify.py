@@ -22,6 +22,7 @@ from warpline.files import write_json
 
 log = logging.getLogger(__name__)
 
+IN_PLACE = "found in place"  # the source of a file that nobody here has fetched
 MEMBER_SUMS = "md5hashes.csv"  # in zips of The Cancer Imaging Archive: a header, then name and MD5
 LEAST_BOMB = 1 << 32  # bytes: less is read to its end, whatever it comes from
 BOMB = 100  # times its size: what a file may unpack to beyond that; scans reach 5, label maps 500
@@ -178,5 +179,5 @@ def existing_problem(archive: Archive, target: Path) -> str | None:
     except SourceFailed as error:
         return str(error)
     if not record or any(record.get(name) != value for name, value in digests.items()):
-        write_record(target, digests, "found in place")
+        write_record(target, digests, IN_PLACE)
     return None

@@ -3,7 +3,9 @@
 A format is a module with one function, ``locate(folder, dataset, case) -> CaseFiles``: `folder`
 holds the unpacked archives, `dataset` is what a format is told of it
 (`warpline.acquire.dataset.DatasetFiles`), `case` a row of the case sheet (`dict` with ``case`` and,
-for own data, ``image``, ``labels``, ``mask``, ``landmarks``).
+for own data, ``image``, ``labels``, ``mask``, ``landmarks``). Where archives hold scans that nobody
+may want, a second one, ``case_of(name)``, gives the case that a file of theirs belongs to by its
+name, or None for what all cases need.
 A new format is one more module and its line in `KNOWN`; where a folder of own data may be of it,
 `warpline.plan.sources` must know which of its files belong to a case.
 """
@@ -11,7 +13,7 @@ A new format is one more module and its line in `KNOWN`; where a folder of own d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -76,6 +78,23 @@ def locate_all(
     elif missing:
         raise combine(missing, f"{len(missing)} cases cannot be found")
     return found
+
+
+def wanted_files(name: str, cases: Iterable[str] | None) -> Callable[[str], bool]:
+    """Which files of an archive some cases need, by their names in it.
+
+    Parameters
+    ----------
+    name
+        Of the format. Of one that cannot tell, all files are wanted.
+    cases
+        Their ids; None for every case.
+    """
+    case_of = getattr(get(name), "case_of", None)
+    if cases is None or case_of is None:
+        return lambda file: True
+    ids = {*cases, None}
+    return lambda file: case_of(file) in ids
 
 
 def _check_headers(files: CaseFiles) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from warpline.acquire.dataset import DatasetFiles
 from warpline.acquire.formats.base import CaseFiles
@@ -67,6 +67,12 @@ def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> Case
         other_values=0,
         needs_labels=True,
     )
+
+
+def case_of(name: str) -> str | None:
+    """The case of a scan or a mask, of its header or its voxels; None for other files."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix in (".mhd", ".raw", ".zraw") else None
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:

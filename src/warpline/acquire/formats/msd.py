@@ -51,6 +51,15 @@ def locate(folder: Path, dataset: DatasetFiles, case: Mapping[str, str]) -> Case
     return CaseFiles(image=files["image"], labels=files.get("label"))
 
 
+def case_of(name: str) -> str | None:
+    """The case of an image or a label map; None for the description."""
+    return _case(name) if name.endswith(SUFFIX) else None
+
+
+def _case(name: str) -> str:
+    return PurePosixPath(name).name.removesuffix(SUFFIX).rpartition("_")[2]
+
+
 def _entries(description: Mapping[str, Any], path: Path) -> dict[str, dict[str, str]]:
     """Case id to its relative paths, ``image`` and perhaps ``label``."""
     tests = [{"image": item} for item in description.get("test") or [] if isinstance(item, str)]
@@ -60,7 +69,6 @@ def _entries(description: Mapping[str, Any], path: Path) -> dict[str, dict[str, 
             raise WarplineError(
                 f"An entry of the dataset's description names no image: {item!r}.", where=path
             )
-        stem = PurePosixPath(item["image"]).name.removesuffix(SUFFIX)
         kinds = {kind: item[kind] for kind in ("image", "label") if isinstance(item.get(kind), str)}
-        entries[stem.rpartition("_")[2]] = kinds
+        entries[_case(item["image"])] = kinds
     return entries

@@ -59,6 +59,16 @@ def archive_to_fetch(run: Run, dataset: str, archive: str) -> dict[str, Any]:
     return archive_spec(run, dataset, archive)
 
 
+def cases_to_unpack(run: Run, dataset: str) -> list[str] | None:
+    """The cases whose scans are unpacked; None for all that there are."""
+    return None if run.catalog.config["unpack"] == "all" else [*run.catalog.dataset(dataset).ids]
+
+
+def source_format(run: Run, dataset: str) -> str:
+    """The name of a dataset's source format."""
+    return run.catalog.dataset(dataset).spec["format"]
+
+
 def archive_specs(run: Run, dataset: str) -> dict[str, dict[str, Any]]:
     """All of a dataset's archives, by name."""
     archives = run.catalog.dataset(dataset).spec["archives"]
