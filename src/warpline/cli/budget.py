@@ -284,7 +284,8 @@ def _disk_in_words(disk: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     ]  # fmt: skip
     return [
         options.as_table([heads, *rows]),
-        "(prepared cases and fields before they are packed, or as this folder's results have them)",
+        "(prepared cases and fields before they are packed, or as this folder's results have them;",
+        " what stays at the end: keep_downloads, keep_fields)",
         "",
     ]
 
