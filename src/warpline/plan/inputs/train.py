@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from warpline.errors import WarplineError
 from warpline.plan.experiments import initial_experiments
 from warpline.plan.inputs.cases import (
     batches_with,
@@ -21,6 +22,7 @@ from warpline.plan.run import Run
 from warpline.plan.trainings import (
     embedding_pairs,
     embedding_settings,
+    given,
     labelled_by,
     network_method,
     pretraining,
@@ -31,7 +33,20 @@ from warpline.plan.trainings import (
 
 
 def training_recipe(run: Run, dataset: str, method: str) -> dict[str, Any]:
-    """The recipe as it is trained on the dataset."""
+    """The recipe as it is trained on the dataset.
+
+    Raises
+    ------
+    WarplineError
+        If the network's weights are given: a method that extends another one has also the weights
+        that a run gives to that one.
+    """
+    if given(run.catalog, method):
+        raise WarplineError(
+            f"The method '{method}' has weights that are given, and is not trained.",
+            where=f"weights of the method '{method}', or of one that it extends",
+            do="Write 'weights: null' under it in 'override.methods' to train it.",
+        )
     return recipe(run.catalog, dataset, method)
 
 
