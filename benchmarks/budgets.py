@@ -11,31 +11,13 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from warpline.cli.budget import GB, GIB, Need, disk_of, need_of
-from warpline.plan.experiments import networks_of
+from training_work import PAPERS
+
+from warpline.cli.budget import GB, GIB, Need, disk_of, needs_of, room_on
 from warpline.plan.places import Places, project_folder
 from warpline.plan.rates import known
 from warpline.plan.run import Run
-from warpline.plan.trainings import given
-from warpline.training.card import USABLE
-
-PAPERS = ["estienne2020", "bouabid2019", "sokooti2017", "hansen2020", "hu2020"]
-
-
-def needs_of(paper: str) -> tuple[list[Need], dict[str, Any], Mapping[str, Any]]:
-    """Of every training of a paper; its disk; and what is known of cards and rates."""
-    run = Run(
-        {"papers": [paper], "scale": "paper", "device": "cuda"}, Places.here(project_folder())
-    )
-    rates = known(run.catalog)
-    found = [
-        need_of(run, *place, rates["grids"])
-        for place in networks_of(run.catalog, paper)
-        if not given(run.catalog, place[1])
-    ]
-    return [need for need in found if need], disk_of(run, paper, rates), rates
 
 
 def total(disk: Mapping[str, Mapping[str, float | None]], key: str) -> str:
@@ -45,9 +27,8 @@ def total(disk: Mapping[str, Mapping[str, float | None]], key: str) -> str:
     return f"{sum(v or 0 for v in values):,.0f}" + (f" and {missing} not known" if missing else "")
 
 
-def on_card(needs: Iterable[Need], bytes_: float) -> str:
-    """GiB on a card of so many bytes, GB beside it, and what does not fit."""
-    room = bytes_ * USABLE
+def on_card(needs: Iterable[Need], room: float) -> str:
+    """GiB on a card that has room for so many bytes, GB beside it, and what does not fit."""
     placed = [need.on_card(room) for need in needs]
     held = max((need.device for need in placed if need.step <= room), default=0)
     host = max((need.host or 0 for need in placed), default=0)
@@ -68,10 +49,12 @@ def main() -> None:
     heads += [f"{card}: GiB on it, GB with the host" for card in arguments.cards]
     print("| " + " | ".join(heads) + " |\n|---" + "|---:" * (len(heads) - 1) + "|")
     for paper in arguments.papers:
-        needs, disk, rates = needs_of(paper)
+        run = Run({"papers": [paper], "scale": "paper"}, Places.here(project_folder()))
+        rates = known(run.catalog)
+        needs, disk = needs_of(run, paper, rates), disk_of(run, paper, rates)
         row = [f"`{paper}`", *(total(disk, key) for key in ("download", "prepared", "fields"))]
         row += [str(len(needs)), f"{math.fsum(n.operations for n in needs) / 1e15:,.0f}"]
-        row += [on_card(needs, rates["cards"][card] * GIB) for card in arguments.cards]
+        row += [on_card(needs, room_on(card, rates["cards"])) for card in arguments.cards]
         print("| " + " | ".join(row) + " |", flush=True)
 
 

@@ -8,11 +8,11 @@ if "snakemake" in globals():
     with recorded_job(snakemake) as entries:
         params, folder = snakemake.params, snakemake.output[0]
         archive = Archive.from_spec(snakemake.wildcards.archive, params.archive)
-        some = {}
+        wanted = None
         if params.cases is not None:
             from warpline.acquire.formats import wanted_files
 
-            some["wanted"] = wanted_files(params.format, params.cases)
+            wanted = wanted_files(params.format, params.cases)
         # No parameter, whose change would have finished archives fetched again.
         keep = snakemake.config.get("keep_downloads", "all") in ("all", "archives")
-        entries["archives"] = [arrive(archive, params.folder, folder, keep=keep, **some)]
+        entries["archives"] = [arrive(archive, params.folder, folder, wanted=wanted, keep=keep)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
+from acquire_tools import packed
 
 from warpline.acquire.archive import Archive
 from warpline.acquire.arrival import arrive
@@ -25,13 +24,9 @@ FILES = [
 ]
 
 
-def packed(path: Path, names=FILES) -> Path:
+def tar(path: Path, names=FILES) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name in names:
-            member = tarfile.TarInfo(name)
-            member.size = len(name)
-            tar.addfile(member, io.BytesIO(name.encode()))
+    path.write_bytes(packed({name: name.encode() for name in names}, "tar"))
     return path
 
 
@@ -40,7 +35,7 @@ def unpacked(folder: Path) -> list[str]:
 
 
 def test_of_a_decathlon_s_archive_the_scans_of_some_cases(tmp_path):
-    archive = packed(tmp_path / "task.tar")
+    archive = tar(tmp_path / "task.tar")
     unpack(archive, tmp_path / "some", wanted=wanted_files("msd", ["003"]))
     assert unpacked(tmp_path / "some") == [FILES[0], FILES[2], FILES[4]]
     unpack(archive, tmp_path / "all", wanted=wanted_files("msd", None))
@@ -61,14 +56,14 @@ def test_a_format_that_cannot_tell_wants_everything():
 
 
 def test_what_is_not_wanted_is_looked_at_all_the_same(tmp_path):
-    archive = packed(tmp_path / "task.tar", [*FILES, "../outside_009.nii.gz"])
+    archive = tar(tmp_path / "task.tar", [*FILES, "../outside_009.nii.gz"])
     with pytest.raises(WarplineError, match="outside its folder"):
         unpack(archive, tmp_path / "some", wanted=wanted_files("msd", ["003"]))
     assert not (tmp_path / "some").exists()
 
 
 def test_an_archive_that_does_not_stay_and_one_that_was_put_there_by_hand(tmp_path):
-    source = packed(tmp_path / "source" / "task.tar")
+    source = tar(tmp_path / "source" / "task.tar")
     archive = Archive("task.tar", (source.as_uri(),))
     data = tmp_path / "data"
     known = arrive(archive, data, tmp_path / "one", keep=False)
@@ -79,6 +74,6 @@ def test_an_archive_that_does_not_stay_and_one_that_was_put_there_by_hand(tmp_pa
     assert source.exists()
     arrive(archive, data, tmp_path / "two")
     assert (data / "task.tar").exists()
-    by_hand = packed(tmp_path / "own" / "task.tar")
+    by_hand = tar(tmp_path / "own" / "task.tar")
     arrive(Archive("task.tar", ()), by_hand.parent, tmp_path / "three", keep=False)
     assert by_hand.exists()

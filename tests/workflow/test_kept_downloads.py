@@ -1,42 +1,18 @@
 """Downloads that do not stay: the scans of some cases alone, and nothing once they are prepared."""
 
-import io
-import json
-import tarfile
-
-import SimpleITK as sitk
-
-from warpline.images.itk import to_sitk
 from warpline.phantoms.anatomy.hippocampus import subject
+from warpline.phantoms.providers.msd_hippocampus import write_msd_archive
 
 NAME = "Task04_Hippocampus.tar"
 UNPACKED = f"results/data/hippocampus/unpacked/{NAME}"
 PREPARED = "results/data/hippocampus/prepared/b000"
 
 
-def write_mirror(folder, scratch, count=4):
-    """A Decathlon's archive of generated scans."""
-    entries, files = [], {}
-    for i in range(count):
-        person = subject(i)
-        for kind, image in (("imagesTr", person.image), ("labelsTr", person.labels)):
-            sitk.WriteImage(to_sitk(image), str(scratch))
-            files[f"Task04_Hippocampus/{kind}/hippocampus_{i:03}.nii.gz"] = scratch.read_bytes()
-        name = f"hippocampus_{i:03}.nii.gz"
-        entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
-    told = {"labels": {"0": "background", "1": "head", "2": "tail"}, "training": entries}
-    files["Task04_Hippocampus/dataset.json"] = json.dumps({**told, "test": []}).encode()
-    folder.mkdir()
-    with tarfile.open(folder / NAME, "w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-
-
 def test_downloads_go_once_their_cases_are_prepared(project):
     folder = project.folder
-    write_mirror(folder / "mirror", folder / "one.nii.gz")
+    (folder / "mirror").mkdir()
+    cases = ["000", "001", "002", "003"]
+    write_msd_archive(folder / "mirror" / NAME, cases, lambda case: subject(int(case)))
     (folder / "some.tsv").write_text("case\tsplit\n000\ttrain\n002\tval\n003\tval\n")
     archive = {"sources": ["folder:by-hand"], "checksums": []}
     hippocampus = {"case_sheet": "some.tsv", "archives": {NAME: archive}}

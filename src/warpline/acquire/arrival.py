@@ -20,7 +20,7 @@ def arrive(
     folder: str | os.PathLike,
     target: str | os.PathLike,
     *,
-    wanted: Callable[[str], bool] = lambda name: True,
+    wanted: Callable[[str], bool] | None = None,
     keep: bool = True,
 ) -> dict[str, Any]:
     """Bring an archive into `folder` and unpack it into `target`.

@@ -51,7 +51,7 @@ def unpack(
     *,
     sha256: str | None = None,
     limit: int | None = None,
-    wanted: Callable[[str], bool] = lambda name: True,
+    wanted: Callable[[str], bool] | None = None,
 ) -> Path:
     """Unpack a zip or tar (plain or compressed) archive; `folder` is complete or absent.
 
@@ -66,7 +66,7 @@ def unpack(
         Refuse archives whose files together have more bytes than this; ``None``: than are free
         on the disk.
     wanted
-        Says of a file's name in the archive whether to write it.
+        Says of a file's name in the archive whether to write it; None: everything.
 
     Raises
     ------
@@ -126,7 +126,9 @@ def unpack(
 class _Admission:
     """Decides on every member of one archive."""
 
-    def __init__(self, archive: Path, limit: int | None, free: int, wanted: Callable[[str], bool]):
+    def __init__(
+        self, archive: Path, limit: int | None, free: int, wanted: Callable[[str], bool] | None
+    ):
         self.archive, self.limit, self.free, self.wanted = archive, limit, free, wanted
         self.members, self.bytes = 0, 0
 
@@ -152,7 +154,7 @@ class _Admission:
             self._refuse(f"nests more than {DEEPEST} folders")
         if "\0" in name or (kind == "file" and not parts):
             self._refuse(f"holds a file without a name: '{_shown(name)}'")
-        if kind == "file" and not self.wanted(name):
+        if kind == "file" and self.wanted and not self.wanted(name):
             return False
         self.bytes += size
         if self.limit is not None and self.bytes > self.limit:

@@ -124,14 +124,9 @@ def budget(
         run = _measured(run, paper, gpu)
         known = what_is_known(run.catalog)
     rates = known["rates"]
-    needs = [
-        need
-        for place in networks_of(run.catalog, paper)
-        if not given(run.catalog, place[1])
-        and (need := need_of(run, *place, known["grids"])) is not None
-    ]
+    needs = needs_of(run, paper, known)
     if gpu:
-        needs = [need.on_card(_room(gpu, known["cards"])) for need in needs]
+        needs = [need.on_card(room_on(gpu, known["cards"])) for need in needs]
     disk = disk_of(run, paper, known)
     if machine:
         click.echo(json.dumps({"trainings": [asdict(n) for n in needs], "disk": disk}, indent=2))
@@ -157,6 +152,16 @@ def _measured(run: Run, paper: str, gpu: str | None) -> Run:
     path = keep(run.catalog, rates)
     click.echo(f"kept in {path}; runs in this folder read it\n", err=True)
     return Run(run.catalog.config, run.places)
+
+
+def needs_of(run: Run, paper: str, known: Mapping[str, Any]) -> list[Need]:
+    """What each training of a paper takes, as far as its grid is known."""
+    return [
+        need
+        for place in networks_of(run.catalog, paper)
+        if not given(run.catalog, place[1])
+        and (need := need_of(run, *place, known["grids"])) is not None
+    ]
 
 
 def need_of(run: Run, dataset: str, method: str, grids: Mapping[str, Sequence[int]]) -> Need | None:
@@ -290,7 +295,7 @@ def _disk_in_words(disk: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     ]
 
 
-def _room(gpu: str | None, cards: Mapping[str, float]) -> float:
+def room_on(gpu: str | None, cards: Mapping[str, float]) -> float:
     """Bytes of a card that data and a step may take."""
     from warpline.training.card import USABLE
 
@@ -302,7 +307,7 @@ def _misfits(
 ) -> list[str]:
     """What will not fit, and the key that helps."""
     found = []
-    room = _room(gpu, cards)
+    room = room_on(gpu, cards)
     for need in needs:
         if need.step > room:
             found.append(

@@ -50,11 +50,15 @@ class Iterations:
 def iterations(run: Run, method: str) -> Iterations:
     """What a method's settings ask for; nothing of other kinds than ``elastix`` and ``syn``."""
     spec = run.catalog.method(method)
-    parameters = spec["parameters"]
     if spec["kind"] == "elastix":
-        texts = [_read(run.catalog, path) for path in parameter_files(run, method)]
-        return of_elastix(texts, parameters)
-    return of_syn(parameters) if spec["kind"] == "syn" else Iterations()
+        return _of_files(run.catalog, method, *parameter_files(run, method))
+    return of_syn(spec["parameters"]) if spec["kind"] == "syn" else Iterations()
+
+
+@remembered
+def _of_files(catalog: Catalog, method: str, *files: str) -> Iterations:
+    texts = [Path(path).read_text(encoding="utf-8", errors="replace") for path in files]
+    return of_elastix(texts, catalog.method(method)["parameters"])
 
 
 def of_elastix(texts: Sequence[str], parameters: Mapping[str, Any]) -> Iterations:
@@ -86,8 +90,3 @@ def _values(
 ) -> list[Any]:
     value = parameters.get(name, said.get(name, otherwise))
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-@remembered
-def _read(_: Catalog, path: str) -> str:
-    return Path(path).read_text(encoding="utf-8", errors="replace")
