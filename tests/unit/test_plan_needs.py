@@ -16,6 +16,7 @@ from warpline.plan.duration import Duration, duration, in_words
 from warpline.plan.experiments import Experiment, registration_batches, trainings_of
 from warpline.plan.inputs import models as models_of
 from warpline.plan.inputs import needs, seconds
+from warpline.plan.inputs.described import batch_stage, described_batches, waiting_batches
 from warpline.plan.inputs.train import training_threads, training_workers
 from warpline.plan.rivals import missing
 from warpline.plan.rows import table_rows
@@ -260,6 +261,14 @@ def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeyp
     elsewhere = duration(of, Wanted(["bouabid2019"]), ["luna16"], forked=False).cores
     more = batches * (JOBS["beginning"] - beginning)
     assert elsewhere["preparation"] == pytest.approx(found.cores["preparation"] + more)
+    there = next(iter(described_batches(of.catalog, "luna16")))
+    (tmp_path / of.layout.batch("luna16", batch_stage(of, "luna16", there), there)).mkdir(
+        parents=True
+    )
+    assert there not in waiting_batches(of, "luna16")
+    fewer = duration(of, Wanted(["bouabid2019"]), ["luna16"]).cores["preparation"]
+    cases = len(of.catalog.dataset("luna16").batches()[there])
+    assert fewer == pytest.approx(found.cores["preparation"] - cases * one - beginning)
     card = duration(run(device="cuda"), Wanted(["bouabid2019"]), ["luna16"])
     assert card.unknown == {"training": ["on a GPU"], "registration": ["on a GPU"]}
     assert "How long is not known: training on a GPU, registration on a GPU." in card.in_words(2)

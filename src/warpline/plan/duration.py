@@ -10,8 +10,8 @@ from pathlib import Path
 from warpline.plan.arena import pairs as pairs_of_cells
 from warpline.plan.experiments import WHOLE, networks_of, registration_batches
 from warpline.plan.inputs import seconds
-from warpline.plan.inputs.cases import as_members, ready_stage
-from warpline.plan.inputs.described import described_batches
+from warpline.plan.inputs.cases import as_members
+from warpline.plan.inputs.described import waiting_batches
 from warpline.plan.inputs.register import method_gpus
 from warpline.plan.layout import LEARNING_CURVES
 from warpline.plan.rivals import missing
@@ -92,14 +92,10 @@ def duration(run: Run, asked: Wanted, datasets: Iterable[str], *, forked: bool =
     for dataset in datasets:
         if as_members(run, dataset):
             continue
-        stage, described = ready_stage(run, dataset), described_batches(run.catalog, dataset)
-        waiting = [
-            cases
-            for batch, cases in run.catalog.dataset(dataset).batches().items()
-            if batch in described or not Path(run.layout.batch(dataset, stage, batch)).exists()
-        ]
+        waiting = waiting_batches(run, dataset)
         if waiting:
-            spent = seconds.preparing(run, dataset, sum(map(len, waiting)))
+            batches = run.catalog.dataset(dataset).batches()
+            spent = seconds.preparing(run, dataset, sum(len(batches[name]) for name in waiting))
             found.add("preparation", dataset, spent, len(waiting), beginning)
     _trainings(run, asked, found, beginning)
     _registrations(run, asked, found, beginning)

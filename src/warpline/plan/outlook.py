@@ -15,8 +15,7 @@ from warpline.plan.inputs.acquire import (
     per_case_files,
     per_case_folder,
 )
-from warpline.plan.inputs.cases import ready_stage
-from warpline.plan.inputs.described import STAGE, described_batches
+from warpline.plan.inputs.described import waiting_batches
 from warpline.plan.rates import known
 from warpline.plan.run import Run
 from warpline.plan.trainings import labelled_by
@@ -98,7 +97,7 @@ def download(run: Run, dataset: str) -> Download:
             found.missing[f"the folder {folder}"] = data.spec["ask"]
         return found
     found.all_files = len(data.spec["archives"])
-    if run.catalog.config["keep_downloads"] != "all" and _prepared(run, dataset):
+    if run.catalog.config["keep_downloads"] != "all" and not waiting_batches(run, dataset):
         return found  # neither archives nor what was unpacked need be there
     here = Path(archive_folder(run, dataset))
     for archive in data.spec["archives"]:
@@ -115,15 +114,6 @@ def download(run: Run, dataset: str) -> Download:
             name = f"files of cases ({kind})"
             _note(found, name, entry["sources"], entry["file"], entry["ask"])
     return found
-
-
-def _prepared(run: Run, dataset: str) -> bool:
-    """Whether every batch of cases is at its last stage before registration, or described."""
-    described, stage = described_batches(run.catalog, dataset), ready_stage(run, dataset)
-    return all(
-        Path(run.layout.batch(dataset, STAGE if batch in described else stage, batch)).exists()
-        for batch in run.catalog.dataset(dataset).batches()
-    )
 
 
 def _note(found: Download, name: str, sources: list[str], file: str, ask: str | None) -> None:

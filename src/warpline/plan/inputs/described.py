@@ -5,12 +5,13 @@ Their prepared images would be written for nothing, 67 MB each on the grid of Bo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from warpline.plan.catalog import Catalog, remembered
 from warpline.plan.experiments import measured, networks_of
 from warpline.plan.inputs.acquire import case_rows, case_sources, format_module, source_spec
-from warpline.plan.inputs.cases import cases_of, preparation_steps
+from warpline.plan.inputs.cases import cases_of, preparation_steps, ready_stage
 from warpline.plan.kinds import step_definitions
 from warpline.plan.run import Run
 from warpline.plan.splits import split_and_suffix
@@ -51,6 +52,18 @@ def described_batches(catalog: Catalog, dataset: str) -> frozenset[str]:
 def batch_stage(run: Run, dataset: str, batch: str) -> str:
     """The stage at which a batch's descriptions lie."""
     return STAGE if batch in described_batches(run.catalog, dataset) else "prepared"
+
+
+def waiting_batches(run: Run, dataset: str) -> list[str]:
+    """The batches that are not there yet, ready for registration or described."""
+    described, ready = described_batches(run.catalog, dataset), ready_stage(run, dataset)
+    return [
+        batch
+        for batch in run.catalog.dataset(dataset).batches()
+        if not Path(
+            run.layout.batch(dataset, STAGE if batch in described else ready, batch)
+        ).exists()
+    ]
 
 
 def explored_batches(run: Run, dataset: str) -> list[str]:
