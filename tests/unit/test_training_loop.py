@@ -594,7 +594,8 @@ def test_auto_precision_asks_the_machine(monkeypatch, able, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     cpu = torch.device("cpu")
     assert precision_on(cpu, "auto") == expected
-    assert precision_on(cpu, "float16") == "float16"
+    assert precision_on(cpu, "float16") == expected
+    assert precision_on(torch.device("cuda"), "float16") == "float16"
 
 
 class Traced:

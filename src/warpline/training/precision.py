@@ -12,7 +12,11 @@ def precision_on(device: torch.device, precision: str) -> str:
 
     ``auto`` is what it has instructions for: bfloat16, else float16 on a GPU with cores for it, and
     single where it would only imitate them. ``card`` is the same on a GPU, and single on a CPU.
+    ``float16`` on a CPU is ``auto``: a convolution by it takes several hundred times as long, and
+    nothing scales its loss.
     """
+    if precision == "float16" and device.type == "cpu":
+        precision = "auto"
     if precision not in ("auto", "card"):
         return precision
     if device.type == "cuda":
