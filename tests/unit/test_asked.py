@@ -238,6 +238,15 @@ def test_private_and_requested_data_are_missing_before_any_download(tmp_path, mo
     assert "issing" not in outlook(run(tmp_path, "paper"), ["hu2020"], "a file")
 
 
+def test_of_single_files_of_a_run_without_papers_nothing_is_said_to_be_there(tmp_path):
+    said = outlook(run(tmp_path, "demo", papers=[]), ["results/fields/x"], "a file")
+    assert said == (
+        "Scale demo (small networks, minutes; from a file), device cpu: single targets. "
+        "What they take is not counted."
+    )
+    assert "device cpu: nothing" in outlook(run(tmp_path, "demo", papers=[]), [], "a file")
+
+
 def test_an_archive_that_only_a_folder_could_give_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = "https://example.org/request"

@@ -145,21 +145,25 @@ def outlook(run: Run, targets: Iterable[str], origin: str, cores: int | None = N
     cores
         Of this machine that it may take; None where it does not run here.
     """
-    asked = wanted(run, targets)
+    asked = wanted(run, targets := list(targets))
+    scale = run.catalog.scale
+    begun = (
+        f"{'Rehearsal of scale' if run.catalog.config['rehearse'] else 'Scale'} {scale} "
+        f"({SCALES_IN_WORDS[scale]}; from {origin})"
+    )
+    if targets and not (asked.papers or asked.models or asked.cells):
+        device = run.catalog.device
+        return f"{begun}, device {device}: single targets. What they take is not counted."
     datasets = datasets_asked(run, asked)
     generated = [n for n in datasets if run.catalog.dataset(n).spec["phantom"]]
     real = [name for name in datasets if name not in generated]
-    scale = run.catalog.scale
     images = "generated images" if generated else "real images"
     if generated and real:
         images = f"generated images ({', '.join(generated)}) and real ones ({', '.join(real)})"
     needs = [download(run, name) for name in real]
     parts = [need.in_words() for need in needs if need.files]
-    first = (
-        f"{'Rehearsal of scale' if run.catalog.config['rehearse'] else 'Scale'} {scale} "
-        f"({SCALES_IN_WORDS[scale]}; from {origin}), {images}, "
-        f"device {run.catalog.device}: {asked.in_words()}. "
-        + (f"To download: {_total(needs)}{', '.join(parts)}." if parts else "Nothing to download.")
+    first = f"{begun}, {images}, device {run.catalog.device}: {asked.in_words()}. " + (
+        f"To download: {_total(needs)}{', '.join(parts)}." if parts else "Nothing to download."
     )
     missing = [need.dataset for need in needs if need.missing]
     first += f" Missing: {', '.join(missing)}, see below." * bool(missing)
