@@ -48,6 +48,18 @@ def test_every_case_moves_once_an_epoch_and_never_onto_itself():
     assert pairs[:6] != pairs[6:]
 
 
+def test_a_batch_is_full_where_there_are_fewer_cases():
+    objective = small_objective(cases=3, batch_size=5, augmentation=PLAIN)
+    batch = objective.batch(0)
+    assert objective.steps_per_epoch == 1
+    assert len(batch.moving) == len(batch.fixed) == 5
+    times = [
+        sum(torch.equal(m, image) for m in batch.moving) for image in objective.training.images
+    ]
+    assert sorted(times) == [1, 2, 2]
+    assert not any(torch.equal(m, f) for m, f in zip(batch.moving, batch.fixed, strict=True))
+
+
 def test_a_batch_is_a_function_of_seed_and_step():
     a, b, other = small_objective(), small_objective(), small_objective(seed=4)
     b.batch(0)

@@ -39,13 +39,23 @@ def rehearsed(kind: str, own: Mapping[str, Any], demo: Mapping[str, Any]) -> dic
             most = WHOLE_PATIENTS if patients else CASES
             value["cases"] = {split: min(n, most) for split, n in demo["cases"].items()}
     if kind == "methods" and "training" in value:
-        validation = {**value["training"].get("validation", {}), "every": 1, "pairs": 1}
-        value["training"] = {
-            **value["training"],
-            "epochs": 1,
-            "steps_per_epoch": STEPS,
-            "validation": validation,
-        }
-        if value["training"].get("objective") == "synthetic":
-            value["training"]["sampling"] = {**value["training"]["sampling"], **ONE_PAIR}
+        value["training"] = _two_steps(value["training"])
     return value
+
+
+def _two_steps(training: Mapping[str, Any]) -> dict[str, Any]:
+    """A training of two full batches, as three cases may be fewer than one batch has."""
+    sampling = training.get("sampling")
+    # Where an epoch goes through pairs of cases it has one step; examples of a case can be more.
+    epochs, steps = (STEPS, 1) if sampling is None else (1, STEPS)
+    changed = {
+        "epochs": epochs,
+        "steps_per_epoch": steps,
+        "validation": {**training.get("validation", {}), "every": epochs, "pairs": 1},
+    }
+    if training.get("objective") == "synthetic":
+        changed["sampling"] = {**sampling, **ONE_PAIR}
+    elif sampling is not None:
+        enough = STEPS * training.get("batch_size", 1)
+        changed["sampling"] = {**sampling, "crops": max(sampling.get("crops", 1), enough)}
+    return {**training, **changed}

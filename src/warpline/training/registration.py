@@ -130,13 +130,17 @@ class RegistrationObjective:
 
     @property
     def steps_per_epoch(self) -> int:
-        """One epoch uses each training case once as the moving image, or each given pair once."""
+        """One epoch uses each training case once as the moving image, or each given pair once.
+
+        Where there are fewer than a batch has pairs, it takes them again, with other partners.
+        """
         return max(1, len(self.drawn) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; a function of the seed and the step alone."""
         epoch, within = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.drawn)
+        order = np.resize(order, max(len(order), self.batch_size))
         rng = np.random.default_rng([self.seed, 1, step])
         start = within * self.batch_size
         moving = order[start : start + self.batch_size]
