@@ -274,6 +274,21 @@ def test_how_long_a_run_may_take_is_told_as_far_as_it_is_known(tmp_path, monkeyp
     assert "How long is not known: training on a GPU, registration on a GPU." in card.in_words(2)
 
 
+def test_the_alignment_of_cases_is_counted_with_their_preparation():
+    rates = JOBS["register"]
+    of = run(papers=["hu2020", "estienne2020"], rehearse=True)
+    voxels = 208 * 112 * 160 / 1e6  # three resolutions of 250 iterations
+    rate = rates["elastix"]
+    one = rate["pair"] + 3 * 250 * rate["iteration"] + rate["seconds"] * voxels
+    assert seconds.aligning(of, "chest", 7) == pytest.approx(7 * one)
+    own = JOBS["generated"] + JOBS["prepare"]["seconds"] * voxels
+    assert seconds.preparing(of, "chest", 7) == pytest.approx(7 * (one + own))
+    voxels = 256 * 160 * 192 / 1e6
+    one = rates["affine"]["pair"] + rates["affine"]["seconds"] * voxels
+    assert seconds.aligning(of, "msd-liver", 3) == pytest.approx(3 * one)
+    assert seconds.aligning(of, "hippocampus", 3) == 0
+
+
 def test_sizes_that_a_dataset_s_file_says_need_no_download():
     """DIR-Lab's ten patients; three of followup's generated scans go from 4 × 4 × 5 mm to 4³."""
     sizes = [256 * 256 * z for z in (94, 112, 104, 99, 106)]

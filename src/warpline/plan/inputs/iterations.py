@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warpline.plan.catalog import Catalog, remembered
+from warpline.plan.inputs.cases import alignment, alignment_parameters
 from warpline.plan.inputs.register import parameter_files
 from warpline.plan.run import Run
 
@@ -55,10 +56,25 @@ def iterations(run: Run, method: str) -> Iterations:
     return of_syn(spec["parameters"]) if spec["kind"] == "syn" else Iterations()
 
 
+def of_alignment(run: Run, dataset: str) -> Iterations:
+    """What the alignment of a dataset's cases asks of elastix; nothing of ANTs."""
+    if alignment(run, dataset)["tool"] != "elastix":
+        return Iterations()
+    return _of_alignment(run.catalog, dataset, *alignment_parameters(run, dataset))
+
+
 @remembered
 def _of_files(catalog: Catalog, method: str, *files: str) -> Iterations:
-    texts = [Path(path).read_text(encoding="utf-8", errors="replace") for path in files]
-    return of_elastix(texts, catalog.method(method)["parameters"])
+    return of_elastix(_texts(files), catalog.method(method)["parameters"])
+
+
+@remembered
+def _of_alignment(catalog: Catalog, dataset: str, *files: str) -> Iterations:
+    return of_elastix(_texts(files), catalog.dataset(dataset).spec["prealign"]["parameters"])
+
+
+def _texts(files: Sequence[str]) -> list[str]:
+    return [Path(path).read_text(encoding="utf-8", errors="replace") for path in files]
 
 
 def of_elastix(texts: Sequence[str], parameters: Mapping[str, Any]) -> Iterations:

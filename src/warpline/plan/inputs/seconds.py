@@ -11,7 +11,7 @@ from typing import Any
 
 from warpline.errors import WarplineError
 from warpline.plan.blocks import block_sizes, block_steps
-from warpline.plan.inputs.iterations import iterations
+from warpline.plan.inputs.iterations import iterations, of_alignment
 from warpline.plan.inputs.register import network_recipe
 from warpline.plan.rates import known
 from warpline.plan.run import Run
@@ -56,15 +56,32 @@ def _of_pairs(
 
 
 def preparing(run: Run, dataset: str, cases: int) -> float | None:
-    """Seconds of a core for the preparation of so many scans; generated ones are made first."""
+    """Seconds of a core for the preparation and alignment of so many scans.
+
+    Generated ones are made first.
+    """
     rates, typical = jobs(run), known(run.catalog)
-    prepared = typical_case(run, dataset, typical) or 0
+    prepared, aligned = typical_case(run, dataset, typical), aligning(run, dataset, cases)
+    if aligned is None:
+        return None
     if run.catalog.dataset(dataset).spec["phantom"]:
-        return cases * (rates["generated"] + rates["prepare"]["seconds"] * prepared / 1e6)
+        one = rates["generated"] + rates["prepare"]["seconds"] * (prepared or 0) / 1e6
+        return cases * one + aligned
     scan = typical_scan(run, dataset, typical)
     if scan is None:
         return None
-    return cases * rates["prepare"]["seconds"] * max(scan, prepared) / 1e6
+    return cases * rates["prepare"]["seconds"] * max(scan, prepared or 0) / 1e6 + aligned
+
+
+def aligning(run: Run, dataset: str, cases: int) -> float | None:
+    """Seconds of a core for the affine alignment of so many cases; 0 where none is asked for."""
+    spec = run.catalog.dataset(dataset).spec["prealign"]
+    if not spec:
+        return 0.0
+    rate = jobs(run)["register"][spec["tool"] if spec["tool"] == "elastix" else "affine"]
+    of_pair, _ = of_alignment(run, dataset).seconds(rate)
+    spent = _of_pairs(run, dataset, rate, cases)
+    return None if spent is None else spent + cases * of_pair
 
 
 def training(run: Run, dataset: str, method: str) -> float | None:
