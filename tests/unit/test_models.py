@@ -246,15 +246,16 @@ def test_the_demo_runs_every_model_on_cases_that_it_did_not_see_on_the_models_gr
                 members = spec.get("members", {dataset: None})
                 seeds = {run.catalog.dataset(m).spec["phantom"]["seed"] for m in members}
                 learned_from = own.get("phantom", {}).get("seed", 2020)
-                # Networks that know one atlas are given the demo's; its test scans are in none of
-                # their splits that are learned from.
-                pairing = run.catalog.method(method)["training"]["pairing"]
-                assert (learned_from in seeds) == (pairing == "atlas")
+                # Networks that know one atlas, or the frame of one subject, are given the demo's;
+                # its test scans are in none of their splits that are learned from.
+                assert (learned_from in seeds) == (dataset in ("luna16", "chest"))
     made = merge(config, read_yaml(ROOT / "config/examples/demo-models.yaml"))
-    learned = Run(made, ROOT).catalog.dataset("luna16")
-    shown = run.catalog.dataset("luna16")
-    assert set(shown.split("train")) < set(learned.split("train"))
-    assert not set(shown.split("test")) & set(learned.split("train"))
+    for dataset in ("luna16", "chest"):
+        learned, shown = Run(made, ROOT).catalog.dataset(dataset), run.catalog.dataset(dataset)
+        assert learned.spec["phantom"] == shown.spec["phantom"]
+        assert learned.spec["prealign"] == shown.spec["prealign"]
+        assert set(shown.split("train")) < set(learned.split("train"))
+        assert not set(shown.split("test")) & set(learned.split("train"))
     # Those of real images are for these: the demo has generated ones.
     assert used == {name for name in SHIPPED if "generated" in name}
     trained = {method for _, method in trainings_of(run.catalog, "estienne2020")}
