@@ -110,6 +110,15 @@ def test_a_batch_writes_each_field_and_all_that_is_told_of_it(pair):
     assert table["peak_memory"].gt(10).all()
 
 
+def test_a_first_pair_that_takes_long_is_registered_once(pair, monkeypatch):
+    folders, folder = pair
+    monkeypatch.setattr(batch, "SET_UP_TELLS", 0)
+    register_batch(told := Told(), [("f", "m"), ("m", "f")], folders, folder / "fields")
+    assert told.calls == [("f", "m"), ("m", "f")]
+    field = read_field(folder / "fields" / "f__m.nii.gz")
+    np.testing.assert_allclose(field.vectors[..., 0], 1)
+
+
 def test_a_batch_of_the_atlas_and_its_source_alone_is_an_empty_table(pair):
     folders, folder = pair
     assert make_atlas({"f": folders["f"]}, folder / "made") == "f"
