@@ -136,7 +136,9 @@ def test_steps_of_patches_are_those_of_the_objective():
 
 def test_an_epoch_that_a_recipe_makes_shorter():
     run = Run({"papers": ["estienne2020"], "scale": "paper", "rehearse": True}, ROOT)
-    assert steps_an_epoch(run, "abdomen", "estienne2020-task3-sym", 1000) == 2
+    # A rehearsal's two steps: an epoch each of pairs, one of both where cases have examples.
+    assert steps_an_epoch(run, "abdomen", "estienne2020-task3-sym", 1000) == 1
+    assert steps_an_epoch(run, "abdomen-annotated", "estienne2020-task3-segmenter", 1000) == 2
 
 
 def test_bouabids_data_beside_a_step(bouabid):
