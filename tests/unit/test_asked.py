@@ -14,8 +14,9 @@ from snakemake.utils import update_config
 
 from snakemake_logger_plugin_warpline.asked import settle
 from warpline.errors import WarplineError
+from warpline.plan.downloads import download
 from warpline.plan.inputs.acquire import archive_spec, archive_to_fetch
-from warpline.plan.outlook import datasets_asked, download, outlook
+from warpline.plan.outlook import datasets_asked, outlook
 from warpline.plan.run import Run
 from warpline.plan.wanted import Wanted, wanted
 
@@ -218,7 +219,18 @@ def test_what_is_downloaded_is_told_with_its_size(tmp_path):
     unpacked = tmp_path / "results" / "data" / "luna16" / "unpacked" / "subset1.zip"
     unpacked.mkdir(parents=True)
     said = outlook(run(tmp_path, "paper"), ["bouabid2019"], "")
-    assert "luna16 (9 files, 66 GB with the 2 that are there or missing)" in said
+    assert "luna16 (9 files, 52.8 GB)" in said
+
+
+def test_where_only_the_whole_size_is_known_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asking = run(tmp_path, "paper", papers=["hu2020"])
+    first = next(iter(asking.catalog.dataset("learn2reg-lung").spec["archives"]))
+    here = Path(asking.catalog.config["data"])
+    here.mkdir()
+    (here / first).touch()
+    said = download(asking, "learn2reg-lung").in_words()
+    assert said == "learn2reg-lung (1 file, 0.4 GB with the 1 that is there or missing)"
 
 
 def test_what_several_datasets_come_to_is_told(tmp_path):
@@ -261,3 +273,29 @@ def test_an_archive_that_only_a_folder_could_give_is_missing(tmp_path, monkeypat
     (tmp_path / "AbdomenCTCT.zip").touch()
     assert download(mirrored, "abdomen").missing == {}
     assert download(mirrored, "abdomen").files == 1
+
+
+def test_of_archives_that_are_left_out_or_there_no_size_is_counted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some = {f"subset{n}.zip": None for n in range(2, 10)}
+    override = {"datasets": {"luna16": {"archives": some}}}
+    asking = run(tmp_path, "paper", papers=["bouabid2019"], override=override)
+    two = download(asking, "luna16")
+    assert (two.files, two.gigabytes) == (3, pytest.approx(2 * 6.59 + 0.1))
+    here = Path(asking.catalog.config["data"])
+    here.mkdir()
+    (here / "subset1.zip").touch()
+    assert download(asking, "luna16").in_words() == "luna16 (2 files, 6.69 GB)"
+    all_of_it = download(run(tmp_path, "paper", papers=["bouabid2019"]), "luna16")
+    assert all_of_it.gigabytes == pytest.approx(66.0 - 6.59)
+
+
+def test_a_file_on_this_machine_has_its_own_size(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some = {f"subset{n}.zip": None for n in range(1, 10)}
+    override = {"datasets": {"luna16": {"archives": some}}}
+    (tmp_path / "subset0.zip").write_bytes(b"0" * 30_000)
+    mirrored = run(
+        tmp_path, "paper", papers=["bouabid2019"], override=override, mirror=f"file:{tmp_path}"
+    )
+    assert download(mirrored, "luna16").gigabytes == pytest.approx(0.1 + 3e-5)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from warpline.plan.config import read_yaml
+from warpline.plan.downloads import download
 from warpline.plan.experiments import measured, networks_of
 from warpline.plan.inputs import seconds
-from warpline.plan.outlook import datasets_asked, download
+from warpline.plan.outlook import datasets_asked
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
 from warpline.plan.volumes import training_shape

@@ -15,13 +15,14 @@ import click
 
 from warpline.cli import options
 from warpline.plan.config import SCALES, read_yaml
+from warpline.plan.downloads import download, sizes_told
 from warpline.plan.experiments import networks_of, registration_batches, registrations
 from warpline.plan.inputs.cases import ready_stage
 from warpline.plan.inputs.described import described_batches
 from warpline.plan.inputs.disk import VECTOR, VOXEL
 from warpline.plan.inputs.needs import CONVOLVING, READING, training_bytes
 from warpline.plan.inputs.seconds import steps_an_epoch
-from warpline.plan.outlook import datasets_asked, download
+from warpline.plan.outlook import datasets_asked
 from warpline.plan.places import Places, project_folder
 from warpline.plan.rates import known as what_is_known
 from warpline.plan.run import Run
@@ -216,11 +217,11 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
     """
     found = {}
     for dataset in datasets_asked(run, Wanted([paper])):
-        sizes = known["downloads"].get(dataset, {})
-        phantom = run.catalog.dataset(dataset).spec["phantom"]
-        voxels = typical_case(run, dataset, known)
-        labels = bool(run.catalog.dataset(dataset).spec["labels"])
         data = run.catalog.dataset(dataset)
+        sizes = sizes_told(data, known["downloads"].get(dataset, {}))
+        phantom = data.spec["phantom"]
+        voxels = typical_case(run, dataset, known)
+        labels = bool(data.spec["labels"])
         only_described = described_batches(run.catalog, dataset)
         cases = sum(len(ids) for b, ids in data.batches().items() if b not in only_described)
         pairs = sum(
@@ -230,8 +231,8 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
             for batch in registration_batches(run.catalog, experiment).values()
         )
         found[dataset] = {
-            "download": 0 if phantom else sizes.get("gigabytes"),
-            "unpacked": 0 if phantom else sizes.get("unpacked"),
+            "download": 0 if phantom else sizes["download"],
+            "unpacked": 0 if phantom else sizes["unpacked"],
             "prepared": cases * _mean_size(_cases_made(run, dataset)) / GB
             or (voxels and cases * voxels * (VOXEL + labels) / GB),
             "fields": pairs * _mean_size(_fields_made(run, dataset)) / GB
