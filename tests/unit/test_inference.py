@@ -94,10 +94,29 @@ def test_mixed_precision_is_of_the_network_alone():
     assert field.vectors.dtype == np.float32
 
 
-def test_images_of_different_shapes_are_refused():
+def test_images_with_voxels_of_one_size_may_differ_in_shape():
+    network, fixed = Spy(), a_case(1)
+    other = Grid((6, 5, 9), GRID.spacing, (0.0, 5.0, -3.0), GRID.direction)
+    moving = a_case(2, other)
+    field = predict(network, fixed, moving)
+    assert network.moving.shape == network.fixed.shape == (1, 1, 8, 8, 12)
+    for given, case in ((network.moving, moving), (network.fixed, fixed)):
+        z, y, x = case.grid.shape
+        assert (given[0, 0, :z, :y, :x].numpy() == case.image.array).all()
+        assert given.sum() == case.image.array.sum()
+    assert field.grid == GRID
+    # A voxel goes to the same index of the other grid, half its value there along z, one back in x.
+    place = np.array([2.0, 3.0, 1.0])
+    up = moving.image.array[2, 3, 1] / 2
+    expected = other.index_to_physical(place + np.array([up, 0, -1]))
+    reached = GRID.index_to_physical(place) + field.vectors[2, 3, 1]
+    np.testing.assert_allclose(reached, expected, atol=1e-4)
+
+
+def test_images_that_differ_in_shape_and_in_their_voxels_are_refused():
     with pytest.raises(WarplineError) as error:
         predict(Spy(), a_case(1), a_case(2, Grid((5, 7, 8))))
-    for part in ("(5, 7, 6) and (5, 7, 8)", "pair case1, case2", "'pad_crop'"):
+    for part in ("(5, 7, 6) and (5, 7, 8)", "pair case1, case2", "'pad_crop'", "'resample'"):
         assert part in str(error.value)
 
 

@@ -132,9 +132,14 @@ def build(name: str, parameters: Parameters) -> RegistrationNetwork:
     return built.to(memory_format=torch.channels_last_3d)
 
 
-def padding_to(shape: Sequence[int], stride: int) -> list[int]:
-    """Widths for `torch.nn.functional.pad`: (z, y, x) at its ends to a multiple of `stride`."""
-    return [n for size in reversed(shape) for n in (0, -size % stride)]
+def padding_to(shape: Sequence[int], stride: int, least: Sequence[int]) -> list[int]:
+    """Widths for `torch.nn.functional.pad`: (z, y, x) at its ends to the smallest multiples of
+    `stride` that are not below `least`, which is not below the shape."""
+    return [
+        n
+        for size, at_least in zip(reversed(shape), reversed(least), strict=True)
+        for n in (0, at_least + -at_least % stride - size)
+    ]
 
 
 def check_size(network: RegistrationNetwork, shape: tuple[int, ...]) -> None:

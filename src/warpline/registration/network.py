@@ -76,7 +76,7 @@ class NetworkRegistrar(Registrar):
         )
 
     def register(self, fixed: Case, moving: Case) -> Registration:
-        """Register a pair; its cases must have one shape where there are no steps."""
+        """Register a pair; where there are no steps, of one shape or voxels of one size."""
         return Registration(self._register(fixed, moving))
 
     def examine(self, fixed: Case, moving: Case) -> Diagnostics:
@@ -98,15 +98,15 @@ def predict(
     device: torch.device | str = "cpu",
     precision: str = "single",
 ) -> DisplacementField:
-    """The field of a pair, on the fixed grid; both cases must have one shape.
+    """The field of a pair, on the fixed grid.
 
-    The images are padded at their ends to a multiple of the network's stride, and the field is
-    cut back.
+    The images are padded at their ends, to one shape and a multiple of the network's stride, and
+    the field is cut back.
 
     Raises
     ------
     WarplineError
-        If the shapes differ.
+        If the shapes differ, and the voxels' sizes too.
     """
     images = _padded(network, fixed, moving, device)
     device = torch.device(device)
@@ -135,7 +135,7 @@ def predict_both(
     Raises
     ------
     WarplineError
-        If the shapes differ.
+        As `predict`.
     """
     forward, backward = network.predict_directions(*_padded(network, fixed, moving, device))
     return (
@@ -168,7 +168,7 @@ def spread(
     Raises
     ------
     WarplineError
-        If the shapes differ.
+        As `predict`.
     """
     velocity = network.velocity(*_padded(network, fixed, moving, device))
     mean, squares = np.zeros((*fixed.grid.shape, 3)), np.zeros(fixed.grid.shape)
@@ -188,16 +188,24 @@ def spread(
 def _padded(
     network: RegistrationNetwork, fixed: Case, moving: Case, device: torch.device | str
 ) -> list[torch.Tensor]:
-    """The moving and the fixed image, padded at their ends to a multiple of the stride."""
-    if fixed.grid.shape != moving.grid.shape:
+    """The moving and the fixed image, padded at their ends to one multiple of the stride."""
+    least = [max(sizes) for sizes in zip(fixed.grid.shape, moving.grid.shape, strict=True)]
+    # Voxels of one size lie apart as the network learned it, however many there are of them; cubes
+    # that images were stretched to must be those that it learned from.
+    if fixed.grid.shape != moving.grid.shape and not np.allclose(
+        fixed.grid.spacing, moving.grid.spacing, rtol=1e-3
+    ):
         raise WarplineError(
-            f"The images differ in shape: {fixed.grid.shape} and {moving.grid.shape}.",
+            f"The images differ in shape, {fixed.grid.shape} and {moving.grid.shape}, and in the "
+            f"size of their voxels.",
             where=f"pair {fixed.id}, {moving.id}",
-            do="End the dataset's 'prepare' list with a 'pad_crop' step.",
+            do="Let the dataset's 'prepare' list have a 'resample' step, or end with 'pad_crop'.",
         )
-    width = padding_to(fixed.grid.shape, network.stride)
     return [
-        F.pad(torch.from_numpy(case.image.array).float().to(device)[None, None], width)
+        F.pad(
+            torch.from_numpy(case.image.array).float().to(device)[None, None],
+            padding_to(case.grid.shape, network.stride, least),
+        )
         for case in (moving, fixed)
     ]
 
