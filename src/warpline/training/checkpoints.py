@@ -120,7 +120,7 @@ def unfit(
 
 
 def _are_rows(history: list) -> bool:
-    """Whether a history is of rows as `warpline.training.loop.train` makes them."""
+    """Whether a history is of rows as `warpline.training.course` has them."""
     return all(
         isinstance(row, list)
         and len(row) == len(ROW)

@@ -29,13 +29,12 @@ from warpline.progress import Progress
 from warpline.training.ahead import Ahead
 from warpline.training.card import compiled, tuned
 from warpline.training.checkpoints import StateFolder, unfit
+from warpline.training.course import HISTORY_COLUMNS, Course
 from warpline.training.determinism import deterministic
 from warpline.training.distributed import ALONE, Group
 from warpline.training.optimisers import optimiser_of
 from warpline.training.precision import autocast, precision_on
 from warpline.training.settings import Settings, out_of_patience, set_learning_rate
-
-HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
 
 
 class Diverged(Exception):
@@ -113,57 +112,12 @@ def train(
     device = torch.device(device)
     settings = replace(settings, precision=precision_on(device, settings.precision))
     state = StateFolder(state_folder)
-    network.to(device).train()
-    optimiser = optimiser_of(
-        settings.optimiser,
-        network.parameters(),
-        device,
-        settings.learning_rate,
-        settings.weight_decay,
+    training = _Training(network, objective, settings, state, device, dict(source or {}), group)
+    training.take_up()
+    course = training.course
+    bar = Progress(
+        training.total, label, stream=None if group.leads else io.StringIO(), initial=course.step
     )
-    scaler = torch.amp.GradScaler(
-        device.type, enabled=settings.precision == "float16" and device.type == "cuda"
-    )
-    history: list[tuple] = []
-    step, seconds, best, best_epoch = 0, 0.0, math.inf, None
-    sums: dict[str, float] = {}
-    source = dict(source or {})
-    saved = state.load(lambda found: unfit(found, network, optimiser, scaler, source))
-    if saved is None and group.leads:
-        state.best.unlink(missing_ok=True)  # of another training
-    if saved is not None:
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        scaler.load_state_dict(saved["scaler"])
-        step, seconds, sums = saved["step"], saved["seconds"], saved["sums"]
-        best, best_epoch = saved["best"], saved["best_epoch"]
-        history = [tuple(row) for row in saved["history"]]
-    per_epoch = settings.epoch(objective.steps_per_epoch)
-    total = settings.epochs * per_epoch
-    started = time.monotonic() - seconds
-    mixed = settings.precision if settings.mixed_validation else "single"
-
-    def save() -> None:
-        if not group.leads:
-            return
-        if not all(torch.isfinite(p).all() for p in network.parameters()):
-            raise _diverged("the weights stopped being finite", step, state)
-        state.save(
-            {
-                "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "scaler": scaler.state_dict(),
-                "step": step,
-                "seconds": time.monotonic() - started,
-                "sums": sums,
-                "best": best,
-                "best_epoch": best_epoch,
-                "history": [list(row) for row in history],
-                "source": source,
-            }
-        )
-
-    bar = Progress(total, label, stream=None if group.leads else io.StringIO(), initial=step)
     last_save = time.monotonic()
     batches = Ahead(objective, wanted=device.type == "cuda")
     with (
@@ -173,66 +127,164 @@ def train(
         compiled(network, settings.compile),
         batches,
     ):
-        while step < total and not out_of_patience(settings, best_epoch, step // per_epoch):
-            set_learning_rate(optimiser, settings, step, per_epoch)
-            torch.manual_seed(_seed(settings.seed, step, group.rank))
-            batch = group.share(batches.batch(step, last=step + 1 == total))
-            with autocast(device, settings.precision), _stopping(step, state), group.together():
-                loss, parts = objective.loss(network, batch)
-            values = group.means({"loss": loss, **parts})
-            if not math.isfinite(values["loss"]):
-                raise _diverged("the loss stopped being finite", step, state)
-            optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            group.average_gradients(network)
-            scaler.step(optimiser)
-            scaler.update()
-            step += 1
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value
-            epoch, within = divmod(step, per_epoch)
+        while not training.over:
+            training.advance(batches)
+            epoch, within = divmod(course.step, training.per_epoch)
             if within == 0:
-                means = {name: value / per_epoch for name, value in sums.items()}
-                sums = {}
-                now = time.monotonic() - started
-                history += [(step, epoch, now, "train", n, v) for n, v in means.items()]
-                monitored = means["loss"] if settings.monitor == "train" else math.inf
-                if settings.validate_every and (
-                    epoch % settings.validate_every == 0 or step == total
-                ):
-                    network.eval()
-                    values = {}
-                    if group.leads:
-                        with torch.no_grad(), autocast(device, mixed), _stopping(step, state):
-                            values = objective.validate(network)
-                    values = group.told(values)
-                    network.train()
-                    now = time.monotonic() - started
-                    history += [(step, epoch, now, "val", n, v) for n, v in values.items()]
-                    if settings.monitor == "val":
-                        monitored = values["loss"]
-                        if math.isnan(monitored) and best_epoch is None:
-                            save()
-                            raise _unmeasured(epoch, state)
-                    means |= {f"val {name}": value for name, value in values.items()}
-                if monitored < best:
-                    best, best_epoch = monitored, epoch
-                    if group.leads:
-                        state.save_best(network)
-                bar.update(0, epoch=f"{epoch} of {settings.epochs}", **_told(means))
+                told = _told(training.end_epoch(epoch))
+                bar.update(0, epoch=f"{epoch} of {settings.epochs}", **told)
             bar.update(1)
             if group.any(terminated()):
-                save()
+                training.save()
                 if group.leads:
-                    print(f"SIGTERM: state of step {step} saved in {state.folder}", flush=True)
+                    at = f"state of step {course.step} saved in {state.folder}"
+                    print(f"SIGTERM: {at}", flush=True)
                 raise Interrupted
             if time.monotonic() - last_save >= settings.checkpoint_seconds:
-                save()
+                training.save()
                 last_save = time.monotonic()
-    save()
+    training.save()
     bar.close()
     network.eval()
-    return Result(step, time.monotonic() - started, history, best_epoch)
+    return Result(course.step, course.elapsed(), course.history, course.best_epoch)
+
+
+class _Training:
+    """A network on its way; the arguments are those of `train`, with all of them settled."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        settings: Settings,
+        state: StateFolder,
+        device: torch.device,
+        source: Mapping[str, Any],
+        group: Group,
+    ):
+        self.network, self.objective, self.settings = network, objective, settings
+        self.state, self.device, self.source, self.group = state, device, source, group
+        self.course = Course()
+        self.per_epoch = settings.epoch(objective.steps_per_epoch)
+        self.total = settings.epochs * self.per_epoch
+        network.to(device).train()
+        self.optimiser = optimiser_of(
+            settings.optimiser,
+            network.parameters(),
+            device,
+            settings.learning_rate,
+            settings.weight_decay,
+        )
+        self.scaler = torch.amp.GradScaler(
+            device.type, enabled=settings.precision == "float16" and device.type == "cuda"
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are taken, or nothing has become better for too long."""
+        course = self.course
+        waited = out_of_patience(self.settings, course.best_epoch, course.step // self.per_epoch)
+        return course.step >= self.total or waited
+
+    def take_up(self) -> None:
+        """Go on where the last checkpoint stands, if it is one of this training."""
+        saved = self.state.load(
+            lambda found: unfit(found, self.network, self.optimiser, self.scaler, self.source)
+        )
+        if saved is not None:
+            self.network.load_state_dict(saved["network"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.scaler.load_state_dict(saved["scaler"])
+            self.course = Course.of(saved)
+        elif self.group.leads:
+            self.state.best.unlink(missing_ok=True)  # of another training
+
+    def save(self) -> None:
+        """Keep all that `take_up` needs."""
+        if not self.group.leads:
+            return
+        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
+            raise self._diverged("the weights stopped being finite")
+        self.state.save(
+            {
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "source": self.source,
+                **self.course.kept(),
+            }
+        )
+
+    def advance(self, batches: Ahead) -> None:
+        """Take one step."""
+        settings, group, step = self.settings, self.group, self.course.step
+        set_learning_rate(self.optimiser, settings, step, self.per_epoch)
+        torch.manual_seed(_seed(settings.seed, step, group.rank))
+        batch = group.share(batches.batch(step, last=step + 1 == self.total))
+        with autocast(self.device, settings.precision), self._stopping(), group.together():
+            loss, parts = self.objective.loss(self.network, batch)
+        values = group.means({"loss": loss, **parts})
+        if not math.isfinite(values["loss"]):
+            raise self._diverged("the loss stopped being finite")
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        group.average_gradients(self.network)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.course.count(values)
+
+    def end_epoch(self, epoch: int) -> dict[str, float]:
+        """Note an epoch's means, validate if it is time, and keep the weights if they are the best.
+
+        Returns
+        -------
+        means
+            Over the epoch's steps, and what validation gave, its names after ``val``.
+        """
+        settings, course = self.settings, self.course
+        means = course.means(self.per_epoch)
+        course.note(epoch, "train", means)
+        monitored = means["loss"] if settings.monitor == "train" else math.inf
+        every, last = settings.validate_every, course.step == self.total
+        if every and (epoch % every == 0 or last):
+            values = self._validate()
+            course.note(epoch, "val", values)
+            means |= {f"val {name}": value for name, value in values.items()}
+            if settings.monitor == "val":
+                monitored = values["loss"]
+                if math.isnan(monitored) and course.best_epoch is None:
+                    self.save()
+                    raise _unmeasured(epoch, self.state)
+        if course.is_best(monitored, epoch) and self.group.leads:
+            self.state.save_best(self.network)
+        return means
+
+    def _validate(self) -> dict[str, float]:
+        values: dict[str, float] = {}
+        precision = self.settings.precision if self.settings.mixed_validation else "single"
+        self.network.eval()
+        if self.group.leads:
+            with torch.no_grad(), autocast(self.device, precision), self._stopping():
+                values = self.objective.validate(self.network)
+        self.network.train()
+        return self.group.told(values)
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Say what `Diverged` says, at which step, and what is kept."""
+        try:
+            yield
+        except Diverged as reason:
+            raise self._diverged(str(reason)) from None
+
+    def _diverged(self, what: str) -> WarplineError:
+        last = self.state.last
+        kept = last if last.exists() else "nothing, it was the first checkpoint interval"
+        return WarplineError(
+            f"The training diverged: {what} at step {self.course.step}.",
+            where=f"last good state kept: {kept}",
+            do="Lower training.optimiser.learning_rate, or use precision: single.",
+        )
 
 
 def _told(means: Mapping[str, float]) -> dict[str, float]:
@@ -246,8 +298,8 @@ def finished(network: nn.Module, state_folder: str | os.PathLike) -> Result:
     saved = StateFolder(state_folder).load()
     network.load_state_dict(saved["network"])
     network.eval()
-    history = [tuple(row) for row in saved["history"]]
-    return Result(saved["step"], saved["seconds"], history, saved["best_epoch"])
+    course = Course.of(saved)
+    return Result(course.step, course.seconds, course.history, course.best_epoch)
 
 
 def use_best(network: nn.Module, state_folder: str | os.PathLike) -> None:
@@ -263,24 +315,6 @@ def write_history(path: str | os.PathLike, history: list[tuple]) -> None:
         writer = csv.writer(stream)
         writer.writerow(HISTORY_COLUMNS)
         writer.writerows(history)
-
-
-@contextmanager
-def _stopping(step: int, state: StateFolder) -> Iterator[None]:
-    """Say what `Diverged` says, at which step, and what is kept."""
-    try:
-        yield
-    except Diverged as reason:
-        raise _diverged(str(reason), step, state) from None
-
-
-def _diverged(what: str, step: int, state: StateFolder) -> WarplineError:
-    kept = state.last if state.last.exists() else "nothing, it was the first checkpoint interval"
-    return WarplineError(
-        f"The training diverged: {what} at step {step}.",
-        where=f"last good state kept: {kept}",
-        do="Lower training.optimiser.learning_rate, or use precision: single.",
-    )
 
 
 def _unmeasured(epoch: int, state: StateFolder) -> WarplineError:
