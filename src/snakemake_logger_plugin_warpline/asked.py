@@ -7,6 +7,8 @@ and most explicitly holds, key by key.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +29,29 @@ class Asked(NamedTuple):
     targets: list[str]
     origin: str
     sources: dict[str, Mapping[str, Any]]
+
+
+# As JSON and as Python, by which Snakemake tells its jobs, write them.
+WORDS = {"True": True, "False": False, "None": None}
+
+
+def read_words(words: Any) -> Any:
+    """What ``--config`` says, with the numbers and truth values that Snakemake leaves as text.
+
+    It reads a value that is a number; within ``key={a: 1}`` and of ``key=true`` all is text to it.
+    """
+    if isinstance(words, Mapping):
+        return {key: read_words(value) for key, value in words.items()}
+    if isinstance(words, list):
+        return [read_words(value) for value in words]
+    if not isinstance(words, str):
+        return words
+    try:
+        value = json.loads(words)
+    except ValueError:
+        return WORDS.get(words, words)
+    number = isinstance(value, int | float) and math.isfinite(value)
+    return value if number or value is None else words
 
 
 def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str], begun: Path) -> Asked:
@@ -52,9 +77,9 @@ def settle(workflow: Any, config: dict[str, Any], arguments: Sequence[str], begu
     for words in named.values():
         update_config(files, words)
     given, _ = cli.get_argument_parser().parse_known_args(list(arguments))
-    typed = cli.parse_config(given.config)
+    typed = read_words(cli.parse_config(given.config))
     profile, place = _of_profiles(profiles_of(given, workflow, begun))
-    said = typed or (settings.config if not profile else {})
+    said = typed or (read_words(settings.config) if not profile else {})
     sources = {
         str(own): load_configfile(workflow.configfiles[-1]),
         **({f"the profile {place}": profile} if profile else {}),
@@ -101,7 +126,8 @@ def _of_profiles(profiles: Sequence[str | Path]) -> tuple[Mapping[str, Any], Pat
     for profile in profiles:
         folder, options = options_of(profile)
         if options.get("config"):  # of several profiles the last one's, as everywhere in Snakemake
-            words, place = cli.parse_config(options["config"]), _short([folder])[0]
+            words = read_words(cli.parse_config(options["config"]))
+            place = _short([folder])[0]
     return words, place
 
 

@@ -12,7 +12,7 @@ from snakemake import cli
 from snakemake.settings.types import ConfigSettings
 from snakemake.utils import update_config
 
-from snakemake_logger_plugin_warpline.asked import settle
+from snakemake_logger_plugin_warpline.asked import read_words, settle
 from warpline.errors import WarplineError
 from warpline.plan.downloads import download
 from warpline.plan.inputs.acquire import archive_spec, archive_to_fetch
@@ -103,6 +103,28 @@ def test_the_scale_asked_for_last_and_most_explicitly_holds(
     assert of_jobs == config
     assert origin in said.origin
     assert said.targets == ["hu2020"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("key={strengths: false, pairs: 2}", {"strengths": False, "pairs": 2}),
+        ("key={b: {c: [0.5, 1e-3, -7, null, x]}}", {"b": {"c": [0.5, 1e-3, -7, None, "x"]}}),
+        ("key={'b': True, 'c': False, 'd': None}", {"b": True, "c": False, "d": None}),  # of jobs
+        ("key=true", True),
+        ("key={case: 007, version: 1.2.3, path: ~/x, name: NaN}",
+         {"case": "007", "version": "1.2.3", "path": "~/x", "name": "NaN"}),
+        ('key=["3", "true"]', [3, True]),  # Snakemake has taken the quotes away
+    ],
+)  # fmt: skip
+def test_words_of_the_command_line_are_what_yaml_would_have_them(typed, meant):
+    assert read_words(cli.parse_config([typed])) == {"key": meant}
+
+
+def test_jobs_are_told_the_same_nested_words(folder):
+    config, of_jobs, _ = asked(folder, *PROFILE, "--config", "arena={pairs: 3, strengths: false}")
+    assert config["arena"] == {"pairs": 3, "strengths": False}
+    assert read_words(of_jobs) == config
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_correlation_is_minus_the_squared_one_of_numpy():
 
 def test_correlation_knows_no_scale_and_survives_a_constant_image():
     a = torch.rand(1, 1, 6, 6, 6, requires_grad=True)
-    assert float(losses.correlation(a, 7 - 30 * a)) == pytest.approx(-1, abs=1e-3)
+    assert losses.correlation(a, 7 - 30 * a).item() == pytest.approx(-1, abs=1e-3)
     value = losses.correlation(a * 0 + 2, torch.rand(1, 1, 6, 6, 6))
     value.backward()
     assert float(value.detach()) == 0
@@ -248,4 +248,4 @@ def test_folding_pushes_a_fold_apart():
     before.backward()
     with torch.no_grad():
         after = losses.folding(field - 1e-2 * field.grad)
-    assert float(after) < float(before)
+    assert after.item() < before.item()

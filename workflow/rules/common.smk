@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
 # The library beside the Snakefile, of a checkout; else the one that is installed.
 HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
@@ -13,7 +14,7 @@ if (SOURCE := HERE.parents[1] / "src").is_dir():
     sys.path.insert(0, str(SOURCE))
 
 from snakemake_logger_plugin_warpline import command, forks, take_the_terminal
-from snakemake_logger_plugin_warpline.asked import settle
+from snakemake_logger_plugin_warpline.asked import read_words, settle
 from snakemake_logger_plugin_warpline.nodes import memory_of_nodes
 from snakemake_logger_plugin_warpline.rules import asking, growing, passing
 from snakemake_logger_plugin_warpline.timers import stop_timers
@@ -40,6 +41,7 @@ places = Places.here(installed(HERE.parents[1]))
 configfile: str(places.config_file)
 
 
+update_config(config, read_words(workflow.config_settings.config))
 asked = None
 if workflow.is_main_process:
     take_the_terminal(logger, workflow.output_settings)

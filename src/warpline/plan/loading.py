@@ -42,13 +42,6 @@ class ConfigFiles:
     ):
         self.places, self._sources = places, sources or {}
         self._read = cache(read_yaml)  # most files are asked for several times
-        words = {"true": True, "false": False}  # as --config gives them
-        switches = [
-            k
-            for k, v in self.schema("config")["properties"].items()
-            if "boolean" in v.get("type", "")
-        ]
-        config = {k: words.get(v, v) if k in switches else v for k, v in config.items()}
         self._arena: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._tune: dict[tuple[str, str], dict[str, Any] | None] = {}
         self.config = validate(config, self.schema("config"), self._blamed(config))
