@@ -321,6 +321,27 @@ def test_a_network_registers_on_its_own_grid():
     )
 
 
+def test_noisy_labels_are_counted_by_their_windows(tmp_path, monkeypatch):
+    """256 × 160 × 192 voxels in windows of 144, every 72: three, two and two of them."""
+    monkeypatch.chdir(tmp_path)
+    of = run(papers=["estienne2020"], scale="paper", device="cpu")
+    segmenter = ("abdomen-noisy", "estienne2020-task3-segmenter")
+    window = of.catalog.method(segmenter[1])["training"]["sampling"]["crop"]
+    assert window == 144
+    assert of.catalog.dataset(segmenter[0]).spec["noisy_labels"]["overlap"] == 0.5
+    work = JOBS["steps"]["estienne2020_segmenter"]["work"]["paper"] / 3
+    one = 12 * 144**3 / 1e6 * work / KNOWN["rates"]["core"]
+    assert seconds.segmenting(of, *segmenter, 5) == pytest.approx(5 * one)
+    cases = sum(map(len, of.catalog.dataset("abdomen-noisy").batches().values()))
+    measured = len(of.catalog.dataset("abdomen-annotated").split("val"))
+    found = duration(of, Wanted(["estienne2020"]), [])
+    batches = len(of.catalog.dataset("abdomen-noisy").batches())
+    counted = (cases + measured) * one + batches * JOBS["fork"]
+    assert found.cores["noisy labels"] == pytest.approx(counted)
+    on_a_card = run(papers=["estienne2020"], scale="paper", device="cuda")
+    assert duration(on_a_card, Wanted(["estienne2020"]), []).unknown["noisy labels"] == ["on a GPU"]
+
+
 def test_measurements_pictures_and_pages_are_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     of = run(papers=["hu2020"], scale="demo")

@@ -17,10 +17,12 @@ from warpline.plan.layout import LEARNING_CURVES
 from warpline.plan.rivals import missing
 from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
-from warpline.plan.splits import SYNTHETIC, split_and_suffix
+from warpline.plan.splits import SEGMENTED, SYNTHETIC, split_and_suffix
+from warpline.plan.trainings import labelled_by
 from warpline.plan.wanted import Wanted, experiments_wanted, trainings_wanted
 
 HOUR = 3600
+LABELLED = "labelled"  # the stage of cases that a segmenter has labelled
 NAMED = 2  # of what is not known
 
 
@@ -79,7 +81,7 @@ def duration(run: Run, asked: Wanted, datasets: Iterable[str], *, forked: bool =
     """How long it takes to make what is asked for and nobody has made yet.
 
     Counted are cases, trainings, registrations, measurements, pictures and the beginnings of their
-    jobs; not downloads, embeddings, noisy labels and the arena's figures.
+    jobs; not downloads, embeddings and the arena's figures.
 
     Parameters
     ----------
@@ -98,6 +100,7 @@ def duration(run: Run, asked: Wanted, datasets: Iterable[str], *, forked: bool =
             spent = seconds.preparing(run, dataset, sum(len(batches[name]) for name in waiting))
             found.add("preparation", dataset, spent, len(waiting), beginning)
     _trainings(run, asked, found, beginning)
+    _labels(run, asked, found, beginning)
     _registrations(run, asked, found, beginning)
     _cells(run, asked, found, seconds.jobs(run)["beginning"])
     _pictures(run, asked, found, beginning)
@@ -109,12 +112,38 @@ def _trainings(run: Run, asked: Wanted, found: Duration, beginning: float) -> No
         if Path(run.layout.weights(dataset, method)).exists():
             continue
         spent = seconds.training(run, dataset, method)
-        if run.catalog.device == "cuda":
-            found.card += spent or 0.0
-            if spent is None:
-                found.unknown.setdefault("training", ["on a GPU"])
-        else:
-            found.add("training", method, spent, 1, beginning)
+        _by_a_network(run, found, "training", method, spent, 1, beginning)
+
+
+def _labels(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
+    """Of cases whose missing organs a segmenter finds."""
+    datasets = {experiment.dataset for experiment in experiments_wanted(run, asked)}
+    for dataset in sorted(datasets | {name for name, _ in trainings_wanted(run, asked)}):
+        segmenter = labelled_by(run.catalog, dataset)
+        batches = run.catalog.dataset(dataset).batches() if segmenter else {}
+        waiting = [b for b in batches if not Path(run.layout.batch(dataset, LABELLED, b)).exists()]
+        if waiting:
+            cases = sum(len(batches[name]) for name in waiting)
+            spent = seconds.segmenting(run, dataset, segmenter[1], cases)
+            _by_a_network(run, found, "noisy labels", dataset, spent, len(waiting), beginning)
+
+
+def _by_a_network(
+    run: Run,
+    found: Duration,
+    kind: str,
+    name: str,
+    spent: float | None,
+    jobs: int,
+    beginning: float,
+) -> None:
+    """Add jobs of a core, or of the card that the run has."""
+    if run.catalog.device == "cuda":
+        found.card += spent or 0.0
+        if spent is None:
+            found.unknown.setdefault(kind, ["on a GPU"])
+    else:
+        found.add(kind, name, spent, jobs, beginning)
 
 
 def _registrations(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
@@ -127,6 +156,9 @@ def _registrations(run: Run, asked: Wanted, found: Duration, beginning: float) -
         if suffix:
             cases = len(run.catalog.dataset(dataset).split(name))
             spent = seconds.measuring(run, dataset, cases)
+            if suffix == SEGMENTED:
+                seen = seconds.segmenting(run, dataset, method, cases)
+                _by_a_network(run, found, "noisy labels", dataset, seen, 0, 0.0)
             if suffix == SYNTHETIC:
                 spent = seconds.on_synthetic_pairs(run, dataset, method, cases)
             found.add("measurement", dataset, spent, 1, beginning)

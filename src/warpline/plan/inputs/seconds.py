@@ -100,6 +100,24 @@ def training(run: Run, dataset: str, method: str) -> float | None:
     return steps * work / rate / spec.get("devices", 1) + pairs
 
 
+def segmenting(run: Run, dataset: str, method: str, cases: int) -> float | None:
+    """Seconds of a core, or of a card, for what a segmenter finds in so many cases.
+
+    Window by window, as `warpline.segmentation.windows` takes them; one is a third of a step on it,
+    which also goes back.
+    """
+    rate, spec = training_rate(run), run.catalog.method(method)
+    work = jobs(run)["steps"].get(spec["network"]["name"], {}).get("work", {})
+    shape = prepared_shape(run, dataset, known(run.catalog)["grids"])
+    if rate is None or shape is None or run.catalog.scale not in work:
+        return None
+    window = spec["training"]["sampling"]["crop"] or max(shape)
+    labels = run.catalog.dataset(dataset).spec["noisy_labels"] or {"overlap": 0.5}
+    step = max(1, int(window * (1 - labels["overlap"])))
+    seen = math.prod(min(n, window) * (1 + math.ceil(max(0, n - window) / step)) for n in shape)
+    return cases * seen / 1e6 * work[run.catalog.scale] / 3 / rate
+
+
 def training_rate(run: Run) -> float | None:
     """Floating-point operations that trainings of this run do in a second, 1e9; None if not known.
 
