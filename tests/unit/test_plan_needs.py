@@ -321,6 +321,20 @@ def test_a_network_registers_on_its_own_grid():
     )
 
 
+def test_a_drawing_job_asks_for_the_fields_of_its_largest_pairs():
+    """A job that drew cases of 335 × 300 × 400 voxels took 5704 MB, where 2000 were asked for."""
+    of = run(papers=["sokooti2017"], scale="paper", rehearse=True, device="cpu")
+    rate, voxels = JOBS["pictures"], 335 * 300 * 400
+    asked = needs.pictures_mb(of, "sokooti2017")
+    assert asked == pytest.approx(500 + 1.5 * (rate["start"] + rate["bytes"] * voxels / 1e6), abs=1)
+    assert asked > 5704
+    real = run(papers=["sokooti2017"], scale="paper")  # whose scans' sizes nobody knows
+    assert needs.pictures_mb(real, "sokooti2017") == needs.NOT_KNOWN
+    assert needs.pictures_mb(run(papers=["hu2020"], scale="demo"), "hu2020") == needs.PICTURES
+    told = run(papers=["hu2020"], scale="demo", memory_mb=4500)
+    assert needs.pictures_mb(told, "hu2020") == 4500
+
+
 def test_noisy_labels_are_counted_by_their_windows(tmp_path, monkeypatch):
     """256 × 160 × 192 voxels in windows of 144, every 72: three, two and two of them."""
     monkeypatch.chdir(tmp_path)

@@ -71,7 +71,7 @@ for paper in run.catalog.papers:
             conda:
                 "../../envs/report.yaml"
             resources:
-                mem_mb=growing(2000),
+                mem_mb=growing(ask(needs.pictures_mb, paper=paper)),
                 runtime=growing(30),
             params:
                 figures=ask(figures.figure_pieces, paper=paper, explored=explored),
@@ -128,7 +128,7 @@ for paper in run.catalog.papers:
         conda:
             "../../envs/registration.yaml"
         resources:
-            mem_mb=growing(3000),
+            mem_mb=growing(ask(needs.pictures_mb, paper=paper)),
             runtime=growing(30),
         params:
             paper=paper,

@@ -16,13 +16,15 @@ from warpline.plan.inputs.disk import VOXEL
 from warpline.plan.inputs.register import method_gpus, pairs_in_batch
 from warpline.plan.inputs.train import training_workers
 from warpline.plan.rates import known
+from warpline.plan.rows import table_rows
 from warpline.plan.run import Run
 from warpline.plan.trainings import recipe, training_cases
-from warpline.plan.volumes import Shape, training_shape
+from warpline.plan.volumes import Shape, training_shape, typical_case
 
 NOT_KNOWN = 6000  # MB
 # MB of the two Snakemakes in a job, and the least; how many times what was measured.
 SNAKEMAKE, LEAST, ROOM = 500, 1000, 1.5
+PICTURES = 3000  # MB, the least of a job that draws
 # Minutes beside the work, how many times the seconds that were measured, the least, and the most
 # of a training, which goes on from its checkpoint at the next attempt.
 BESIDE, SLOWER, SHORTEST, LONGEST = 10, 5, 60, 1440
@@ -73,6 +75,17 @@ def preparation_minutes(run: Run, dataset: str, batch: str) -> int:
     """Minutes of a job that prepares cases."""
     spent = seconds.preparing(run, dataset, len(batch_cases(run, dataset, batch)))
     return 2 * SHORTEST if spent is None else _minutes(spent)
+
+
+def pictures_mb(run: Run, paper: str) -> int:
+    """MB of a job that draws a paper's pairs, into figures or the explorer's pages."""
+    rate, sizes = seconds.jobs(run)["pictures"], known(run.catalog)
+    datasets = {row["dataset"] for row in table_rows(run.catalog.paper(paper))}
+    voxels = [typical_case(run, dataset, sizes) for dataset in datasets]
+    if run.catalog.config["memory_mb"] or None in voxels:
+        return memory_mb(run)
+    counted = _asked(rate["start"] + rate["bytes"] * max(voxels, default=0) / 1e6)
+    return max(PICTURES, counted)
 
 
 def training_mb(run: Run, dataset: str, method: str) -> int:
