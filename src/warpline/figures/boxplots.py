@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,12 +96,8 @@ def metric_boxplots(
             f"No record has a value of {metric!r} for {', '.join(methods)}.",
             do="Evaluate these methods, or choose another metric.",
         )
-    if by == "pair":
-        chosen = chosen.assign(group=chosen["fixed"])
-        every = ALL
-    else:
-        chosen = chosen.assign(group=chosen["label"])
-        every = EVERY
+    column, every = ("fixed", ALL) if by == "pair" else ("label", EVERY)
+    chosen = chosen.assign(group=chosen[column])
     names = list(dict.fromkeys(chosen["group"]))
     groups = [*names, every] if len(names) > 1 else [every]
     unit = chosen["unit"].iloc[0]
@@ -114,13 +110,7 @@ def metric_boxplots(
         rng = np.random.default_rng(0)
         for g, group in enumerate(groups):
             for m, method in enumerate(methods):
-                own = chosen[chosen["method"] == method]
-                values = own.loc[own["group"] == group, "value"]
-                if group == EVERY:
-                    values = own.groupby(PAIR)["value"].mean()
-                elif group == ALL:
-                    values = own["value"]
-                values = values.to_numpy(float)
+                values = _values(chosen[chosen["method"] == method], group)
                 if not values.size:
                     continue
                 place = g * (len(methods) + 1) + m
@@ -130,14 +120,7 @@ def metric_boxplots(
                     box_with_points(axes, values, place, own_shades[method], rng)
                 if group == every and published and published.get(method) is not None:
                     published_mark(axes, place, published[method])
-        centres = [g * (len(methods) + 1) + (len(methods) - 1) / 2 for g in range(len(groups))]
-        shown = groups if by == "pair" else [in_words(group) for group in groups]
-        axes.set_xticks(centres, shown if len(groups) > 1 else [""])
-        axes.tick_params(axis="x", length=0)
-        if len(groups) > 6:
-            axes.tick_params(axis="x", rotation=35)
-            for tick in axes.get_xticklabels():
-                tick.set_ha("right")
+        _name_groups(axes, groups if by == "pair" else [*map(in_words, groups)], len(methods))
         axes.set_xlim(-0.8, slots - 1.2)
         axes.grid(axis="y", color="#E2E2E2", linewidth=0.7)
         axes.set_ylabel(axis_title or (f"{metric} ({unit})" if unit else metric))
@@ -145,6 +128,26 @@ def metric_boxplots(
             axes.set_title(title, loc="left")
         methods_legend(figure, methods, own_shades, bool(published))
         return save(figure, stem)
+
+
+def _values(own: pd.DataFrame, group: str) -> np.ndarray:
+    """A method's values in a group; in the last one, of all pairs or their means over labels."""
+    if group == EVERY:
+        values = own.groupby(PAIR)["value"].mean()
+    else:
+        values = own["value"] if group == ALL else own.loc[own["group"] == group, "value"]
+    return values.to_numpy(float)
+
+
+def _name_groups(axes: Axes, names: Sequence[str], methods: int) -> None:
+    """Write each group's name below the middle of its boxes, one a method; of one group none."""
+    centres = [g * (methods + 1) + (methods - 1) / 2 for g in range(len(names))]
+    axes.set_xticks(centres, names if len(names) > 1 else [""])
+    axes.tick_params(axis="x", length=0)
+    if len(names) > 6:
+        axes.tick_params(axis="x", rotation=35)
+        for tick in axes.get_xticklabels():
+            tick.set_ha("right")
 
 
 def box_with_points(

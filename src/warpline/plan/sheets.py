@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from warpline.errors import WarplineError
@@ -43,6 +43,27 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
         raise WarplineError(
             "The case sheet does not exist.", where=path, do="Check 'case_sheet' of the dataset."
         )
+    lines, columns, found = _table(path)
+    _check_columns(columns, path)
+    rows = []
+    seen: dict[str, str] = {}
+    splits: dict[str, str] = {}
+    for number, values in zip(lines, found, strict=True):
+        where = f"{path}, line {number}"
+        if "more" in values:
+            raise WarplineError(
+                f"The line has more values than there are columns ({len(columns)}).", where=where
+            )
+        row = {column: (values.get(column) or "").strip() for column in CASE_COLUMNS}
+        row["patient"] = row["patient"] or row["case"]
+        _check_names(row, where)
+        _check_repeated(row, seen, splits, where)
+        rows.append(row)
+    return tuple(first_of_each(rows, limits, path))
+
+
+def _table(path: Path) -> tuple[list[int], list[str], csv.DictReader]:
+    """The numbers of a sheet's lines below its head, its columns, and the values of its lines."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         lines = [
             (number, line)
@@ -55,7 +76,10 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
         (line for _, line in lines), delimiter=separator, quoting=quoting, restkey="more"
     )
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-    columns = reader.fieldnames
+    return [number for number, _ in lines[1:]], list(reader.fieldnames), reader
+
+
+def _check_columns(columns: Sequence[str], path: Path) -> None:
     for column in columns:
         if column not in CASE_COLUMNS:
             raise WarplineError(
@@ -70,56 +94,59 @@ def read_case_sheet(path: str | os.PathLike, limits: Mapping[str, int] | None = 
                 where=path,
                 do="The columns 'case' and 'split' are needed, separated by tabs or commas.",
             )
-    rows = []
-    seen: dict[str, str] = {}
-    splits: dict[str, str] = {}
-    for (number, _), values in zip(lines[1:], reader, strict=True):
-        where = f"{path}, line {number}"
-        if "more" in values:
+
+
+def _check_names(row: Mapping[str, str], where: str) -> None:
+    """Refuse a line without a case or a split, or whose names no file could have."""
+    if not row["case"] or not row["split"]:
+        raise WarplineError("The line lacks its case or its split.", where=where)
+    if row["case"] == ATLAS:
+        raise WarplineError(
+            f"No case may be called '{ATLAS}': that is the name of the dataset's atlas.",
+            where=where,
+            do="Give the case another name.",
+        )
+    for name, pattern in (("case", CASE_ID), ("split", SPLIT)):
+        if not pattern.fullmatch(row[name]):
             raise WarplineError(
-                f"The line has more values than there are columns ({len(columns)}).", where=where
-            )
-        row = {column: (values.get(column) or "").strip() for column in CASE_COLUMNS}
-        row["patient"] = row["patient"] or row["case"]
-        if not row["case"] or not row["split"]:
-            raise WarplineError("The line lacks its case or its split.", where=where)
-        if row["case"] == ATLAS:
-            raise WarplineError(
-                f"No case may be called '{ATLAS}': that is the name of the dataset's atlas.",
+                f"The {name} '{row[name]}' has characters that it may not have.",
                 where=where,
-                do="Give the case another name.",
+                do="It becomes part of file names: use letters and digits"
+                + (", and after the first '_', '.' or '-'." if name == "case" else "."),
             )
-        for name, pattern in (("case", CASE_ID), ("split", SPLIT)):
-            if not pattern.fullmatch(row[name]):
-                raise WarplineError(
-                    f"The {name} '{row[name]}' has characters that it may not have.",
-                    where=where,
-                    do="It becomes part of file names: use letters and digits"
-                    + (", and after the first '_', '.' or '-'." if name == "case" else "."),
-                )
-        same = seen.get(row["case"].lower())
-        if same == row["case"]:
-            raise WarplineError(
-                f"The case '{row['case']}' stands twice.",
-                where=where,
-                do="Take one of the lines out, or give the scan an id of its own.",
-            )
-        if same is not None:
-            raise WarplineError(
-                f"The cases '{same}' and '{row['case']}' differ in capitals alone.",
-                where=where,
-                do="Give one another id: on many disks their folders would be the same.",
-            )
-        seen[row["case"].lower()] = row["case"]
-        split = splits.setdefault(row["patient"], row["split"])
-        if split != row["split"]:
-            raise WarplineError(
-                f"The patient '{row['patient']}' is in two splits, {split} and {row['split']}.",
-                where=where,
-                do="Put all of a patient's cases into one split: training must not see test data.",
-            )
-        rows.append(row)
-    return tuple(first_of_each(rows, limits, path))
+
+
+def _check_repeated(
+    row: Mapping[str, str], seen: dict[str, str], splits: dict[str, str], where: str
+) -> None:
+    """Refuse a case that stands twice, and a patient in two splits; both are noted for later lines.
+
+    Parameters
+    ----------
+    seen, splits
+        Case in small letters → case, and patient → split, of the lines before.
+    """
+    same = seen.get(row["case"].lower())
+    if same == row["case"]:
+        raise WarplineError(
+            f"The case '{row['case']}' stands twice.",
+            where=where,
+            do="Take one of the lines out, or give the scan an id of its own.",
+        )
+    if same is not None:
+        raise WarplineError(
+            f"The cases '{same}' and '{row['case']}' differ in capitals alone.",
+            where=where,
+            do="Give one another id: on many disks their folders would be the same.",
+        )
+    seen[row["case"].lower()] = row["case"]
+    split = splits.setdefault(row["patient"], row["split"])
+    if split != row["split"]:
+        raise WarplineError(
+            f"The patient '{row['patient']}' is in two splits, {split} and {row['split']}.",
+            where=where,
+            do="Put all of a patient's cases into one split: training must not see test data.",
+        )
 
 
 def refuse_shared_scans(
