@@ -20,17 +20,9 @@ from snakemake_logger_plugin_warpline.rules import asking, growing, passing
 from snakemake_logger_plugin_warpline.timers import stop_timers
 from warpline.errors import WarplineError
 from warpline.plan.environment import export_environment
-from warpline.plan.inputs import (
-    acquire,
-    arena,
-    cases,
-    described,
-    disk,
-    evaluate,
-    explorer,
-)
-from warpline.plan.inputs import fields, figures, models, needs, papers, register
-from warpline.plan.inputs import train, tune, weights
+from warpline.plan.inputs import acquire, arena, cases, described, disk, evaluate
+from warpline.plan.inputs import explorer, fields, figures, models, needs, papers
+from warpline.plan.inputs import register, train, tune, weights
 from warpline.plan.outlook import outlook
 from warpline.plan.places import Places, installed, library
 from warpline.plan.run import Run
