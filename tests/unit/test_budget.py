@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 import torch
 from click.testing import CliRunner
 
@@ -155,7 +156,8 @@ def test_bouabids_data_beside_a_step(bouabid):
     assert an_epoch == 98 // spec["batch_size"]
 
 
-def test_the_disk_of_luna16(bouabid):
+def test_the_disk_of_luna16(bouabid, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     disk = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]
     assert (disk["download"], disk["unpacked"]) == pytest.approx((66, 120))
     # Of 888 cases 756 are only described.
@@ -163,7 +165,8 @@ def test_the_disk_of_luna16(bouabid):
     assert disk["fields"] > 1000 * 256**3 * 12 / 1e9
 
 
-def test_the_disk_of_scans_of_different_sizes():
+def test_the_disk_of_scans_of_different_sizes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = Run({"papers": ["hansen2020"], "scale": "paper"}, ROOT)
     slices = [(256, 94 + 112 + 104 + 99 + 106), (512, 128 + 136 + 128 + 128 + 120)]
     voxels = sum(side**2 * n for side, n in slices)
@@ -231,20 +234,36 @@ def test_the_command_tells_it_to_people_and_to_programs():
 
 
 def test_what_a_run_has_made_tells_the_disk_of_the_rest(bouabid, tmp_path, monkeypatch):
-    """Two cases of 300 and 500 bytes, one field of 70: the others will be alike."""
+    """Two cases and one field of 70 bytes: the others will be alike."""
     monkeypatch.chdir(tmp_path)
-    for name, size in (("one", 300), ("two", 500)):
-        folder = tmp_path / "results/data/luna16/prepared/b000" / name
-        folder.mkdir(parents=True)
-        (folder / "image.nii.gz").write_bytes(bytes(size - 100))
-        (folder / "mask.nii.gz").write_bytes(bytes(100))
+    for name in ("one", "two"):
+        a_case(tmp_path / "results/data/luna16/prepared/b000" / name, (256, 256, 256))
     folder = tmp_path / "results/fields/luna16/identity/test/whole"
     folder.mkdir(parents=True)
     (folder / "a__b.nii.gz").write_bytes(bytes(70))
     (folder / "a__b-spread.nii.gz.part").write_bytes(bytes(9))
     (folder / "registrations.csv").write_bytes(bytes(900))
     disk = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]
-    assert disk["prepared"] == pytest.approx(132 * 400 / 1e9)
-    monkeypatch.chdir(tmp_path / "results")
-    counted = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]["fields"]
-    assert disk["fields"] == pytest.approx(counted * 70 / (12 * 256**3))
+    made = sum(f.stat().st_size for f in (tmp_path / "results/data").rglob("*.nii.gz"))
+    assert disk["prepared"] == pytest.approx(132 * made / 2 / 1e9)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    counted = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]
+    assert disk["fields"] == pytest.approx(counted["fields"] * 70 / (12 * 256**3))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/phantom/luna16/mirror").mkdir(parents=True)  # these were generated
+    assert disk_of(bouabid, "bouabid2019", KNOWN)["luna16"] == counted
+
+
+def test_what_another_scale_has_made_tells_nothing(bouabid, tmp_path, monkeypatch):
+    """As after the demo, whose cases lie in the same folder."""
+    monkeypatch.chdir(tmp_path)
+    counted = disk_of(bouabid, "bouabid2019", KNOWN)["luna16"]
+    a_case(tmp_path / "results/data/luna16/prepared/b000/one", (32, 32, 32))
+    assert disk_of(bouabid, "bouabid2019", KNOWN)["luna16"] == counted
+
+
+def a_case(folder: Path, size: tuple[int, int, int]) -> None:
+    folder.mkdir(parents=True)
+    sitk.WriteImage(sitk.Image(size, sitk.sitkUInt8), folder / "image.nii.gz", True)
+    (folder / "mask.nii.gz").write_bytes(bytes(100))

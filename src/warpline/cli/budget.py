@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from warpline.training.budget import StepCost
 
 GIB, GB = 2**30, 1e9
+IMAGE, ALIKE = "image.nii.gz", 2  # of a case; how far its voxels may be from those counted
 MOST_LOOKED_AT = 100  # cases and fields of a run, for their mean size
 HEADS = (
     "training",
@@ -212,7 +213,7 @@ def host_bytes(data: int, step: int) -> int:
 def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
     """GB of each dataset: its download, unpacked, prepared cases and fields, as far as is known.
 
-    Fields and cases are counted as they are before they are packed; where a run has made some in
+    Fields and cases are counted as they are before they are packed; where this run has made some in
     this folder, by the mean of those.
     """
     found = {}
@@ -230,22 +231,37 @@ def disk_of(run: Run, paper: str, known: Mapping[str, Any]) -> dict[str, dict[st
             if experiment.dataset == dataset
             for batch in registration_batches(run.catalog, experiment).values()
         )
+        made = _cases_made(run, dataset, voxels)
         found[dataset] = {
             "download": 0 if phantom else sizes["download"],
             "unpacked": 0 if phantom else sizes["unpacked"],
-            "prepared": cases * _mean_size(_cases_made(run, dataset)) / GB
+            "prepared": cases * _mean_size(made) / GB
             or (voxels and cases * voxels * (VOXEL + labels) / GB),
-            "fields": pairs * _mean_size(_fields_made(run, dataset)) / GB
+            "fields": pairs * _mean_size(_fields_made(run, dataset) if made else []) / GB
             or (pairs * voxels * VECTOR / GB if voxels else (None if pairs else 0)),
             "missing": len(download(run, dataset).missing),
         }
     return found
 
 
-def _cases_made(run: Run, dataset: str) -> list[list[Path]]:
-    """The files of each case that is there, prepared."""
+def _cases_made(run: Run, dataset: str, voxels: float | None) -> list[list[Path]]:
+    """The files of each case that is there, prepared.
+
+    Nothing where they are of another run in the same folder: generated instead of real ones or the
+    other way round, or on another grid than that of the `voxels` that are counted.
+    """
+    generated = Path(run.layout.mirror(dataset)).exists()
+    if generated != bool(run.catalog.dataset(dataset).spec["phantom"]):
+        return []
     folder = Path(run.layout.batch(dataset, ready_stage(run, dataset), "*"))
-    return [sorted(case.iterdir()) for case in _some(folder / "*") if case.is_dir()]
+    cases = [case for case in _some(folder / "*") if (case / IMAGE).exists()]
+    if voxels and cases:
+        from warpline.images.files import read_grid
+
+        sizes = [math.prod(read_grid(case / IMAGE).shape) for case in cases]
+        if not voxels / ALIKE < sum(sizes) / len(sizes) < voxels * ALIKE:
+            return []
+    return [sorted(case.iterdir()) for case in cases]
 
 
 def _fields_made(run: Run, dataset: str) -> list[list[Path]]:
