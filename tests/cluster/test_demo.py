@@ -56,7 +56,7 @@ def test_every_job_ends_well_and_is_one_that_the_profile_means(run):
     assert len([rule for rule in rules if rule.endswith("_tables")]) == 1
     assert rules.count("train") == 3
     assert not {"fetch", "prepare"} & set(rules)
-    assert (project.folder / "results/data/hippocampus/unpacked").exists()
+    assert (project.folder / "results/phantom/hippocampus/unpacked").exists()
 
 
 def test_trainings_never_get_more_gpus_than_there_are_nor_one_twice(run):

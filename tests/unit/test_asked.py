@@ -15,7 +15,12 @@ from snakemake.utils import update_config
 from snakemake_logger_plugin_warpline.asked import read_words, settle
 from warpline.errors import WarplineError
 from warpline.plan.downloads import download
-from warpline.plan.inputs.acquire import archive_spec, archive_to_fetch
+from warpline.plan.inputs.acquire import (
+    archive_spec,
+    archive_to_fetch,
+    case_sources,
+    source_folder,
+)
 from warpline.plan.outlook import datasets_asked, outlook
 from warpline.plan.run import Run
 from warpline.plan.wanted import Wanted, wanted
@@ -226,7 +231,15 @@ def test_an_archive_of_generated_images_is_not_fetched(tmp_path):
     generated, real = run(tmp_path, "demo"), run(tmp_path, "paper")
     with pytest.raises(WarplineError, match="'luna16' is generated at this scale") as error:
         archive_to_fetch(generated, "luna16", "subset0.zip")
-    assert error.value.do == f"Ask for all of them: {tmp_path}/results/data/luna16/unpacked."
+    assert error.value.do == f"Ask for all of them: {tmp_path}/results/phantom/luna16/unpacked."
+    # What a demo has unpacked is not there for a run on real images, nor the other way round.
+    batch = next(iter(generated.catalog.dataset("luna16").batches()))
+    assert case_sources(generated, "luna16", batch) == [source_folder(generated, "luna16")]
+    assert source_folder(generated, "luna16") == generated.layout.phantom_unpacked("luna16")
+    Path(source_folder(generated, "luna16"), "subset0.zip").mkdir(parents=True)
+    assert download(real, "luna16").files == 11
+    for path in case_sources(real, "luna16", "b000"):
+        assert path.startswith(real.layout.unpacked("luna16"))
     found = archive_to_fetch(real, "luna16", "subset0.zip")
     assert found == archive_spec(real, "luna16", "subset0.zip")
 

@@ -6,7 +6,7 @@
 rule phantom:
     output:
         mirror=directory(layout.mirror("{dataset}")),
-        unpacked=directory(layout.unpacked("{dataset}")),
+        unpacked=directory(layout.phantom_unpacked("{dataset}")),
     log:
         layout.log("phantom/{dataset}"),
     benchmark:

@@ -50,6 +50,10 @@ class Layout:
         """Where a phantom's archives are downloaded to: they are part of the results."""
         return f"{self.results}/phantom/{dataset}/archives"
 
+    def phantom_unpacked(self, dataset: str) -> str:
+        """The files of all of a phantom's archives, apart from those that real ones have."""
+        return f"{self.results}/phantom/{dataset}/unpacked"
+
     def fetched(self, dataset: str, batch: str) -> str:
         """The digests of the files that a batch's cases have for themselves."""
         return f"{self.results}/data/{dataset}/fetched/{batch}"

@@ -54,7 +54,7 @@ def archive_to_fetch(run: Run, dataset: str, archive: str) -> dict[str, Any]:
         raise WarplineError(
             f"The dataset '{dataset}' is generated at this scale; none of its archives is fetched.",
             where=run.layout.unpacked(dataset, archive),
-            do=f"Ask for all of them: {run.layout.unpacked(dataset)}.",
+            do=f"Ask for all of them: {run.layout.phantom_unpacked(dataset)}.",
         )
     return archive_spec(run, dataset, archive)
 
@@ -123,10 +123,10 @@ def case_sources(run: Run, dataset: str, batch: str) -> list[str | Path]:
     if data.spec["folder"]:
         return run.own_folder(dataset).inputs(case_rows(run, dataset, batch))
     extra = data.spec["landmark_folder"]
-    # All of a phantom's archives are unpacked by one job.
-    archives = [""] if data.spec["phantom"] else data.spec["archives"]
+    archives = [run.layout.unpacked(dataset, archive) for archive in data.spec["archives"]]
     return [
-        *(run.layout.unpacked(dataset, archive) for archive in archives),
+        # All of a phantom's archives are unpacked by one job.
+        *([run.layout.phantom_unpacked(dataset)] if data.spec["phantom"] else archives),
         *([run.layout.fetched(dataset, batch)] if data.spec["per_case"] else []),
         *(sorted(Path(extra).rglob("*.csv")) if extra else []),
     ]
@@ -134,7 +134,9 @@ def case_sources(run: Run, dataset: str, batch: str) -> list[str | Path]:
 
 def source_folder(run: Run, dataset: str) -> str:
     """The folder that a format looks for a case's files in."""
-    return run.catalog.dataset(dataset).spec["folder"] or run.layout.unpacked(dataset)
+    spec = run.catalog.dataset(dataset).spec
+    unpacked = run.layout.phantom_unpacked if spec["phantom"] else run.layout.unpacked
+    return spec["folder"] or unpacked(dataset)
 
 
 def source_spec(run: Run, dataset: str, batch: str) -> dict[str, Any]:
