@@ -72,34 +72,30 @@ def download(run: Run, dataset: str) -> Download:
     if run.catalog.config["keep_downloads"] != "all" and not waiting_batches(run, dataset):
         return found  # neither archives nor what was unpacked need be there
     here = Path(archive_folder(run, dataset))
-    sizes = []
-    for archive in data.spec["archives"]:
-        if (here / archive).exists() or Path(run.layout.unpacked(dataset, archive)).exists():
-            continue
-        spec = archive_spec(run, dataset, archive)
-        if _note(found, archive, spec["sources"], archive, spec["ask"]):
-            sizes.append(_size(archive, spec, told))
+    waiting = [
+        (archive, archive, archive_spec(run, dataset, archive))
+        for archive in data.spec["archives"]
+        if not (here / archive).exists()
+        and not Path(run.layout.unpacked(dataset, archive)).exists()
+    ]
     place = Path(per_case_folder(run, dataset))
     batches = data.batches() if data.spec["per_case"] else ()
     cases = (files for batch in batches for files in per_case_files(run, dataset, batch).values())
     for kind, entry in (entry for files in cases for entry in files.items()):
         found.all_files += 1
         if not (place / kind / entry["file"]).exists():
-            name = f"files of cases ({kind})"
-            if _note(found, name, entry["sources"], entry["file"], entry["ask"]):
-                sizes.append(_size(entry["file"], entry, told))
+            waiting.append((f"files of cases ({kind})", entry["file"], entry))
+    sizes = []
+    for name, file, spec in waiting:
+        source = next((s for s in spec["sources"] if _gives(s, file)), None)
+        if source is None:
+            found.missing[name] = spec["ask"]
+        else:
+            sizes.append(_size(file, source, spec, told))
+    found.files = len(sizes)
     if sizes and None not in sizes:
         found.gigabytes, found.counted = sum(sizes), True
     return found
-
-
-def _note(found: Download, name: str, sources: list[str], file: str, ask: str | None) -> bool:
-    """Count a file that is not there yet; False where no source gives it."""
-    if given := any(_gives(source, file) for source in sources):
-        found.files += 1
-    else:
-        found.missing[name] = ask
-    return given
 
 
 def _gives(source: str, file: str) -> bool:
@@ -116,15 +112,12 @@ def _local(source: str, file: str) -> Path | None:
     return Path(unquote(urlsplit(source).path)) if kind == "file" else None
 
 
-def _size(file: str, spec: Mapping[str, Any], told: Mapping[str, Any]) -> float | None:
+def _size(file: str, source: str, spec: Mapping[str, Any], told: Mapping[str, Any]) -> float | None:
     """GB of a file: as it lies here, as its dataset names it, or as config/budget.yaml does."""
-    first = next((s for s in spec.get("sources", ()) if _gives(s, file)), None)
-    local = first and _local(first, file)
+    local = _local(source, file)
     if local:
         return local.stat().st_size / GB
-    if spec.get("size"):
-        return spec["size"] / GB
-    return size_told(file, told)
+    return spec["size"] / GB if spec.get("size") else size_told(file, told)
 
 
 def size_told(file: str, told: Mapping[str, Any]) -> float | None:

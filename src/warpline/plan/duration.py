@@ -10,7 +10,7 @@ from pathlib import Path
 from warpline.plan.arena import pairs as pairs_of_cells
 from warpline.plan.experiments import WHOLE, networks_of, registration_batches
 from warpline.plan.inputs import seconds
-from warpline.plan.inputs.cases import as_members
+from warpline.plan.inputs.cases import as_members, labelled_batches
 from warpline.plan.inputs.described import waiting_batches
 from warpline.plan.inputs.register import method_gpus
 from warpline.plan.layout import LEARNING_CURVES
@@ -22,7 +22,6 @@ from warpline.plan.trainings import labelled_by
 from warpline.plan.wanted import Wanted, experiments_wanted, trainings_wanted
 
 HOUR = 3600
-LABELLED = "labelled"  # the stage of cases that a segmenter has labelled
 NAMED = 2  # of what is not known
 
 
@@ -120,10 +119,13 @@ def _labels(run: Run, asked: Wanted, found: Duration, beginning: float) -> None:
     datasets = {experiment.dataset for experiment in experiments_wanted(run, asked)}
     for dataset in sorted(datasets | {name for name, _ in trainings_wanted(run, asked)}):
         segmenter = labelled_by(run.catalog, dataset)
-        batches = run.catalog.dataset(dataset).batches() if segmenter else {}
-        waiting = [b for b in batches if not Path(run.layout.batch(dataset, LABELLED, b)).exists()]
+        if segmenter is None:
+            continue
+        batches = run.catalog.dataset(dataset).batches().values()
+        folders = labelled_batches(run, dataset)
+        waiting = [b for b, f in zip(batches, folders, strict=True) if not Path(f).exists()]
         if waiting:
-            cases = sum(len(batches[name]) for name in waiting)
+            cases = sum(map(len, waiting))
             spent = seconds.segmenting(run, dataset, segmenter[1], cases)
             _by_a_network(run, found, "noisy labels", dataset, spent, len(waiting), beginning)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HISTORY_COLUMNS = ("step", "epoch", "seconds", "split", "name", "value")
+KEPT = ("step", "sums", "best", "best_epoch")  # as they are
 
 
 @dataclass
@@ -40,20 +41,13 @@ class Course:
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> Course:
         """That of a checkpoint, see `kept`."""
-        kept = ("step", "seconds", "sums", "best", "best_epoch")
         history = [tuple(row) for row in saved["history"]]
-        return cls(history=history, **{name: saved[name] for name in kept})
+        return cls(history=history, **{name: saved[name] for name in ("seconds", *KEPT)})
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
-        return {
-            "step": self.step,
-            "seconds": self.elapsed(),
-            "sums": self.sums,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-            "history": [list(row) for row in self.history],
-        }
+        own = {name: getattr(self, name) for name in KEPT}
+        return {**own, "seconds": self.elapsed(), "history": [list(row) for row in self.history]}
 
     def elapsed(self) -> float:
         """Seconds of training, with those of earlier processes."""
@@ -76,8 +70,8 @@ class Course:
         now = self.elapsed()
         self.history += [(self.step, epoch, now, split, n, v) for n, v in values.items()]
 
-    def is_best(self, monitored: float, epoch: int) -> bool:
-        """Whether a value is below all before it; it is the best then."""
+    def take_if_best(self, monitored: float, epoch: int) -> bool:
+        """Take a value that is below all before it for the best; whether it is."""
         if lower := monitored < self.best:
             self.best, self.best_epoch = monitored, epoch
         return lower

@@ -255,7 +255,7 @@ class _Training:
                 if math.isnan(monitored) and course.best_epoch is None:
                     self.save()
                     raise _unmeasured(epoch, self.state)
-        if course.is_best(monitored, epoch) and self.group.leads:
+        if course.take_if_best(monitored, epoch) and self.group.leads:
             self.state.save_best(self.network)
         return means
 
